@@ -1,0 +1,22 @@
+# Programs: src/app/*_main.cc and bench/*_bench.cc.
+function(candor_program target main)
+  if(EXISTS ${CMAKE_SOURCE_DIR}/${main})
+    add_executable(${target} ${main})
+    target_link_libraries(${target} PRIVATE candor_app)
+    set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+  endif()
+endfunction()
+
+candor_program(candord src/app/candord_main.cc)
+candor_program(candor src/app/candor_main.cc)
+candor_program(candor-load src/app/candor_load_main.cc)
+
+if(CANDOR_BUILD_BENCH)
+  file(GLOB benches CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/bench/*_bench.cc)
+  foreach(bench ${benches})
+    get_filename_component(target ${bench} NAME_WE)
+    add_executable(${target} ${bench})
+    target_link_libraries(${target} PRIVATE candor_app)
+    set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
+  endforeach()
+endif()

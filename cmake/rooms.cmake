@@ -1,0 +1,41 @@
+# candor_room(NAME): the static library candor_NAME from src/NAME/**/*.cc and, with tests on, one
+# test program candor_NAME_test from *_test.cc. Files named *_main.cc, *_fuzz.cc and *_bench.cc are
+# programs of their own (see programs.cmake). A room without sources yet is an interface library.
+set(candor_rooms_so_far "")
+enable_testing()
+
+function(candor_room name)
+  file(GLOB_RECURSE all CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cc)
+  set(sources ${all})
+  list(FILTER sources EXCLUDE REGEX "_(test|fuzz|bench|main)\\.cc$")
+  set(tests ${all})
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  set(fuzzers ${all})
+  list(FILTER fuzzers INCLUDE REGEX "_fuzz\\.cc$")
+
+  if(sources)
+    add_library(candor_${name} STATIC ${sources})
+    target_link_libraries(candor_${name} PUBLIC candor_options ${candor_rooms_so_far} ${candor_${name}_links})
+  else()
+    add_library(candor_${name} INTERFACE)
+    target_link_libraries(candor_${name} INTERFACE candor_options ${candor_rooms_so_far} ${candor_${name}_links})
+  endif()
+
+  if(CANDOR_BUILD_TESTS AND tests)
+    add_executable(candor_${name}_test ${tests})
+    target_link_libraries(candor_${name}_test PRIVATE candor_${name} GTest::gmock GTest::gtest_main ${RAPIDCHECK_LIBRARY})
+    add_test(NAME ${name} COMMAND candor_${name}_test --gtest_brief=1)
+  endif()
+
+  if(CANDOR_FUZZ)
+    foreach(fuzzer ${fuzzers})
+      get_filename_component(target ${fuzzer} NAME_WE)
+      add_executable(${target} ${fuzzer})
+      target_compile_options(${target} PRIVATE -fsanitize=fuzzer)
+      target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+      target_link_libraries(${target} PRIVATE candor_${name})
+    endforeach()
+  endif()
+
+  set(candor_rooms_so_far candor_${name} PARENT_SCOPE)
+endfunction()
