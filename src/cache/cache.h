@@ -1,0 +1,127 @@
+// The cache of one node: server → cache → single flight → L1 → L2 → origin, and back, filling as it returns.
+//
+// Two halves
+//   - The hit path, try_hit(): a plain function on the caller's thread. No coroutine, no lock, no allocation.
+//   - The miss path, read() and the writes: tasks on one executor, the cache's home. Calls may come from any thread;
+//     each `done` runs on the home executor, and whoever needs the answer elsewhere posts it there.
+//
+// Invariants
+//   - At most one load per key is under way on this node (single flight), and with a shared L2 one per region (lease).
+//   - A write is acknowledged only after the origin has it and L2 and L1 no longer serve the old value.
+//   - A load that began before an invalidation of its key is never stored after it (the fence).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/executor.h"
+#include "base/result.h"
+#include "cache/feature.h"
+#include "cache/observer.h"
+#include "tier/l1/store.h"
+#include "tier/l2.h"
+
+namespace candor {
+
+enum class Tier : std::uint8_t { kL1, kDisk, kL2, kOrigin };
+[[nodiscard]] std::string_view tier_name(Tier tier);                // l1 disk l2 origin
+[[nodiscard]] std::string_view consistency_name(Consistency level);  // eventual bounded session strong origin
+
+struct ReadResult {
+  // Shared because every waiter of one load gets the same bytes, on several threads. Null: no such row.
+  std::shared_ptr<const std::string> value;
+  Tier tier = Tier::kOrigin;
+  Duration age{0};
+  Duration ttl_left{0};     // 0: no expiry
+  const char* degraded = nullptr;  // null or the reason ("origin down", "soft timeout"): a static string
+};
+using ReadDone = std::move_only_function<void(Result<ReadResult>)>;
+
+struct WriteResult {
+  std::uint64_t rows = 0;
+  bool existed = false;  // for erase: an entry or a row was there
+};
+using WriteDone = std::move_only_function<void(Result<WriteResult>)>;
+
+
+class Cache {
+ public:
+  struct Parts {
+    const Clock* clock = nullptr;
+    Executor* home = nullptr;        // the miss path's executor
+    l1::Store* l1 = nullptr;
+    L2* l2 = nullptr;                // null: none
+    Observer* observer = nullptr;    // null: nobody watches
+    std::uint64_t seed = 0;
+    std::size_t waiters_max = 100'000;  // reads waiting on the miss path; beyond it OVERLOADED
+  };
+  explicit Cache(Parts parts);
+  ~Cache();
+  Cache(const Cache&) = delete;
+  Cache& operator=(const Cache&) = delete;
+
+  // Before traffic. Names must be new. Returns the feature's id.
+  Result<FeatureId> add_feature(FeaturePolicy policy, std::unique_ptr<OriginFeature> origin);
+  // Replaces what can change while running (everything but name and plain); on the home executor.
+  Result<void> update_policy(FeatureId id, FeaturePolicy policy);
+  [[nodiscard]] const Feature* find_feature(std::string_view name) const;
+  [[nodiscard]] const Feature& feature(FeatureId id) const;
+  [[nodiscard]] std::size_t feature_count() const;
+
+  // The clock of the hit path: milliseconds, cached by the caller per turn of its loop.
+  [[nodiscard]] l1::Millis now_ms() const;
+
+  // ---- hit path: any thread ----
+  struct Hit {
+    std::string_view value;   // valid while the guard lives
+    l1::EntryMeta meta;
+    bool negative = false;
+  };
+  // True: the value may be served now at the feature's level. May ask for a background refresh of a hot entry.
+  [[nodiscard]] bool try_hit(const l1::Store::ReadGuard& guard, const Feature& feature, l1::KeyHash hash,
+                             std::string_view key, l1::Millis now, Hit* out);
+  // After Store::find_many(): the same decision for an entry already found.
+  [[nodiscard]] bool may_serve(const Feature& feature, std::string_view key, const l1::EntryView& view, l1::Millis now);
+  // Callers count their hits in batches: cheaper than one by one.
+  void count_hits(const Feature& feature, std::uint64_t hits, std::uint64_t negatives);
+
+  // ---- miss path: any thread; `done` on home ----
+  struct ReadOptions {
+    Consistency level = Consistency::kSession;  // kOrigin bypasses the tiers
+    bool use_feature_level = true;
+    MonoTime deadline = MonoTime::max();        // the feature's hard timeout applies as well
+  };
+  void read(FeatureId feature, std::string key, ReadOptions options, ReadDone done);
+
+  // ---- writes: any thread; `done` on home. Origin, then L2, then L1, then done. ----
+  void write(FeatureId feature, std::string key, std::string value, WriteDone done);
+  void erase(FeatureId feature, std::string key, WriteDone done);
+  // Drops the key from every tier of this node and from L2; never touches the origin.
+  void invalidate(FeatureId feature, std::string key, WriteDone done);
+
+  // ---- plain features (origin = "none") ----
+  // True when a plain feature lives in L1 alone (no shared L2): the server then works on L1 directly, on its own
+  // thread, with l1(); otherwise plain reads go through read() and plain changes through plain_write().
+  [[nodiscard]] bool plain_is_local() const;
+  void plain_write(FeatureId feature, std::string key, std::optional<std::string> value, Duration ttl, WriteDone done);
+
+  // Drops what is cached, everywhere this node can reach; never the origin.
+  void flush(std::optional<FeatureId> feature, WriteDone done);
+
+  [[nodiscard]] l1::Store& l1() { return *parts_.l1; }
+  [[nodiscard]] L2* l2() { return parts_.l2; }
+  [[nodiscard]] std::size_t waiting() const;  // reads on the miss path now
+
+ private:
+  class MissPath;
+  Parts parts_;
+  std::vector<std::unique_ptr<Feature>> features_;
+  std::unique_ptr<MissPath> miss_;
+};
+
+}  // namespace candor

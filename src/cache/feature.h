@@ -1,0 +1,49 @@
+// A feature: a named key space with one origin query, one policy and one budget.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/counters.h"
+#include "base/ids.h"
+#include "base/time.h"
+#include "origin/origin.h"
+
+namespace candor {
+
+enum class Consistency : std::uint8_t { kEventual, kBounded, kSession, kStrong, kOrigin };
+
+// What the owner wrote down. Immutable once built; a reload builds a new one.
+struct FeaturePolicy {
+  std::string name;
+  Consistency consistency = Consistency::kSession;
+  Duration ttl = 60s;
+  Duration negative_ttl = 5s;    // for "no such row"; never longer than ttl
+  double ttl_jitter = 0.10;      // each ttl is shortened by a random share up to this: entries loaded together expire apart
+  double refresh_beta = 1.0;     // XFetch: 0 off; larger refreshes earlier
+  Duration soft_timeout{0};      // 0: none. After it a reader gets the old value, if serve_stale allows; the load goes on
+  Duration hard_timeout = 5s;    // after it the reader gets an error
+  Duration serve_stale{0};       // how long past its expiry a value may be served when the origin fails; 0: error instead
+  Duration lease_ttl = 3s;       // how long one node may load a key before another may try
+  bool plain = false;            // origin = "none": a plain shared cache
+};
+
+struct FeatureCounters {
+  Counter hits_l1, hits_disk, hits_l2, loads, negative_hits;
+  Counter errors, refreshes, served_stale, coalesced, writes, write_errors;
+  Counter loads_ok, loads_absent, loads_failed, loads_timeout;
+  LatencyHistogram read_miss_ns;  // reads that left L1
+};
+
+// A feature at work: policy, origin handle, counters.
+struct Feature {
+  FeatureId id;
+  FeaturePolicy policy;
+  std::unique_ptr<OriginFeature> origin;  // null for plain features
+  FeatureCounters counters;
+  // Mean cost of a load, for XFetch: an exponentially weighted mean in nanoseconds, written by the miss path only.
+  std::atomic<std::uint64_t> load_cost_ns{0};
+};
+
+}  // namespace candor

@@ -1,0 +1,86 @@
+// L2: the store that the nodes of a region share. Behind it: this process's memory (`memory:`), Redis or Valkey.
+//
+// What L2 promises the read path
+//   - A lookup that misses gives one caller a lease: until the lease ends, others are told that a load is under way
+//     (one loader per key per region). A lease is cancelled by an invalidation.
+//   - fill() stores only if the lease is still held and the entry's stamp includes the marker that an
+//     invalidation may have left. Check and store are one atomic step in the tier. A late fill therefore loses.
+//   - Nothing here is an authority: every failure is a Result, and the caller goes on to the origin.
+//
+// Thread safety: one executor. All calls and all completions happen on its thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "base/task.h"
+#include "base/time.h"
+#include "version/stamp.h"
+
+namespace candor {
+
+struct L2Entry {
+  std::string value;
+  bool negative = false;  // the origin had no such row
+  Stamp stamp;
+  Duration age{0};        // since the load began, by L2's clock and the ttl it was stored with: no clocks are compared
+  Duration ttl_left{0};   // 0: no expiry
+};
+
+struct LeaseToken {
+  std::uint64_t value = 0;  // 0: none. Random, so that tokens of a crashed node never match.
+};
+
+struct L2Lookup {
+  enum class State : std::uint8_t {
+    kHit,    // `entry` is set
+    kLease,  // absent; the caller got `token` and shall load, then fill() or release()
+    kBusy,   // absent; another node holds the lease: ask again in a little while
+  } state = State::kBusy;
+  L2Entry entry;
+  LeaseToken token;
+};
+
+enum class L2FillVerdict : std::uint8_t { kStored, kLeaseLost, kMarkerNewer };
+
+// What an invalidation leaves behind: a load that does not include `position` may not be stored until `hold` has passed.
+// Position 0 (no change feed yet): only leases are cancelled.
+struct L2Marker {
+  Position position;
+  Duration hold{0};
+};
+
+struct L2Stats {
+  bool connected = true;
+  bool breaker_open = false;
+  std::uint64_t hits = 0, misses = 0, errors = 0, timeouts = 0, reconnects = 0;
+  std::uint64_t fills_refused = 0;
+  std::uint64_t bytes = 0, bytes_limit = 0;  // 0: not known (remote)
+  std::uint64_t corrupt = 0;                 // entries that failed their checksum and were treated as misses
+};
+
+// Keys are whole names, `feature:key`. Implementations pipeline calls that are made in one turn of the loop.
+class L2 {
+ public:
+  virtual ~L2() = default;
+  virtual Task<Result<L2Lookup>> get_or_lease(std::string key, Duration lease_ttl) = 0;
+  // Without a lease: plain features.
+  virtual Task<Result<std::optional<L2Entry>>> get(std::string key) = 0;
+  virtual Task<Result<L2FillVerdict>> fill(std::string key, LeaseToken token, L2Entry entry) = 0;
+  // Gives a lease back without a fill (the load failed).
+  virtual Task<Result<void>> release(std::string key, LeaseToken token) = 0;
+  // Unconditional store, for plain features; `entry.ttl_left` 0 keeps it until evicted.
+  virtual Task<Result<void>> put(std::string key, L2Entry entry) = 0;
+  // Removes the entry, cancels leases, leaves the marker. True if an entry was there.
+  virtual Task<Result<bool>> invalidate(std::string key, L2Marker marker) = 0;
+  // Drops everything that this tier holds for Candor (all keys under its prefix), in bounded steps.
+  virtual Task<Result<void>> clear() = 0;
+  [[nodiscard]] virtual L2Stats stats() const = 0;
+  [[nodiscard]] virtual std::string describe() const = 0;  // "memory", "redis 127.0.0.1:6379/0"; no password
+};
+
+}  // namespace candor
