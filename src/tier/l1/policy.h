@@ -73,8 +73,9 @@ class EvictionPolicy {
   [[nodiscard]] virtual unsigned pick_queue(std::span<const QueueLevel> queues) = 0;
   [[nodiscard]] virtual HeadDecision on_head(const HeadEntry& head) = 0;
 
-  // A hit of a sampled key, delivered late and possibly lossy. Returns true if the store shall move the entry to the
-  // tail of `*queue` now (LRU). Only for keys that are still present.
+  // A hit of a sampled key, delivered late and possibly lossy. `*queue` is the queue that the entry is in; returns true
+  // if the store shall move the entry to the tail of `*queue` (which the policy may have changed) now, with access bits 0
+  // (LRU). Only for keys that are still present.
   [[nodiscard]] virtual bool on_hit(std::uint64_t /*hash*/, unsigned* /*queue*/) { return false; }
   [[nodiscard]] virtual HitSampling hit_sampling() const { return {}; }
 
