@@ -49,7 +49,7 @@ struct WriteResult {
 using WriteDone = std::move_only_function<void(Result<WriteResult>)>;
 
 
-class Cache {
+class CacheCore {
  public:
   struct Parts {
     const Clock* clock = nullptr;
@@ -60,10 +60,10 @@ class Cache {
     std::uint64_t seed = 0;
     std::size_t waiters_max = 100'000;  // reads waiting on the miss path; beyond it OVERLOADED
   };
-  explicit Cache(Parts parts);
-  ~Cache();
-  Cache(const Cache&) = delete;
-  Cache& operator=(const Cache&) = delete;
+  explicit CacheCore(Parts parts);
+  ~CacheCore();
+  CacheCore(const CacheCore&) = delete;
+  CacheCore& operator=(const CacheCore&) = delete;
 
   // Before traffic. Names must be new. Returns the feature's id.
   Result<FeatureId> add_feature(FeaturePolicy policy, std::unique_ptr<OriginFeature> origin);
