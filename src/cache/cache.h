@@ -56,6 +56,7 @@ class CacheCore {
     Executor* home = nullptr;        // the miss path's executor
     l1::Store* l1 = nullptr;
     L2* l2 = nullptr;                // null: none
+    bool l2_is_shared = false;       // other nodes use the same L2 (anything but `memory:`)
     Observer* observer = nullptr;    // null: nobody watches
     std::uint64_t seed = 0;
     std::size_t waiters_max = 100'000;  // reads waiting on the miss path; beyond it OVERLOADED

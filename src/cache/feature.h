@@ -1,9 +1,11 @@
 // A feature: a named key space with one origin query, one policy and one budget.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/counters.h"
 #include "base/ids.h"
@@ -37,13 +39,27 @@ struct FeatureCounters {
 };
 
 // A feature at work: policy, origin handle, counters.
-struct Feature {
-  FeatureId id;
-  FeaturePolicy policy;
-  std::unique_ptr<OriginFeature> origin;  // null for plain features
-  FeatureCounters counters;
+class Feature {
+ public:
+  Feature(FeatureId id, FeaturePolicy policy, std::unique_ptr<OriginFeature> origin);
+
+  [[nodiscard]] FeatureId id() const { return id_; }
+  // Immutable snapshot; the reference stays valid for the life of the feature, whatever is reloaded meanwhile
+  // (replaced policies are kept: reloads are rare and a policy is 200 bytes).
+  [[nodiscard]] const FeaturePolicy& policy() const { return *policy_.load(std::memory_order_acquire); }
+  void replace_policy(FeaturePolicy policy);  // one thread at a time
+  [[nodiscard]] OriginFeature* origin() const { return origin_.get(); }  // null for plain features
+
+  // Mutable: counting does not change a feature.
+  mutable FeatureCounters counters;
   // Mean cost of a load, for XFetch: an exponentially weighted mean in nanoseconds, written by the miss path only.
   std::atomic<std::uint64_t> load_cost_ns{0};
+
+ private:
+  FeatureId id_;
+  std::vector<std::unique_ptr<const FeaturePolicy>> policies_;
+  std::atomic<const FeaturePolicy*> policy_;
+  std::unique_ptr<OriginFeature> origin_;
 };
 
 }  // namespace candor
