@@ -2,11 +2,13 @@
 //
 // Two halves
 //   - The hit path, try_hit(): a plain function on the caller's thread. No coroutine, no lock, no allocation.
-//   - The miss path, read() and the writes: tasks on one executor, the cache's home. Calls may come from any thread;
+//   - The miss path, read() and the writes: tasks on one executor, the cache's home. Calls may come from any
+//   thread;
 //     each `done` runs on the home executor, and whoever needs the answer elsewhere posts it there.
 //
 // Invariants
-//   - At most one load per key is under way on this node (single flight), and with a shared L2 one per region (lease).
+//   - At most one load per key is under way on this node (single flight), and with a shared L2 one per region
+//   (lease).
 //   - A write is acknowledged only after the origin has it and L2 and L1 no longer serve the old value.
 //   - A load that began before an invalidation of its key is never stored after it (the fence).
 #pragma once
@@ -29,7 +31,7 @@
 namespace candor {
 
 enum class Tier : std::uint8_t { kL1, kDisk, kL2, kOrigin };
-[[nodiscard]] std::string_view tier_name(Tier tier);                // l1 disk l2 origin
+[[nodiscard]] std::string_view tier_name(Tier tier);                 // l1 disk l2 origin
 [[nodiscard]] std::string_view consistency_name(Consistency level);  // eventual bounded session strong origin
 
 struct ReadResult {
@@ -37,7 +39,7 @@ struct ReadResult {
   std::shared_ptr<const std::string> value;
   Tier tier = Tier::kOrigin;
   Duration age{0};
-  Duration ttl_left{0};     // 0: no expiry
+  Duration ttl_left{0};            // 0: no expiry
   const char* degraded = nullptr;  // null or the reason ("origin down", "soft timeout"): a static string
 };
 using ReadDone = std::move_only_function<void(Result<ReadResult>)>;
@@ -48,16 +50,15 @@ struct WriteResult {
 };
 using WriteDone = std::move_only_function<void(Result<WriteResult>)>;
 
-
 class CacheCore {
  public:
   struct Parts {
     const Clock* clock = nullptr;
-    Executor* home = nullptr;        // the miss path's executor
+    Executor* home = nullptr;  // the miss path's executor
     l1::Store* l1 = nullptr;
-    L2* l2 = nullptr;                // null: none
-    bool l2_is_shared = false;       // other nodes use the same L2 (anything but `memory:`)
-    Observer* observer = nullptr;    // null: nobody watches
+    L2* l2 = nullptr;              // null: none
+    bool l2_is_shared = false;     // other nodes use the same L2 (anything but `memory:`)
+    Observer* observer = nullptr;  // null: nobody watches
     std::uint64_t seed = 0;
     std::size_t waiters_max = 100'000;  // reads waiting on the miss path; beyond it OVERLOADED
   };
@@ -79,15 +80,17 @@ class CacheCore {
 
   // ---- hit path: any thread ----
   struct Hit {
-    std::string_view value;   // valid while the guard lives
+    std::string_view value;  // valid while the guard lives
     l1::EntryMeta meta;
     bool negative = false;
   };
-  // True: the value may be served now at the feature's level. May ask for a background refresh of a hot entry.
+  // True: the value may be served now at the feature's level. May ask for a background refresh of a hot
+  // entry.
   [[nodiscard]] bool try_hit(const l1::Store::ReadGuard& guard, const Feature& feature, l1::KeyHash hash,
                              std::string_view key, l1::Millis now, Hit* out);
   // After Store::find_many(): the same decision for an entry already found.
-  [[nodiscard]] bool may_serve(const Feature& feature, std::string_view key, const l1::EntryView& view, l1::Millis now);
+  [[nodiscard]] bool may_serve(const Feature& feature, std::string_view key, const l1::EntryView& view,
+                               l1::Millis now);
   // Callers count their hits in batches: cheaper than one by one.
   void count_hits(const Feature& feature, std::uint64_t hits, std::uint64_t negatives);
 
@@ -95,7 +98,7 @@ class CacheCore {
   struct ReadOptions {
     Consistency level = Consistency::kSession;  // kOrigin bypasses the tiers
     bool use_feature_level = true;
-    MonoTime deadline = MonoTime::max();        // the feature's hard timeout applies as well
+    MonoTime deadline = MonoTime::max();  // the feature's hard timeout applies as well
   };
   void read(FeatureId feature, std::string key, ReadOptions options, ReadDone done);
 
@@ -106,17 +109,19 @@ class CacheCore {
   void invalidate(FeatureId feature, std::string key, WriteDone done);
 
   // ---- plain features (origin = "none") ----
-  // True when a plain feature lives in L1 alone (no shared L2): the server then works on L1 directly, on its own
-  // thread, with l1(); otherwise plain reads go through read() and plain changes through plain_write().
+  // True when a plain feature lives in L1 alone (no shared L2): the server then works on L1 directly, on its
+  // own thread, with l1(); otherwise plain reads go through read() and plain changes through plain_write().
   [[nodiscard]] bool plain_is_local() const;
-  void plain_write(FeatureId feature, std::string key, std::optional<std::string> value, Duration ttl, WriteDone done);
+  void plain_write(FeatureId feature, std::string key, std::optional<std::string> value, Duration ttl,
+                   WriteDone done);
 
   // Drops what is cached, everywhere this node can reach; never the origin.
   void flush(std::optional<FeatureId> feature, WriteDone done);
 
   [[nodiscard]] l1::Store& l1() { return *parts_.l1; }
   [[nodiscard]] L2* l2() { return parts_.l2; }
-  [[nodiscard]] std::size_t waiting() const;  // reads on the miss path now
+  [[nodiscard]] std::size_t waiting() const;             // reads on the miss path now
+  [[nodiscard]] std::size_t owed_invalidations() const;  // keys whose invalidation L2 has not taken yet
 
  private:
   class MissPath;

@@ -21,14 +21,17 @@ struct FeaturePolicy {
   std::string name;
   Consistency consistency = Consistency::kSession;
   Duration ttl = 60s;
-  Duration negative_ttl = 5s;    // for "no such row"; never longer than ttl
-  double ttl_jitter = 0.10;      // each ttl is shortened by a random share up to this: entries loaded together expire apart
-  double refresh_beta = 1.0;     // XFetch: 0 off; larger refreshes earlier
-  Duration soft_timeout{0};      // 0: none. After it a reader gets the old value, if serve_stale allows; the load goes on
-  Duration hard_timeout = 5s;    // after it the reader gets an error
-  Duration serve_stale{0};       // how long past its expiry a value may be served when the origin fails; 0: error instead
-  Duration lease_ttl = 3s;       // how long one node may load a key before another may try
-  bool plain = false;            // origin = "none": a plain shared cache
+  Duration negative_ttl = 5s;  // for "no such row"; never longer than ttl
+  double ttl_jitter =
+      0.10;  // each ttl is shortened by a random share up to this: entries loaded together expire apart
+  double refresh_beta = 1.0;  // XFetch: 0 off; larger refreshes earlier
+  Duration soft_timeout{
+      0};  // 0: none. After it a reader gets the old value, if serve_stale allows; the load goes on
+  Duration hard_timeout = 5s;  // after it the reader gets an error
+  Duration serve_stale{
+      0};  // how long past its expiry a value may be served when the origin fails; 0: error instead
+  Duration lease_ttl = 3s;  // how long one node may load a key before another may try
+  bool plain = false;       // origin = "none": a plain shared cache
 };
 
 struct FeatureCounters {
@@ -47,12 +50,13 @@ class Feature {
   // Immutable snapshot; the reference stays valid for the life of the feature, whatever is reloaded meanwhile
   // (replaced policies are kept: reloads are rare and a policy is 200 bytes).
   [[nodiscard]] const FeaturePolicy& policy() const { return *policy_.load(std::memory_order_acquire); }
-  void replace_policy(FeaturePolicy policy);  // one thread at a time
+  void replace_policy(FeaturePolicy policy);                             // one thread at a time
   [[nodiscard]] OriginFeature* origin() const { return origin_.get(); }  // null for plain features
 
   // Mutable: counting does not change a feature.
   mutable FeatureCounters counters;
-  // Mean cost of a load, for XFetch: an exponentially weighted mean in nanoseconds, written by the miss path only.
+  // Mean cost of a load, for XFetch: an exponentially weighted mean in nanoseconds, written by the miss path
+  // only.
   std::atomic<std::uint64_t> load_cost_ns{0};
 
  private:

@@ -1,10 +1,13 @@
-// L2: the store that the nodes of a region share. Behind it: this process's memory (`memory:`), Redis or Valkey.
+// L2: the store that the nodes of a region share. Behind it: this process's memory (`memory:`), Redis or
+// Valkey.
 //
 // What L2 promises the read path
-//   - A lookup that misses gives one caller a lease: until the lease ends, others are told that a load is under way
+//   - A lookup that misses gives one caller a lease: until the lease ends, others are told that a load is
+//   under way
 //     (one loader per key per region). A lease is cancelled by an invalidation.
 //   - fill() stores only if the lease is still held and the entry's stamp includes the marker that an
-//     invalidation may have left. Check and store are one atomic step in the tier. A late fill therefore loses.
+//     invalidation may have left. Check and store are one atomic step in the tier. A late fill therefore
+//     loses.
 //   - Nothing here is an authority: every failure is a Result, and the caller goes on to the origin.
 //
 // Thread safety: one executor. All calls and all completions happen on its thread.
@@ -27,8 +30,9 @@ struct L2Entry {
   std::string value;
   bool negative = false;  // the origin had no such row
   Stamp stamp;
-  Duration age{0};        // since the load began, by L2's clock and the ttl it was stored with: no clocks are compared
-  Duration ttl_left{0};   // 0: no expiry
+  Duration age{
+      0};  // since the load began, by L2's clock and the ttl it was stored with: no clocks are compared
+  Duration ttl_left{0};  // 0: no expiry
 };
 
 struct LeaseToken {
@@ -47,8 +51,8 @@ struct L2Lookup {
 
 enum class L2FillVerdict : std::uint8_t { kStored, kLeaseLost, kMarkerNewer };
 
-// What an invalidation leaves behind: a load that does not include `position` may not be stored until `hold` has passed.
-// Position 0 (no change feed yet): only leases are cancelled.
+// What an invalidation leaves behind: a load that does not include `position` may not be stored until `hold`
+// has passed. Position 0 (no change feed yet): only leases are cancelled.
 struct L2Marker {
   Position position;
   Duration hold{0};
@@ -67,7 +71,9 @@ struct L2Stats {
 class L2 {
  public:
   virtual ~L2() = default;
-  virtual Task<Result<L2Lookup>> get_or_lease(std::string key, Duration lease_ttl) = 0;
+  // With `refresh` an entry that exists is no reason not to load: the first caller gets a lease beside it
+  // (readers keep hitting the entry meanwhile), later ones get kBusy.
+  virtual Task<Result<L2Lookup>> get_or_lease(std::string key, Duration lease_ttl, bool refresh) = 0;
   // Without a lease: plain features.
   virtual Task<Result<std::optional<L2Entry>>> get(std::string key) = 0;
   virtual Task<Result<L2FillVerdict>> fill(std::string key, LeaseToken token, L2Entry entry) = 0;
@@ -77,8 +83,9 @@ class L2 {
   virtual Task<Result<void>> put(std::string key, L2Entry entry) = 0;
   // Removes the entry, cancels leases, leaves the marker. True if an entry was there.
   virtual Task<Result<bool>> invalidate(std::string key, L2Marker marker) = 0;
-  // Drops everything that this tier holds for Candor (all keys under its prefix), in bounded steps.
-  virtual Task<Result<void>> clear() = 0;
+  // Drops every entry whose key begins with `prefix` (empty: all that this tier holds for Candor), and
+  // cancels every lease, in bounded steps.
+  virtual Task<Result<void>> clear(std::string prefix) = 0;
   [[nodiscard]] virtual L2Stats stats() const = 0;
   [[nodiscard]] virtual std::string describe() const = 0;  // "memory", "redis 127.0.0.1:6379/0"; no password
 };

@@ -1,0 +1,189 @@
+#include "cache/cache.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "cache/freshness.h"
+#include "cache/miss_path.h"
+
+namespace candor {
+
+namespace {
+
+// More owed keys than this become "clear L2 as a whole".
+constexpr std::size_t kOwedKeysMax = 100'000;
+
+// One generator a thread, for the early-refresh draw on the hit path.
+Random& thread_random() {
+  static std::atomic<std::uint64_t> next{1};
+  thread_local Random random(mix64(next.fetch_add(1, std::memory_order_relaxed)));
+  return random;
+}
+
+}  // namespace
+
+std::string_view tier_name(Tier tier) {
+  switch (tier) {
+    case Tier::kL1:
+      return "l1";
+    case Tier::kDisk:
+      return "disk";
+    case Tier::kL2:
+      return "l2";
+    case Tier::kOrigin:
+      return "origin";
+  }
+  return "unknown";
+}
+
+std::string_view consistency_name(Consistency level) {
+  switch (level) {
+    case Consistency::kEventual:
+      return "eventual";
+    case Consistency::kBounded:
+      return "bounded";
+    case Consistency::kSession:
+      return "session";
+    case Consistency::kStrong:
+      return "strong";
+    case Consistency::kOrigin:
+      return "origin";
+  }
+  return "unknown";
+}
+
+CacheCore::MissPath::MissPath(Parts parts, const std::vector<std::unique_ptr<Feature>>& features)
+    : parts_(parts),
+      features_(features),
+      random_(parts.seed),
+      flights_(mix64(parts.seed + 1)),
+      owed_(kOwedKeysMax, mix64(parts.seed + 2)) {}
+
+CacheCore::MissPath::~MissPath() = default;
+
+std::string CacheCore::MissPath::name_of(const Feature& feature, std::string_view key) {
+  const std::string& prefix = feature.policy().name;
+  std::string name;
+  name.reserve(prefix.size() + 1 + key.size());
+  name.append(prefix).append(1, ':').append(key);
+  return name;
+}
+
+CacheCore::CacheCore(Parts parts) : parts_(parts), miss_(std::make_unique<MissPath>(parts, features_)) {}
+CacheCore::~CacheCore() = default;
+
+Result<FeatureId> CacheCore::add_feature(FeaturePolicy policy, std::unique_ptr<OriginFeature> origin) {
+  if (find_feature(policy.name) != nullptr) {
+    return fail(ErrorCode::kConfiguration, "feature '" + policy.name + "' is defined twice");
+  }
+  if (features_.size() >= FeatureId::kMax) {
+    return fail(ErrorCode::kConfiguration, "more than " + std::to_string(FeatureId::kMax) + " features");
+  }
+  const FeatureId id{static_cast<std::uint16_t>(features_.size())};
+  features_.push_back(std::make_unique<Feature>(id, std::move(policy), std::move(origin)));
+  return id;
+}
+
+Result<void> CacheCore::update_policy(FeatureId id, FeaturePolicy policy) {
+  Feature& feature = *features_[id.value];
+  if (policy.name != feature.policy().name || policy.plain != feature.policy().plain) {
+    return fail(ErrorCode::kConfiguration,
+                "feature '" + feature.policy().name +
+                    "': its name and `origin = \"none\"` cannot change while running");
+  }
+  feature.replace_policy(std::move(policy));
+  return {};
+}
+
+const Feature* CacheCore::find_feature(std::string_view name) const {
+  const auto it = std::ranges::find_if(features_, [&](const auto& f) { return f->policy().name == name; });
+  return it == features_.end() ? nullptr : it->get();
+}
+const Feature& CacheCore::feature(FeatureId id) const { return *features_[id.value]; }
+std::size_t CacheCore::feature_count() const { return features_.size(); }
+
+l1::Millis CacheCore::now_ms() const { return parts_.clock->now().ms(); }
+
+// ---- hit path ----
+
+bool CacheCore::try_hit(const l1::Store::ReadGuard& guard, const Feature& feature, l1::KeyHash hash,
+                        std::string_view key, l1::Millis now, Hit* out) {
+  l1::EntryView view;
+  if (!parts_.l1->find(guard, hash, feature.id(), key, now, &view)) return false;
+  if (!may_serve(feature, key, view, now)) return false;
+  *out = Hit{view.value, view.meta, view.meta.negative};
+  return true;
+}
+
+bool CacheCore::may_serve(const Feature& feature, std::string_view key, const l1::EntryView& view,
+                          l1::Millis now) {
+  const FeaturePolicy& policy = feature.policy();
+  if (policy.plain) return true;
+  if (!tiers_may_answer(policy.consistency)) return false;
+  const l1::Millis until = fresh_until(policy, view.meta);
+  if (until == 0) return true;
+  if (now >= until) return false;
+  const Duration cost{static_cast<std::int64_t>(feature.load_cost_ns.load(std::memory_order_relaxed))};
+  if (should_refresh_early(policy, cost, until, now, thread_random())) {
+    parts_.home->post(
+        [this, id = feature.id(), copy = std::string(key), expires_at = view.meta.expires_at]() mutable {
+          miss_->refresh(id, std::move(copy), expires_at);
+        });
+  }
+  return true;
+}
+
+void CacheCore::count_hits(const Feature& feature, std::uint64_t hits, std::uint64_t negatives) {
+  if (hits > 0) feature.counters.hits_l1.add(hits);
+  if (negatives > 0) feature.counters.negative_hits.add(negatives);
+}
+
+// ---- miss path and writes: everything is posted home ----
+
+void CacheCore::read(FeatureId feature, std::string key, ReadOptions options, ReadDone done) {
+  parts_.home->post([this, feature, key = std::move(key), options, done = std::move(done)]() mutable {
+    miss_->read(feature, std::move(key), options, std::move(done));
+  });
+}
+
+void CacheCore::write(FeatureId feature, std::string key, std::string value, WriteDone done) {
+  parts_.home->post([this, feature, key = std::move(key), value = std::move(value),
+                     done = std::move(done)]() mutable {
+    spawn(miss_->write(miss_->feature(feature), std::move(key), std::move(value), MissPath::Change::kStore),
+          std::move(done));
+  });
+}
+
+void CacheCore::erase(FeatureId feature, std::string key, WriteDone done) {
+  parts_.home->post([this, feature, key = std::move(key), done = std::move(done)]() mutable {
+    spawn(miss_->write(miss_->feature(feature), std::move(key), std::string(), MissPath::Change::kErase),
+          std::move(done));
+  });
+}
+
+void CacheCore::invalidate(FeatureId feature, std::string key, WriteDone done) {
+  parts_.home->post([this, feature, key = std::move(key), done = std::move(done)]() mutable {
+    spawn(miss_->invalidate(miss_->feature(feature), std::move(key), "command"), std::move(done));
+  });
+}
+
+bool CacheCore::plain_is_local() const { return parts_.l2 == nullptr || !parts_.l2_is_shared; }
+
+void CacheCore::plain_write(FeatureId feature, std::string key, std::optional<std::string> value,
+                            Duration ttl, WriteDone done) {
+  parts_.home->post(
+      [this, feature, key = std::move(key), value = std::move(value), ttl, done = std::move(done)]() mutable {
+        spawn(miss_->plain_write(miss_->feature(feature), std::move(key), std::move(value), ttl),
+              std::move(done));
+      });
+}
+
+void CacheCore::flush(std::optional<FeatureId> feature, WriteDone done) {
+  parts_.home->post(
+      [this, feature, done = std::move(done)]() mutable { spawn(miss_->flush(feature), std::move(done)); });
+}
+
+std::size_t CacheCore::waiting() const { return miss_->waiting.load(std::memory_order_relaxed); }
+std::size_t CacheCore::owed_invalidations() const { return miss_->owed.load(std::memory_order_relaxed); }
+
+}  // namespace candor

@@ -1,0 +1,54 @@
+// May this entry be served to a reader of this feature now? Pure: policy, entry times and `now` in, an answer
+// out.
+//
+// An entry lives longer in L1 than it is fresh: it is kept for `serve_stale` past its ttl, so that there is
+// something to serve when the origin fails. Its `expires_at` is the end of that grace; fresh_until() is the
+// end of the ttl.
+#pragma once
+
+#include "base/random.h"
+#include "cache/feature.h"
+#include "tier/l1/store.h"
+
+namespace candor {
+
+// How an entry of this policy is stored: ttl with jitter, grace on top.
+struct EntryLifetime {
+  l1::Millis loaded_at = 0;
+  l1::Millis expires_at = 0;  // physical: the end of the grace; 0: never
+};
+
+// `age` is how old the value already is (an L2 hit), `ttl` what is left of its life, 0 for "no expiry".
+[[nodiscard]] EntryLifetime lifetime_of(const FeaturePolicy& policy, l1::Millis now, Duration age,
+                                        Duration ttl);
+
+// The policy's ttl (negative_ttl for an absent row) with jitter applied: shortened by a random share, never
+// extended. Entries that were loaded together then expire apart. Never below one millisecond.
+[[nodiscard]] Duration jittered_ttl(const FeaturePolicy& policy, bool negative, Random& random);
+
+// The moment from which the entry is no longer fresh by its ttl; 0: never. Negative entries have no grace.
+[[nodiscard]] inline l1::Millis fresh_until(const FeaturePolicy& policy, const l1::EntryMeta& meta) {
+  if (meta.expires_at == 0) return 0;
+  if (meta.negative) return meta.expires_at;
+  return meta.expires_at - std::chrono::duration_cast<std::chrono::milliseconds>(policy.serve_stale).count();
+}
+
+[[nodiscard]] inline bool is_fresh(const FeaturePolicy& policy, const l1::EntryMeta& meta, l1::Millis now) {
+  const l1::Millis until = fresh_until(policy, meta);
+  return until == 0 || now < until;
+}
+
+// Levels that tiers may answer without a proof. Bounded and strong reads need one; until it exists they go to
+// the origin.
+[[nodiscard]] inline bool tiers_may_answer(Consistency level) {
+  return level == Consistency::kEventual || level == Consistency::kSession;
+}
+
+// XFetch (Vattani, Chierichetti, Lowenstein: "Optimal Probabilistic Cache Stampede Prevention", VLDB 2015):
+// refresh ahead of expiry when now + cost · beta · −ln(u) ≥ expiry, u uniform in (0, 1]. A key that is read
+// often is refreshed early by one of its readers; a key that nobody reads expires. `cost` is the mean time of
+// a load of the feature.
+[[nodiscard]] bool should_refresh_early(const FeaturePolicy& policy, Duration load_cost, l1::Millis until,
+                                        l1::Millis now, Random& random);
+
+}  // namespace candor

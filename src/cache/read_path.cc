@@ -1,0 +1,363 @@
+// The read river below L1. Read fetch() first.
+#include <algorithm>
+#include <utility>
+
+#include "cache/freshness.h"
+#include "cache/miss_path.h"
+
+namespace candor {
+
+namespace {
+
+// How long to wait before asking L2 again for a key that another node is loading. Short at first, because
+// most loads take about a millisecond; the growth keeps a slow load from being polled hard.
+constexpr Duration kBusyPollFirst = 1ms;
+constexpr Duration kBusyPollMax = 50ms;
+
+constexpr const char* kOriginFailed = "origin failed";
+constexpr const char* kSoftTimeout = "soft timeout";
+constexpr const char* kHardTimeout = "origin timeout";
+
+Error timed_out(const Feature& feature) {
+  return Error{ErrorCode::kTimeout,
+               "feature '" + feature.policy().name +
+                   "': the read did not finish within its deadline; the origin is slow or "
+                   "hard_timeout is too short"};
+}
+
+}  // namespace
+
+// One page: L2 or a lease, the origin, the fence, the fills. Every step may fail and says what the next one
+// does about it.
+Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::fetch(Feature* feature, std::string key,
+                                                                     FlightPtr flight) {
+  const std::string name = flight->name;
+  const MonoTime deadline = parts_.home->now() + feature->policy().hard_timeout;
+
+  L2Answer l2 = co_await ask_l2(feature, name, deadline, flight->refreshes);
+  if (l2.hit) {
+    if (!flight->fenced) fill_l1(*feature, key, *l2.hit);
+    co_return std::move(*l2.hit);
+  }
+
+  Result<Loaded> loaded = co_await load_from_origin(feature, key, deadline);
+  if (!loaded) {
+    if (l2.lease.value != 0) (void)co_await parts_.l2->release(name, l2.lease);
+    co_return loaded;
+  }
+
+  loaded->ttl = jittered_ttl(feature->policy(), loaded->value == nullptr, random_);
+  bool may_store = !flight->fenced;
+  if (may_store && l2.lease.value != 0) may_store = co_await fill_l2(feature, name, l2.lease, *loaded);
+  // Asked again: an invalidation may have come while L2 was filled. From here to the end of fill_l1() nothing
+  // can.
+  may_store = may_store && !flight->fenced;
+  if (may_store) fill_l1(*feature, key, *loaded);
+  if (parts_.observer != nullptr) {
+    const KeyRef ref{feature->id(), key};
+    parts_.observer->on_fill(ref, loaded->stamp, may_store ? FillOutcome::kStored : FillOutcome::kFenced);
+  }
+  co_return loaded;
+}
+
+Task<CacheCore::MissPath::L2Answer> CacheCore::MissPath::ask_l2(Feature* feature, std::string name,
+                                                                MonoTime deadline) {
+  L2Answer answer;
+  Duration pause = kBusyPollFirst;
+  while (parts_.l2 != nullptr && !owed_.owes(name)) {
+    Result<L2Lookup> found = co_await parts_.l2->get_or_lease(name, feature->policy().lease_ttl, refresh);
+    if (!found) break;  // L2 is away: straight to the origin, without a lease and without a fill
+    if (found->state == L2Lookup::State::kLease) {
+      answer.lease = found->token;
+      break;
+    }
+    if (found->state == L2Lookup::State::kHit) {
+      feature->counters.hits_l2.add();
+      L2Entry& entry = found->entry;
+      Loaded hit;
+      if (!entry.negative) hit.value = std::make_shared<const std::string>(std::move(entry.value));
+      hit.stamp = entry.stamp;
+      hit.tier = Tier::kL2;
+      hit.age = entry.age;
+      hit.ttl = entry.ttl_left;
+      answer.hit = std::move(hit);
+      break;
+    }
+    if (parts_.home->now() + pause >= deadline)
+      break;  // the lease's holder is too slow for us: load ourselves
+    co_await sleep_for(*parts_.home, pause);
+    pause = std::min(kBusyPollMax, pause * 2);
+  }
+  co_return answer;
+}
+
+Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::load_from_origin(Feature* feature,
+                                                                                std::string key,
+                                                                                MonoTime deadline) {
+  const MonoTime began = parts_.home->now();
+  feature->counters.loads.add();
+  Result<OriginRow> row = co_await feature->origin()->load(key, deadline);
+  const Duration took = parts_.home->now() - began;
+  if (parts_.observer != nullptr) {
+    const KeyRef ref{feature->id(), key};
+    parts_.observer->on_load(ref, took, row.has_value());
+  }
+  if (!row) {
+    (row.error().code == ErrorCode::kTimeout ? feature->counters.loads_timeout
+                                             : feature->counters.loads_failed)
+        .add();
+    co_return std::unexpected(std::move(row.error()));
+  }
+  (row->value ? feature->counters.loads_ok : feature->counters.loads_absent).add();
+  // Weight 1/8, as TCP's smoothed round trip (RFC 6298): steady, yet follows a change within some ten loads.
+  const auto old_cost = feature->load_cost_ns.load(std::memory_order_relaxed);
+  const auto cost = static_cast<std::uint64_t>(std::max<std::int64_t>(0, took.count()));
+  feature->load_cost_ns.store(old_cost == 0 ? cost : old_cost - old_cost / 8 + cost / 8,
+                              std::memory_order_relaxed);
+
+  Loaded loaded;
+  if (row->value) loaded.value = std::make_shared<const std::string>(std::move(*row->value));
+  loaded.stamp = row->stamp;
+  loaded.age = took;  // the row may be as old as the moment the load began
+  co_return loaded;
+}
+
+Task<bool> CacheCore::MissPath::fill_l2(Feature* feature, std::string name, LeaseToken lease, Loaded loaded) {
+  L2Entry entry;
+  if (loaded.value) entry.value = *loaded.value;
+  entry.negative = loaded.value == nullptr;
+  entry.stamp = loaded.stamp;
+  entry.age = loaded.age;
+  entry.ttl_left = loaded.ttl;
+  Result<L2FillVerdict> verdict = co_await parts_.l2->fill(std::move(name), lease, std::move(entry));
+  // L2 away: L1 may still keep the value, the local fence guards it. Lease lost or marker newer: somebody
+  // changed the row after our load began (or the load outlived its lease): keep it nowhere.
+  (void)feature;
+  co_return !verdict || *verdict == L2FillVerdict::kStored;
+}
+
+void CacheCore::MissPath::fill_l1(const Feature& feature, std::string_view key, const Loaded& loaded) {
+  const l1::Millis now = now_ms();
+  const EntryLifetime life = lifetime_of(feature.policy(), now, loaded.age, loaded.ttl);
+  l1::Store::PutRequest put;
+  put.hash = parts_.l1->hash(feature.id(), key);
+  put.feature = feature.id();
+  put.key = key;
+  if (loaded.value) put.value = *loaded.value;
+  put.meta.stamp = loaded.stamp;
+  put.meta.loaded_at = life.loaded_at;
+  put.meta.expires_at = life.expires_at;
+  put.meta.negative = loaded.value == nullptr;
+  if (put.meta.negative && loaded.ttl > Duration::zero()) {
+    put.meta.expires_at = now + std::max<l1::Millis>(1, loaded.ttl / 1ms);  // no grace for "no such row"
+  }
+  put.now = now;
+  (void)parts_.l1->put(put);
+}
+
+// Plain features behind a shared L2: L2 is the value's home, and L1 keeps no copy, because nothing would tell
+// this node of a change made through another.
+Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::fetch_plain(Feature* feature,
+                                                                           std::string name) {
+  if (owed_.owes(name)) {
+    co_return fail(ErrorCode::kUnavailable,
+                   "key '" + name + "': a change of it has not reached L2 yet; retry");
+  }
+  Result<std::optional<L2Entry>> found = co_await parts_.l2->get(std::move(name));
+  if (!found) co_return std::unexpected(std::move(found.error()));
+  Loaded loaded;
+  loaded.tier = Tier::kL2;
+  if (*found) {
+    feature->counters.hits_l2.add();
+    loaded.value = std::make_shared<const std::string>(std::move((*found)->value));
+    loaded.stamp = (*found)->stamp;
+    loaded.age = (*found)->age;
+    loaded.ttl = (*found)->ttl_left;
+  }
+  co_return loaded;
+}
+
+// ---- flights and their waiters ----
+
+void CacheCore::MissPath::read(FeatureId id, std::string key, ReadOptions options, ReadDone done) {
+  Feature& feature = *this->feature(id);
+  auto waiter = admit(feature, std::move(done));
+  if (waiter == nullptr) return;
+  const MonoTime now = parts_.home->now();
+  const MonoTime deadline = std::min(options.deadline, now + feature.policy().hard_timeout);
+
+  const Consistency level = options.use_feature_level ? feature.policy().consistency : options.level;
+  if (!tiers_may_answer(level) && feature.origin() != nullptr) {
+    spawn(bypass(&feature, std::move(key), std::move(waiter), deadline));
+    return;
+  }
+  // Somebody may have filled the key between the caller's miss and now.
+  if (auto copy = feature.origin() != nullptr ? l1_copy(feature, key) : std::nullopt) {
+    feature.counters.hits_l1.add();
+    answer(feature, *waiter, std::move(*copy));
+    return;
+  }
+  auto [flight, must_load] = flights_.join(id, name_of(feature, key));
+  if (!must_load) feature.counters.coalesced.add();
+  flight->waiters.push_back(waiter);
+  arm(flight, waiter, key, deadline);
+  if (must_load) spawn(run_flight(flight, std::move(key)));
+}
+
+void CacheCore::MissPath::refresh(FeatureId id, std::string key, l1::Millis expires_at) {
+  Feature& feature = *this->feature(id);
+  {
+    // Many readers may have asked for this refresh at once; the first one's is done when the last one's
+    // request runs.
+    const l1::Store::ReadGuard guard(*parts_.l1);
+    l1::EntryView view;
+    const bool held = parts_.l1->peek(guard, parts_.l1->hash(id, key), id, key, now_ms(), &view);
+    if (!held || view.meta.expires_at != expires_at) return;
+  }
+  auto [flight, must_load] = flights_.join(id, name_of(feature, key));
+  if (!must_load) return;
+  flight->refreshes = true;
+  feature.counters.refreshes.add();
+  spawn(run_flight(flight, std::move(key)));
+}
+
+Task<void> CacheCore::MissPath::run_flight(FlightPtr flight, std::string key) {
+  Feature* feature = this->feature(flight->feature);
+  Result<Loaded> loaded;
+  if (feature->origin() != nullptr) {
+    loaded = co_await fetch(feature, key, flight);
+  } else {
+    loaded = co_await fetch_plain(feature, flight->name);
+  }
+  flights_.finish(flight);
+
+  Result<ReadResult> result;
+  if (loaded) {
+    result->value = loaded->value;
+    result->tier = loaded->tier;
+    result->age = loaded->age;
+    result->ttl_left = loaded->ttl;
+  } else if (auto stale = stale_copy(*feature, key, kOriginFailed)) {
+    result = std::move(*stale);
+  } else {
+    result = std::unexpected(loaded.error());
+  }
+  // The list is moved out: an answer may start another read of the same key.
+  auto waiters = std::move(flight->waiters);
+  for (auto& waiter : waiters) answer(*feature, *waiter, result);
+}
+
+// Reads that tiers may not answer: straight to the origin, nothing is stored. Each is its own statement in
+// the batch of its turn; two readers may not share a row that was read before one of them asked.
+Task<void> CacheCore::MissPath::bypass(Feature* feature, std::string key, std::shared_ptr<Waiter> waiter,
+                                       MonoTime deadline) {
+  Result<Loaded> loaded = co_await load_from_origin(feature, std::move(key), deadline);
+  Result<ReadResult> result;
+  if (loaded) {
+    result->value = loaded->value;
+    result->age = loaded->age;
+  } else {
+    result = std::unexpected(std::move(loaded.error()));
+  }
+  answer(*feature, *waiter, std::move(result));
+}
+
+// Counts the reader in, or refuses it.
+std::shared_ptr<CacheCore::MissPath::Waiter> CacheCore::MissPath::admit(Feature& feature, ReadDone done) {
+  if (waiting.load(std::memory_order_relaxed) >= parts_.waiters_max) {
+    feature.counters.errors.add();
+    done(fail(ErrorCode::kOverloaded, "this node already has " + std::to_string(parts_.waiters_max) +
+                                          " reads waiting for L2 and the origin; retry with backoff"));
+    return nullptr;
+  }
+  waiting.fetch_add(1, std::memory_order_relaxed);
+  auto waiter = std::make_shared<Waiter>();
+  waiter->done = std::move(done);
+  waiter->asked = parts_.home->now();
+  return waiter;
+}
+
+// The reader's own clocks. Soft: serve the old value if there is one, and let the load go on. Hard: give up
+// waiting.
+void CacheCore::MissPath::arm(const FlightPtr& flight, const std::shared_ptr<Waiter>& waiter,
+                              const std::string& key, MonoTime deadline) {
+  Feature& feature = *this->feature(flight->feature);
+  const FeaturePolicy& policy = feature.policy();
+  // The timer holds the waiter, not the flight: when the load is done first, answer() cancels it.
+  auto give_up = [this, &feature, waiter, key] {
+    waiter->timer = {};
+    if (auto stale = stale_copy(feature, key, kHardTimeout)) {
+      answer(feature, *waiter, std::move(*stale));
+    } else {
+      answer(feature, *waiter, std::unexpected(timed_out(feature)));
+    }
+  };
+  if (policy.soft_timeout > Duration::zero() && policy.serve_stale > Duration::zero() &&
+      waiter->asked + policy.soft_timeout < deadline) {
+    auto soft = [this, &feature, waiter, key, deadline, give_up]() mutable {
+      waiter->timer = {};
+      if (auto stale = stale_copy(feature, key, kSoftTimeout)) {
+        answer(feature, *waiter, std::move(*stale));
+      } else {
+        waiter->timer = parts_.home->schedule(deadline, std::move(give_up));
+      }
+    };
+    waiter->timer = parts_.home->schedule(waiter->asked + policy.soft_timeout, std::move(soft));
+  } else {
+    waiter->timer = parts_.home->schedule(deadline, std::move(give_up));
+  }
+}
+
+void CacheCore::MissPath::answer(const Feature& feature, Waiter& waiter, Result<ReadResult> result) {
+  if (waiter.served) return;
+  waiter.served = true;
+  parts_.home->cancel(waiter.timer);
+  waiting.fetch_sub(1, std::memory_order_relaxed);
+  if (!result) {
+    feature.counters.errors.add();
+  } else if (result->degraded != nullptr) {
+    feature.counters.served_stale.add();
+  }
+  const Duration took = parts_.home->now() - waiter.asked;
+  feature.counters.read_miss_ns.record(static_cast<std::uint64_t>(std::max<std::int64_t>(0, took.count())));
+  ReadDone done = std::move(waiter.done);
+  done(std::move(result));
+}
+
+// A value past its ttl that the owner allows to be served when the origin fails.
+std::optional<ReadResult> CacheCore::MissPath::stale_copy(const Feature& feature, std::string_view key,
+                                                          const char* reason) {
+  if (feature.policy().serve_stale <= Duration::zero()) return std::nullopt;
+  const l1::Store::ReadGuard guard(*parts_.l1);
+  l1::EntryView view;
+  const l1::Millis now = now_ms();
+  if (!parts_.l1->peek(guard, parts_.l1->hash(feature.id(), key), feature.id(), key, now, &view) ||
+      view.meta.negative) {
+    return std::nullopt;
+  }
+  ReadResult result;
+  result.value = std::make_shared<const std::string>(view.value);
+  result.tier = Tier::kL1;
+  result.age = std::chrono::milliseconds(now - view.meta.loaded_at);
+  result.degraded = reason;
+  return result;
+}
+
+std::optional<ReadResult> CacheCore::MissPath::l1_copy(const Feature& feature, std::string_view key) {
+  const l1::Store::ReadGuard guard(*parts_.l1);
+  l1::EntryView view;
+  const l1::Millis now = now_ms();
+  if (!parts_.l1->peek(guard, parts_.l1->hash(feature.id(), key), feature.id(), key, now, &view) ||
+      !is_fresh(feature.policy(), view.meta, now)) {
+    return std::nullopt;
+  }
+  ReadResult result;
+  if (!view.meta.negative) result.value = std::make_shared<const std::string>(view.value);
+  result.tier = Tier::kL1;
+  result.age = std::chrono::milliseconds(now - view.meta.loaded_at);
+  const l1::Millis until = fresh_until(feature.policy(), view.meta);
+  if (until != 0) result.ttl_left = std::chrono::milliseconds(until - now);
+  return result;
+}
+
+}  // namespace candor
