@@ -61,7 +61,7 @@ Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::fetch(Feature* fe
 }
 
 Task<CacheCore::MissPath::L2Answer> CacheCore::MissPath::ask_l2(Feature* feature, std::string name,
-                                                                MonoTime deadline) {
+                                                                MonoTime deadline, bool refresh) {
   L2Answer answer;
   Duration pause = kBusyPollFirst;
   while (parts_.l2 != nullptr && !owed_.owes(name)) {
