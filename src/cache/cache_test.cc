@@ -1,0 +1,547 @@
+// The read and write paths on a virtual clock, with an origin that answers when the test says so.
+#include "cache/cache.h"
+
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <map>
+
+#include "base/virtual_executor.h"
+
+namespace candor {
+namespace {
+
+// An origin whose answers the test gives by hand.
+struct ScriptedOrigin : OriginFeature {
+  struct Call {
+    std::string key;
+    std::string value;
+    OneShot<Result<OriginRow>> row;
+    OneShot<Result<OriginWrite>> written;
+  };
+  std::deque<Call>* loads;
+  std::deque<Call>* writes;
+  bool writable = true;
+
+  ScriptedOrigin(std::deque<Call>* l, std::deque<Call>* w) : loads(l), writes(w) {}
+  Task<Result<OriginRow>> load(std::string key, MonoTime) override {
+    Call call;
+    call.key = std::move(key);
+    auto row = call.row;
+    loads->push_back(std::move(call));
+    co_return co_await row;
+  }
+  Task<Result<OriginWrite>> store(std::string key, std::string value, MonoTime) override {
+    Call call;
+    call.key = std::move(key);
+    call.value = std::move(value);
+    auto written = call.written;
+    writes->push_back(std::move(call));
+    co_return co_await written;
+  }
+  Task<Result<OriginWrite>> erase(std::string key, MonoTime deadline) override {
+    return store(std::move(key), std::string(), deadline);
+  }
+  [[nodiscard]] bool can_store() const override { return writable; }
+  [[nodiscard]] bool can_erase() const override { return writable; }
+};
+
+// An L2 in a map, with a switch for "down" and hooks to hold replies back.
+struct FakeL2 : L2 {
+  struct Slot {
+    std::optional<L2Entry> entry;
+    std::uint64_t lease = 0;
+  };
+  std::map<std::string, Slot> slots;
+  bool down = false;
+  std::uint64_t next_token = 1;
+  int lookups = 0;
+
+  [[nodiscard]] std::unexpected<Error> away() const { return fail(ErrorCode::kUnavailable, "L2 is down"); }
+  Task<Result<L2Lookup>> get_or_lease(std::string key, Duration, bool refresh) override {
+    ++lookups;
+    if (down) co_return away();
+    Slot& slot = slots[key];
+    L2Lookup found;
+    if (slot.entry && !refresh) {
+      found.state = L2Lookup::State::kHit;
+      found.entry = *slot.entry;
+    } else if (slot.lease != 0) {
+      found.state = L2Lookup::State::kBusy;
+    } else {
+      found.state = L2Lookup::State::kLease;
+      found.token.value = slot.lease = next_token++;
+    }
+    co_return found;
+  }
+  Task<Result<std::optional<L2Entry>>> get(std::string key) override {
+    if (down) co_return away();
+    co_return slots[key].entry;
+  }
+  Task<Result<L2FillVerdict>> fill(std::string key, LeaseToken token, L2Entry entry) override {
+    if (down) co_return away();
+    Slot& slot = slots[key];
+    if (slot.lease != token.value) co_return L2FillVerdict::kLeaseLost;
+    slot.lease = 0;
+    slot.entry = std::move(entry);
+    co_return L2FillVerdict::kStored;
+  }
+  Task<Result<void>> release(std::string key, LeaseToken token) override {
+    if (down) co_return away();
+    if (slots[key].lease == token.value) slots[key].lease = 0;
+    co_return Result<void>();
+  }
+  Task<Result<void>> put(std::string key, L2Entry entry) override {
+    if (down) co_return away();
+    slots[key].entry = std::move(entry);
+    co_return Result<void>();
+  }
+  Task<Result<bool>> invalidate(std::string key, L2Marker) override {
+    if (down) co_return away();
+    const bool had = slots[key].entry.has_value();
+    slots.erase(key);
+    co_return had;
+  }
+  Task<Result<void>> clear(std::string prefix) override {
+    if (down) co_return away();
+    std::erase_if(slots, [&](const auto& item) { return item.first.starts_with(prefix); });
+    co_return Result<void>();
+  }
+  [[nodiscard]] L2Stats stats() const override { return {}; }
+  [[nodiscard]] std::string describe() const override { return "fake"; }
+};
+
+class CacheTest : public testing::Test {
+ protected:
+  struct Node {
+    explicit Node(CacheTest& test, FakeL2* l2) : store(store_options()), cache(parts(test, l2)) {}
+    static l1::StoreOptions store_options() {
+      l1::StoreOptions options;
+      options.memory_limit = std::size_t{4} << 20;
+      return options;
+    }
+    CacheCore::Parts parts(CacheTest& test, FakeL2* l2) {
+      CacheCore::Parts p;
+      p.clock = &test.executor_;
+      p.home = &test.executor_;
+      p.l1 = &store;
+      p.l2 = l2;
+      p.l2_is_shared = l2 != nullptr;
+      p.seed = 42;
+      p.waiters_max = 20'000;
+      return p;
+    }
+    l1::Store store;
+    CacheCore cache;
+  };
+
+  FeatureId add(Node& node, FeaturePolicy policy = {}) {
+    if (policy.name.empty()) policy.name = "user";
+    auto origin = policy.plain ? nullptr : std::make_unique<ScriptedOrigin>(&loads_, &writes_);
+    return node.cache.add_feature(std::move(policy), std::move(origin)).value();
+  }
+  FeaturePolicy exact() {
+    FeaturePolicy policy;
+    policy.name = "user";
+    policy.ttl_jitter = 0;
+    policy.refresh_beta = 0;
+    return policy;
+  }
+
+  using Answers = std::vector<Result<ReadResult>>;
+  void read(Node& node, FeatureId id, std::string key, Answers* out) {
+    node.cache.read(id, std::move(key), {}, [out](Result<ReadResult> r) { out->push_back(std::move(r)); });
+    executor_.run_ready();
+  }
+  void answer_load(std::size_t index, std::optional<std::string> value) {
+    OriginRow row;
+    row.value = std::move(value);
+    (void)loads_.at(index).row.set(std::move(row));
+    executor_.run_ready();
+  }
+  void fail_load(std::size_t index) {
+    (void)loads_.at(index).row.set(fail(ErrorCode::kOriginDown, "origin 'shop' cannot be reached"));
+    executor_.run_ready();
+  }
+  std::vector<Result<WriteResult>> written_;
+  void write(Node& node, FeatureId id, std::string key, std::string value) {
+    node.cache.write(id, std::move(key), std::move(value),
+                     [this](auto r) { written_.push_back(std::move(r)); });
+    executor_.run_ready();
+  }
+  void answer_write(std::size_t index) {
+    (void)writes_.at(index).written.set(OriginWrite{1, {}});
+    executor_.run_ready();
+  }
+  std::optional<std::string> hit(Node& node, FeatureId id, std::string_view key) {
+    const l1::Store::ReadGuard guard(node.store);
+    CacheCore::Hit out;
+    const Feature& feature = node.cache.feature(id);
+    if (!node.cache.try_hit(guard, feature, node.store.hash(id, key), key, node.cache.now_ms(), &out))
+      return {};
+    return out.negative ? "<none>" : std::string(out.value);
+  }
+  static std::string value_of(const Result<ReadResult>& r) {
+    if (!r) return "error: " + std::string(error_code_name(r.error().code));
+    return r->value ? *r->value : "<none>";
+  }
+
+  VirtualExecutor executor_;
+  std::deque<ScriptedOrigin::Call> loads_;
+  std::deque<ScriptedOrigin::Call> writes_;
+};
+
+TEST_F(CacheTest, MissLoadsOnceAndTheNextReadIsAHit) {
+  Node node(*this, nullptr);
+  const FeatureId id = add(node, exact());
+  Answers answers;
+  EXPECT_FALSE(hit(node, id, "1"));
+  read(node, id, "1", &answers);
+  answer_load(0, "alice");
+  ASSERT_EQ(answers.size(), 1U);
+  EXPECT_EQ(value_of(answers[0]), "alice");
+  EXPECT_EQ(answers[0]->tier, Tier::kOrigin);
+  EXPECT_EQ(hit(node, id, "1"), "alice");
+  EXPECT_EQ(loads_.size(), 1U);
+}
+
+TEST_F(CacheTest, TenThousandReadersOfOneKeyMakeOneLoad) {
+  Node node(*this, nullptr);
+  const FeatureId id = add(node, exact());
+  Answers answers;
+  for (int i = 0; i < 10'000; ++i) read(node, id, "hot", &answers);
+  EXPECT_EQ(loads_.size(), 1U);
+  answer_load(0, "v");
+  EXPECT_EQ(answers.size(), 10'000U);
+  for (const auto& a : answers) ASSERT_EQ(value_of(a), "v");
+  EXPECT_EQ(node.cache.waiting(), 0U);
+  EXPECT_EQ(executor_.timers(), 0U) << "no deadline timer may outlive its reader";
+}
+
+TEST_F(CacheTest, AbsentRowIsCachedForItsOwnTtl) {
+  Node node(*this, nullptr);
+  auto policy = exact();
+  policy.negative_ttl = 2s;
+  const FeatureId id = add(node, policy);
+  Answers answers;
+  read(node, id, "ghost", &answers);
+  answer_load(0, std::nullopt);
+  EXPECT_EQ(value_of(answers.at(0)), "<none>");
+  EXPECT_EQ(hit(node, id, "ghost"), "<none>");
+  executor_.advance(2s);
+  EXPECT_FALSE(hit(node, id, "ghost"));
+}
+
+TEST_F(CacheTest, EntryExpiresAtItsTtl) {
+  Node node(*this, nullptr);
+  auto policy = exact();
+  policy.ttl = 10s;
+  const FeatureId id = add(node, policy);
+  Answers answers;
+  read(node, id, "1", &answers);
+  answer_load(0, "v");
+  executor_.advance(9'999ms);
+  EXPECT_TRUE(hit(node, id, "1"));
+  executor_.advance(1ms);
+  EXPECT_FALSE(hit(node, id, "1"));
+}
+
+TEST_F(CacheTest, LoadThatBeganBeforeAWriteIsHandedOutButNotStored) {
+  Node node(*this, nullptr);
+  const FeatureId id = add(node, exact());
+  Answers before;
+  Answers after;
+  read(node, id, "1", &before);  // the load has read the old row, its answer is on its way
+  write(node, id, "1", "new");
+  answer_write(0);
+  ASSERT_EQ(written_.size(), 1U);
+  read(node, id, "1", &after);  // after the acknowledgement: must not join the old load
+  EXPECT_EQ(loads_.size(), 2U);
+  answer_load(0, "old");
+  EXPECT_EQ(value_of(before.at(0)), "old");
+  EXPECT_FALSE(hit(node, id, "1")) << "the late fill lost";
+  answer_load(1, "new");
+  EXPECT_EQ(value_of(after.at(0)), "new");
+  EXPECT_EQ(hit(node, id, "1"), "new");
+}
+
+TEST_F(CacheTest, WriteIsAcknowledgedOnlyAfterTheOldValueIsGone) {
+  Node node(*this, nullptr);
+  const FeatureId id = add(node, exact());
+  Answers answers;
+  read(node, id, "1", &answers);
+  answer_load(0, "old");
+  write(node, id, "1", "new");
+  EXPECT_TRUE(written_.empty());
+  answer_write(0);
+  ASSERT_EQ(written_.size(), 1U);
+  EXPECT_TRUE(written_[0].has_value());
+  EXPECT_FALSE(hit(node, id, "1"));
+}
+
+TEST_F(CacheTest, FailedWriteSaysSoAndDropsTheEntryBecauseNobodyKnows) {
+  Node node(*this, nullptr);
+  const FeatureId id = add(node, exact());
+  Answers answers;
+  read(node, id, "1", &answers);
+  answer_load(0, "old");
+  write(node, id, "1", "new");
+  (void)writes_.at(0).written.set(fail(ErrorCode::kTimeout, "no answer in time"));
+  ASSERT_EQ(written_.size(), 1U);
+  EXPECT_EQ(written_[0].error().code, ErrorCode::kTimeout);
+  EXPECT_FALSE(hit(node, id, "1"));
+}
+
+TEST_F(CacheTest, FeatureWithoutStoreIsReadOnly) {
+  Node node(*this, nullptr);
+  auto origin = std::make_unique<ScriptedOrigin>(&loads_, &writes_);
+  origin->writable = false;
+  const FeatureId id = node.cache.add_feature(exact(), std::move(origin)).value();
+  write(node, id, "1", "v");
+  ASSERT_EQ(written_.size(), 1U);
+  EXPECT_EQ(written_[0].error().code, ErrorCode::kReadOnly);
+  EXPECT_TRUE(writes_.empty());
+}
+
+TEST_F(CacheTest, ReaderIsToldWhenTheHardTimeoutPasses) {
+  Node node(*this, nullptr);
+  auto policy = exact();
+  policy.hard_timeout = 1s;
+  const FeatureId id = add(node, policy);
+  Answers answers;
+  read(node, id, "1", &answers);
+  executor_.advance(1s);
+  ASSERT_EQ(answers.size(), 1U);
+  EXPECT_EQ(answers[0].error().code, ErrorCode::kTimeout);
+  answer_load(0, "late");
+  EXPECT_EQ(answers.size(), 1U) << "a reader is answered once";
+}
+
+TEST_F(CacheTest, SoftTimeoutServesTheOldValueAndTheLoadGoesOn) {
+  Node node(*this, nullptr);
+  auto policy = exact();
+  policy.ttl = 1s;
+  policy.serve_stale = 60s;
+  policy.soft_timeout = 50ms;
+  const FeatureId id = add(node, policy);
+  Answers answers;
+  read(node, id, "1", &answers);
+  answer_load(0, "old");
+  executor_.advance(2s);
+  EXPECT_FALSE(hit(node, id, "1")) << "past its ttl it is no hit";
+  read(node, id, "1", &answers);
+  executor_.advance(50ms);
+  ASSERT_EQ(answers.size(), 2U);
+  EXPECT_EQ(value_of(answers[1]), "old");
+  EXPECT_STREQ(answers[1]->degraded, "soft timeout");
+  answer_load(1, "new");
+  EXPECT_EQ(hit(node, id, "1"), "new");
+}
+
+TEST_F(CacheTest, OriginFailureServesStaleWithinTheOwnersLimitOnly) {
+  Node node(*this, nullptr);
+  auto policy = exact();
+  policy.ttl = 1s;
+  policy.serve_stale = 10s;
+  const FeatureId id = add(node, policy);
+  Answers answers;
+  read(node, id, "1", &answers);
+  answer_load(0, "old");
+  executor_.advance(5s);
+  read(node, id, "1", &answers);
+  fail_load(1);
+  EXPECT_EQ(value_of(answers.at(1)), "old");
+  EXPECT_STREQ(answers[1]->degraded, "origin failed");
+  executor_.advance(6s);
+  read(node, id, "1", &answers);
+  fail_load(2);
+  EXPECT_EQ(answers.at(2).error().code, ErrorCode::kOriginDown);
+}
+
+TEST_F(CacheTest, HotEntryIsRefreshedBeforeItExpires) {
+  Node node(*this, nullptr);
+  auto policy = exact();
+  policy.ttl = 10s;
+  policy.refresh_beta = 1.0;
+  const FeatureId id = add(node, policy);
+  Answers answers;
+  read(node, id, "1", &answers);
+  executor_.advance(100ms);  // a load costs 100 ms
+  answer_load(0, "v1");
+  executor_.advance(9'890ms);
+  for (int i = 0; i < 1000 && loads_.size() == 1; ++i) {
+    EXPECT_EQ(hit(node, id, "1"), "v1");
+    executor_.run_ready();
+  }
+  ASSERT_EQ(loads_.size(), 2U) << "one of many readers near the expiry asks for a refresh";
+  for (int i = 0; i < 1000; ++i) {
+    (void)hit(node, id, "1");
+    executor_.run_ready();
+  }
+  EXPECT_EQ(loads_.size(), 2U) << "and only one load is made";
+  answer_load(1, "v2");
+  EXPECT_EQ(hit(node, id, "1"), "v2");
+}
+
+TEST_F(CacheTest, TwoNodesThatShareL2MakeOneLoad) {
+  FakeL2 l2;
+  Node a(*this, &l2);
+  Node b(*this, &l2);
+  const FeatureId ida = add(a, exact());
+  const FeatureId idb = add(b, exact());
+  Answers answers;
+  read(a, ida, "1", &answers);
+  read(b, idb, "1", &answers);
+  executor_.advance(5ms);
+  EXPECT_EQ(loads_.size(), 1U);
+  answer_load(0, "v");
+  executor_.advance(100ms);
+  ASSERT_EQ(answers.size(), 2U);
+  EXPECT_EQ(value_of(answers[0]), "v");
+  EXPECT_EQ(value_of(answers[1]), "v");
+  EXPECT_EQ(answers[1]->tier, Tier::kL2);
+  EXPECT_EQ(loads_.size(), 1U);
+}
+
+TEST_F(CacheTest, LeaseOfANodeThatDiedDelaysButDoesNotStopTheOthers) {
+  FakeL2 l2;
+  l2.slots["user:1"].lease = 999;  // its holder will never fill
+  Node node(*this, &l2);
+  auto policy = exact();
+  policy.hard_timeout = 1s;
+  const FeatureId id = add(node, policy);
+  Answers answers;
+  read(node, id, "1", &answers);
+  executor_.advance(990ms);
+  ASSERT_EQ(loads_.size(), 1U);
+  answer_load(0, "v");
+  EXPECT_EQ(value_of(answers.at(0)), "v");
+}
+
+TEST_F(CacheTest, WriteOnOneNodeCancelsALateFillOfAnother) {
+  FakeL2 l2;
+  Node a(*this, &l2);
+  Node b(*this, &l2);
+  const FeatureId ida = add(a, exact());
+  const FeatureId idb = add(b, exact());
+  Answers answers;
+  read(a, ida, "1", &answers);  // a has read the old row
+  write(b, idb, "1", "new");
+  answer_write(0);
+  answer_load(0, "old");
+  EXPECT_EQ(value_of(answers.at(0)), "old");
+  EXPECT_FALSE(hit(a, ida, "1")) << "the lease was cancelled: kept nowhere";
+  EXPECT_FALSE(l2.slots["user:1"].entry);
+}
+
+TEST_F(CacheTest, L2DownMeansStraightToTheOrigin) {
+  FakeL2 l2;
+  l2.down = true;
+  Node node(*this, &l2);
+  const FeatureId id = add(node, exact());
+  Answers answers;
+  read(node, id, "1", &answers);
+  ASSERT_EQ(loads_.size(), 1U);
+  answer_load(0, "v");
+  EXPECT_EQ(value_of(answers.at(0)), "v");
+  EXPECT_EQ(hit(node, id, "1"), "v");
+}
+
+TEST_F(CacheTest, InvalidationThatL2DidNotTakeIsOwedAndTheKeyIsNotReadThereMeanwhile) {
+  FakeL2 l2;
+  Node node(*this, &l2);
+  const FeatureId id = add(node, exact());
+  Answers answers;
+  read(node, id, "1", &answers);
+  answer_load(0, "old");
+  l2.down = true;
+  write(node, id, "1", "new");
+  answer_write(0);
+  ASSERT_EQ(written_.size(), 1U);
+  EXPECT_TRUE(written_[0].has_value()) << "the origin has it; a dead L2 fails nobody's write";
+  EXPECT_EQ(node.cache.owed_invalidations(), 1U);
+  // L2 is back with its old memory before the debt is paid: the key is not believed there.
+  l2.down = false;
+  ASSERT_TRUE(l2.slots["user:1"].entry);
+  read(node, id, "1", &answers);
+  ASSERT_EQ(loads_.size(), 2U);
+  answer_load(1, "new");
+  EXPECT_EQ(value_of(answers.at(1)), "new");
+  executor_.advance(200ms);
+  EXPECT_EQ(node.cache.owed_invalidations(), 0U);
+  EXPECT_FALSE(l2.slots["user:1"].entry) << "the debt was paid";
+}
+
+TEST_F(CacheTest, PlainFeatureBehindASharedL2LivesThere) {
+  FakeL2 l2;
+  Node a(*this, &l2);
+  Node b(*this, &l2);
+  auto policy = exact();
+  policy.plain = true;
+  const FeatureId ida = add(a, policy);
+  const FeatureId idb = add(b, policy);
+  a.cache.plain_write(ida, "k", "v", 0s, [this](auto r) { written_.push_back(std::move(r)); });
+  executor_.run_ready();
+  Answers answers;
+  read(b, idb, "k", &answers);
+  EXPECT_EQ(value_of(answers.at(0)), "v");
+  a.cache.plain_write(ida, "k", "w", 0s, [this](auto r) { written_.push_back(std::move(r)); });
+  executor_.run_ready();
+  read(b, idb, "k", &answers);
+  EXPECT_EQ(value_of(answers.at(1)), "w") << "no copy in b's L1 may hide the change";
+}
+
+TEST_F(CacheTest, StrongReadsGoToTheOriginEachTime) {
+  Node node(*this, nullptr);
+  auto policy = exact();
+  policy.consistency = Consistency::kStrong;
+  const FeatureId id = add(node, policy);
+  Answers answers;
+  read(node, id, "1", &answers);
+  answer_load(0, "v");
+  EXPECT_FALSE(hit(node, id, "1"));
+  read(node, id, "1", &answers);
+  EXPECT_EQ(loads_.size(), 2U);
+}
+
+TEST_F(CacheTest, TooManyWaitingReadersAreRefusedAndTheOthersUnharmed) {
+  Node node(*this, nullptr);
+  const FeatureId id = add(node, exact());
+  Answers answers;
+  for (int i = 0; i < 20'001; ++i) read(node, id, "k" + std::to_string(i), &answers);
+  ASSERT_EQ(answers.size(), 1U);
+  EXPECT_EQ(answers[0].error().code, ErrorCode::kOverloaded);
+  answer_load(0, "v");
+  EXPECT_EQ(value_of(answers.at(1)), "v");
+}
+
+TEST_F(CacheTest, FlushOfAFeatureLeavesTheOthers) {
+  Node node(*this, nullptr);
+  const FeatureId user = add(node, exact());
+  auto policy = exact();
+  policy.name = "shop";
+  const FeatureId shop = add(node, policy);
+  Answers answers;
+  read(node, user, "1", &answers);
+  answer_load(0, "u");
+  read(node, shop, "1", &answers);
+  answer_load(1, "s");
+  node.cache.flush(user, [this](auto r) { written_.push_back(std::move(r)); });
+  executor_.run_ready();
+  EXPECT_FALSE(hit(node, user, "1"));
+  EXPECT_EQ(hit(node, shop, "1"), "s");
+}
+
+TEST_F(CacheTest, UpdatePolicyTakesEffectAndRefusesANewName) {
+  Node node(*this, nullptr);
+  const FeatureId id = add(node, exact());
+  auto policy = exact();
+  policy.ttl = 1s;
+  EXPECT_TRUE(node.cache.update_policy(id, policy));
+  EXPECT_EQ(node.cache.feature(id).policy().ttl, 1s);
+  policy.name = "other";
+  EXPECT_FALSE(node.cache.update_policy(id, policy));
+}
+
+}  // namespace
+}  // namespace candor
