@@ -61,7 +61,9 @@ void write_bulk(std::string& out, std::string_view bytes) {
   *end++ = '\n';
   const auto header_bytes = static_cast<std::size_t>(end - header);
   const std::size_t before = out.size();
-  out.resize_and_overwrite(before + header_bytes + bytes.size() + 2, [&](char* data, std::size_t size) {
+  const std::size_t after = before + header_bytes + bytes.size() + 2;
+  // libstdc++ 12 passes the capacity it chose, not the size that was asked for, so `after` is what counts.
+  out.resize_and_overwrite(after, [&](char* data, std::size_t /*room*/) {
     char* to = data + before;
     std::memcpy(to, header, header_bytes);
     to += header_bytes;
@@ -69,7 +71,7 @@ void write_bulk(std::string& out, std::string_view bytes) {
     to += bytes.size();
     to[0] = '\r';
     to[1] = '\n';
-    return size;
+    return after;
   });
 }
 
