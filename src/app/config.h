@@ -1,0 +1,211 @@
+// The configuration of one node: a TOML file turned into plain structs, strictly, with every finding at its
+// line.
+//
+// Everything a key is (type, default, meaning, whether it can change while running) stands in one table,
+// config_keys(); defaults are applied from it, and docs/configuration.md is printed from it.
+//
+// Invariants
+//   - A Config handed out without errors is complete: references resolve, limits are possible, secrets are
+//   in.
+//   - No finding, no `values` text and no reference output holds a password.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cache/feature.h"
+#include "tier/l1/store.h"
+
+namespace candor::app {
+
+struct ListenAddress {
+  std::string host;
+  std::uint16_t port = 0;
+  [[nodiscard]] bool is_loopback() const;
+  [[nodiscard]] std::string to_string() const;
+  friend bool operator==(const ListenAddress&, const ListenAddress&) = default;
+};
+// "127.0.0.1:6390", "[::1]:6390", "localhost:6390". Port 0 asks the system for a free one.
+[[nodiscard]] Result<ListenAddress> parse_listen_address(std::string_view text);
+
+struct NodeConfig {
+  std::string name;  // empty: the host's name
+  std::string region;
+  std::string data_dir;
+  Duration drain_timeout{0};
+  std::string log_level;
+};
+
+struct UserConfig {
+  std::string name;
+  std::string password_hash;
+  std::vector<std::string> rights;    // read, write, admin
+  std::vector<std::string> features;  // empty: all
+};
+
+struct RespConfig {
+  ListenAddress listen;
+  std::optional<ListenAddress> tls_listen;
+  std::string tls_cert, tls_key;
+  unsigned threads = 0;  // 0: one for each core
+  std::string plain_feature;
+  bool is_protected = true;
+  unsigned connections_max = 0;
+  std::uint64_t output_max = 0;
+  unsigned pending_max = 0;
+  Duration idle_timeout{0};
+  Duration auth_timeout{0};
+  Duration command_timeout{0};
+  std::vector<UserConfig> users;
+};
+
+struct HttpConfig {
+  ListenAddress listen;
+  std::vector<std::string> hosts;
+  unsigned threads = 0;
+  unsigned event_clients_max = 0;
+};
+
+struct L1Config {
+  std::uint64_t memory = 0;
+  l1::PolicyKind policy = l1::PolicyKind::kDefault;
+};
+
+struct DiskConfig {
+  std::string path;
+  std::uint64_t size = 0;
+};
+
+struct L2Config {
+  std::string url;
+  std::string password_file;
+  std::uint64_t memory = 0;
+  std::uint64_t compress_above = 0;
+  std::string prefix;
+  Duration timeout{0};
+  Duration connect_timeout{0};
+};
+
+struct StreamConfig {
+  std::string url;
+};
+
+struct OriginConfig {
+  std::string name;
+  int line = 0;
+  std::string url;
+  std::string password_file;
+  unsigned max_concurrency = 0;
+  unsigned waiting_max = 0;
+  Duration connect_timeout{0};
+};
+
+struct WatchConfig {
+  std::string table, key;
+};
+
+struct WarmConfig {
+  std::vector<std::string> keys;
+  std::string query;
+  std::string priority;
+};
+
+struct BudgetConfig {
+  int line = 0;
+  Duration max_staleness{0};
+  double stale_fraction = 0;
+  Duration window{0};
+  double sample = 0;
+  std::string impact, owner, control;
+};
+
+struct FeatureConfig {
+  std::string name;
+  int line = 0;
+  std::string origin;
+  std::string load, load_many, store, erase;
+  std::optional<WatchConfig> watch;
+  Consistency consistency = Consistency::kSession;
+  Duration ttl{0}, negative_ttl{0}, soft_timeout{0}, hard_timeout{0}, lease_ttl{0}, serve_stale{0};
+  double ttl_jitter = 0, refresh_beta = 0;
+  std::string write;
+  std::optional<WarmConfig> warm;
+  std::optional<BudgetConfig> budget;
+  [[nodiscard]] bool is_plain() const { return origin == "none"; }
+};
+
+struct ConfigKey;
+
+// One key's value in force, as text; `line` 0 means that it is the default.
+struct ConfigValue {
+  std::string text;
+  int line = 0;
+  const ConfigKey* key = nullptr;
+};
+
+struct Config {
+  std::string file;
+  NodeConfig node;
+  RespConfig resp;
+  HttpConfig http;
+  L1Config l1;
+  std::optional<DiskConfig> disk;
+  L2Config l2;
+  std::optional<StreamConfig> stream;
+  std::vector<OriginConfig> origins;
+  std::vector<FeatureConfig> features;
+  std::map<std::string, ConfigValue, std::less<>> values;  // "features.profile.ttl" and so on
+
+  [[nodiscard]] const OriginConfig* find_origin(std::string_view name) const;
+  [[nodiscard]] const FeatureConfig* find_feature(std::string_view name) const;
+};
+
+struct Finding {
+  enum class Severity : std::uint8_t { kError, kWarning } severity = Severity::kError;
+  std::string file;
+  int line = 0;     // 0: the file as a whole
+  std::string key;  // empty: the file as a whole
+  std::string text;
+  [[nodiscard]] bool is_error() const { return severity == Severity::kError; }
+  // "candor.toml:12: features.profile.ttl: what is wrong; what to do"
+  [[nodiscard]] std::string to_string() const;
+};
+
+struct ConfigReading {
+  Config config;
+  std::vector<Finding> findings;  // by line
+  [[nodiscard]] bool has_errors() const;
+};
+
+// Pure: `file` is only named in findings. Password files are not read.
+[[nodiscard]] ConfigReading read_config_text(std::string_view text, std::string file);
+// Reads the file and the password files that it names.
+[[nodiscard]] ConfigReading read_config_file(const std::string& path);
+
+// The policy that a feature runs under today. `bounded` and `strong` become `origin`: until their proofs are
+// built, reading the origin is the one way to keep their promise.
+[[nodiscard]] FeaturePolicy feature_policy(const FeatureConfig& feature);
+
+// "postgresql://app:***@db/shop"
+[[nodiscard]] std::string mask_password(std::string_view url);
+[[nodiscard]] std::string with_password(std::string_view url, std::string_view password);
+
+// What a reload may do: the difference of two configurations, key by key.
+struct ConfigChange {
+  std::string key;
+  std::string before, after;  // masked; empty: was not, or is no longer, there
+  bool applies_now = false;   // false: needs a restart
+};
+[[nodiscard]] std::vector<ConfigChange> compare_configs(const Config& before, const Config& after);
+
+// docs/configuration.md, from the table.
+[[nodiscard]] std::string config_reference();
+
+// The closest of `names` when it is close enough to be a slip of the finger; empty otherwise.
+[[nodiscard]] std::string closest_name(std::string_view wrong, const std::vector<std::string_view>& names);
+
+}  // namespace candor::app

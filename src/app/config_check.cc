@@ -1,0 +1,312 @@
+#include "app/config_check.h"
+
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/ids.h"
+#include "base/units.h"
+
+namespace candor::app {
+namespace {
+
+class Checker {
+ public:
+  Checker(const Config& config, std::vector<Finding>& findings) : config_(config), findings_(findings) {}
+
+  void run() {
+    check_listeners();
+    check_users();
+    check_plain_feature();
+    check_unbuilt_urls();
+    check_names_used();
+    for (const FeatureConfig& feature : config_.features) check_feature(feature);
+    check_inactive();
+  }
+
+ private:
+  void add(Finding::Severity severity, int line, std::string key, std::string text) {
+    findings_.push_back({severity, config_.file, line, std::move(key), std::move(text)});
+  }
+  // At the key's own line when the file names it, else at `fallback_line`.
+  void error(const std::string& key, std::string text, int fallback_line = 0) {
+    add(Finding::Severity::kError, line_of(key, fallback_line), key, std::move(text));
+  }
+  void warn(const std::string& key, std::string text, int fallback_line = 0) {
+    add(Finding::Severity::kWarning, line_of(key, fallback_line), key, std::move(text));
+  }
+  [[nodiscard]] int line_of(const std::string& key, int fallback_line) const {
+    const auto it = config_.values.find(key);
+    return it != config_.values.end() && it->second.line > 0 ? it->second.line : fallback_line;
+  }
+  [[nodiscard]] bool is_given(const std::string& key) const { return line_of(key, 0) > 0; }
+
+  void check_listeners() {
+    const RespConfig& resp = config_.resp;
+    check_reach("resp.listen", resp.listen);
+    if (resp.tls_listen) {
+      check_reach("resp.tls_listen", *resp.tls_listen);
+      if (resp.tls_cert.empty())
+        error("resp.tls_listen", "TLS needs a certificate; set tls_cert to a PEM file");
+      if (resp.tls_key.empty())
+        error("resp.tls_listen", "TLS needs a private key; set tls_key to a PEM file");
+    } else if (!resp.tls_cert.empty() || !resp.tls_key.empty()) {
+      warn(resp.tls_cert.empty() ? "resp.tls_key" : "resp.tls_cert", "has no effect without tls_listen");
+    }
+    check_distinct("http.listen", config_.http.listen, "resp.listen", resp.listen);
+    if (resp.tls_listen) {
+      check_distinct("resp.tls_listen", *resp.tls_listen, "resp.listen", resp.listen);
+      check_distinct("resp.tls_listen", *resp.tls_listen, "http.listen", config_.http.listen);
+    }
+    if (!config_.http.listen.is_loopback())
+      warn("http.listen",
+           "reachable from other machines: health and metrics are open there, everything else needs the "
+           "admin token; "
+           "the connection is not encrypted");
+  }
+
+  void check_reach(const std::string& key, const ListenAddress& address) {
+    if (address.is_loopback() || !config_.resp.users.empty() || !config_.resp.is_protected) return;
+    error(
+        key,
+        fmt::format(
+            "{} is reachable from other machines and anybody could connect; add [[resp.users]], or listen on "
+            "127.0.0.1, or set protected = false",
+            address.to_string()));
+  }
+
+  void check_distinct(const std::string& key, const ListenAddress& a, const std::string& other,
+                      const ListenAddress& b) {
+    if (a == b && a.port != 0)
+      error(key, fmt::format("{} is also {}; give each its own port", a.to_string(), other));
+  }
+
+  void check_users() {
+    std::set<std::string> seen;
+    for (std::size_t i = 0; i < config_.resp.users.size(); ++i) {
+      const UserConfig& user = config_.resp.users[i];
+      const std::string at = fmt::format("resp.users[{}]", i);
+      if (user.name.empty()) continue;  // reported as missing
+      if (!seen.insert(user.name).second)
+        error(at + ".name", fmt::format("\"{}\" is already a user; names are unique", user.name));
+      if (!user.password_hash.starts_with("scrypt:"))
+        error(at + ".password_hash", "not a password hash; paste what `candor hash-password` prints");
+      for (const std::string& name : user.features)
+        if (config_.find_feature(name) == nullptr)
+          error(at + ".features", no_such("feature", name, feature_names()));
+    }
+  }
+
+  void check_plain_feature() {
+    const std::string& name = config_.resp.plain_feature;
+    if (name.empty()) return;
+    const FeatureConfig* feature = config_.find_feature(name);
+    if (feature == nullptr)
+      error("resp.plain_feature", no_such("feature", name, feature_names()));
+    else if (!feature->is_plain())
+      error(
+          "resp.plain_feature",
+          fmt::format("feature \"{}\" has an origin; only a feature with origin = \"none\" can take all keys",
+                      name));
+  }
+
+  void check_unbuilt_urls() {
+    if (config_.l2.url.starts_with("redis+cluster://"))
+      error("l2.url", "redis+cluster:// is not built in yet; use redis://HOST:PORT/DB or memory:");
+    for (const OriginConfig& origin : config_.origins)
+      if (origin.url.starts_with("mariadb://"))
+        error("origins." + origin.name + ".url",
+              "mariadb:// is not built in yet; use sqlite:, postgresql:// or redis://");
+    if (config_.l2.url == "none" || config_.l2.url == "memory:") {
+      if (!config_.l2.password_file.empty())
+        warn("l2.password_file", fmt::format("has no effect with url = \"{}\"", config_.l2.url));
+      return;
+    }
+    if (is_given("l2.memory"))
+      warn("l2.memory", "has no effect: it limits the memory: tier, and the shared store has its own limit");
+  }
+
+  void check_names_used() {
+    for (const OriginConfig& origin : config_.origins) {
+      const bool used = std::ranges::any_of(config_.features,
+                                            [&](const FeatureConfig& f) { return f.origin == origin.name; });
+      if (!used) warn("origins." + origin.name, "no feature uses this origin", origin.line);
+    }
+    if (config_.features.size() > FeatureId::kMax)
+      error("features",
+            fmt::format("{} features; at most {} are possible", config_.features.size(), FeatureId::kMax));
+  }
+
+  void check_feature(const FeatureConfig& f) {
+    const std::string at = "features." + f.name;
+    check_feature_origin(f, at);
+    check_feature_times(f, at);
+    if (f.consistency == Consistency::kBounded && !f.budget)
+      error(at + ".consistency",
+            fmt::format("bounded needs a bound; add [features.{}.budget] with max_staleness", f.name));
+    if (f.consistency == Consistency::kBounded || f.consistency == Consistency::kStrong)
+      warn(at + ".consistency",
+           "the proof of this level is not built yet; the promise is kept by reading the origin every time, "
+           "without caching");
+    if (f.write == "behind")
+      warn(at + ".write",
+           "write-behind is not built yet; writes go through: slower, and nothing acknowledged can be lost");
+    if (f.budget) check_budget(f, *f.budget, at + ".budget");
+  }
+
+  void check_feature_origin(const FeatureConfig& f, const std::string& at) {
+    if (f.origin.empty()) return;  // reported as missing
+    if (f.is_plain()) {
+      refuse_on_plain(f, at);
+      return;
+    }
+    const OriginConfig* origin = config_.find_origin(f.origin);
+    if (origin == nullptr) {
+      error(at + ".origin", no_such("origin", f.origin, origin_names()), f.line);
+      return;
+    }
+    const bool is_redis = origin->url.starts_with("redis://") || origin->url.starts_with("rediss://");
+    if (!is_redis) check_statements(f, at);
+    if (!f.load_many.empty() && !origin->url.starts_with("postgres"))
+      error(at + ".load_many",
+            fmt::format(
+                "origin \"{}\" is not PostgreSQL; loads that miss together are batched there without it",
+                origin->name));
+  }
+
+  void refuse_on_plain(const FeatureConfig& f, const std::string& at) {
+    for (const char* key : {"load", "load_many", "store", "erase"})
+      if (is_given(at + "." + key))
+        error(at + "." + key,
+              "a plain feature (origin = \"none\") has no statements; remove it or name an origin");
+    if (f.watch)
+      error(at + ".watch.table",
+            "a plain feature (origin = \"none\") has no table to watch; remove it or name an origin", f.line);
+    if (f.budget)
+      error(at + ".budget.max_staleness",
+            "a plain feature (origin = \"none\") has no authority to be staler than; remove the budget",
+            f.budget->line);
+    if (f.serve_stale > Duration::zero())
+      error(at + ".on_origin_failure.serve_stale",
+            "a plain feature (origin = \"none\") has no origin that can fail; remove it");
+  }
+
+  void check_statements(const FeatureConfig& f, const std::string& at) {
+    if (f.load.empty())
+      error(at + ".load",
+            "missing; write the statement that reads one key, such as \"select body from profile where id = "
+            ":key\"",
+            f.line);
+    else
+      need_parameter(at + ".load", f.load, ":key");
+    if (!f.load_many.empty()) need_parameter(at + ".load_many", f.load_many, ":keys");
+    if (!f.store.empty()) {
+      need_parameter(at + ".store", f.store, ":key");
+      need_parameter(at + ".store", f.store, ":value");
+    }
+    if (!f.erase.empty()) need_parameter(at + ".erase", f.erase, ":key");
+  }
+
+  void need_parameter(const std::string& key, const std::string& statement, std::string_view parameter) {
+    if (statement.find(parameter) == std::string::npos)
+      error(key,
+            fmt::format("the statement has no {}; without it every key would be the same row", parameter));
+  }
+
+  void check_feature_times(const FeatureConfig& f, const std::string& at) {
+    if (!f.is_plain() && f.ttl == Duration::zero())
+      error(at + ".ttl", "0 would cache nothing; set a ttl, or consistency = \"origin\" to bypass the cache");
+    if (!f.is_plain() && f.ttl > Duration::zero() && f.ttl < 1ms)
+      error(at + ".ttl", "shorter than the cache's clock, 1ms; use 1ms or more");
+    if (!f.is_plain() && is_given(at + ".negative_ttl") && f.negative_ttl > f.ttl)
+      error(
+          at + ".negative_ttl",
+          fmt::format("{} is longer than ttl = {}; a missing row cannot be trusted longer than a present one",
+                      format_duration(f.negative_ttl), format_duration(f.ttl)));
+    if (f.hard_timeout == Duration::zero())
+      error(at + ".hard_timeout", "0 would fail every read; set a time such as \"5s\"");
+    if (f.lease_ttl == Duration::zero())
+      error(at + ".lease_ttl", "0 would let every node load the same key; set a time such as \"3s\"");
+    if (f.soft_timeout == Duration::zero()) return;
+    if (f.soft_timeout >= f.hard_timeout)
+      error(at + ".soft_timeout",
+            fmt::format("{} is not shorter than hard_timeout = {}; it would never act",
+                        format_duration(f.soft_timeout), format_duration(f.hard_timeout)));
+    if (f.serve_stale == Duration::zero())
+      warn(at + ".soft_timeout",
+           "has no effect without on_origin_failure = { serve_stale = … }: there is no old value to serve");
+  }
+
+  void check_budget(const FeatureConfig& f, const BudgetConfig& budget, const std::string& at) {
+    if (!is_given(at + ".max_staleness")) return;  // reported as missing
+    if (budget.window < 1min)
+      error(
+          at + ".window",
+          fmt::format("{} is too short to judge a fraction; use 1m or more", format_duration(budget.window)),
+          budget.line);
+    if (budget.max_staleness >= budget.window)
+      error(at + ".max_staleness",
+            fmt::format("impossible budget: max_staleness {} is not shorter than window {}, so no read could "
+                        "ever be too stale",
+                        format_duration(budget.max_staleness), format_duration(budget.window)));
+    const bool by_ttl_alone = f.consistency == Consistency::kEventual && !f.watch;
+    if (by_ttl_alone && budget.stale_fraction == 0 && f.ttl > budget.max_staleness)
+      error(at + ".stale_fraction",
+            fmt::format("impossible budget: no read may be staler than {}, but without watch only ttl = {} "
+                        "ends an old value; shorten the "
+                        "ttl, add watch, allow a fraction, or use consistency = \"bounded\"",
+                        format_duration(budget.max_staleness), format_duration(f.ttl)));
+    if (f.consistency == Consistency::kBounded && budget.stale_fraction > 0 &&
+        is_given(at + ".stale_fraction"))
+      warn(at + ".stale_fraction",
+           "consistency = \"bounded\" lets no read exceed max_staleness; the fraction has no effect");
+  }
+
+  // What is understood and checked but not used yet, named once each.
+  void check_inactive() {
+    if (config_.disk) warn("disk.path", "the disk tier is not built yet; this section has no effect", 0);
+    if (config_.stream)
+      warn("stream.url", "the change stream is not built yet; this section has no effect", 0);
+    for (const FeatureConfig& f : config_.features) {
+      const std::string at = "features." + f.name;
+      if (f.watch && !f.is_plain())
+        warn(
+            at + ".watch.table",
+            "change feeds are not built yet; writes that do not go through Candor are seen when the ttl ends",
+            f.line);
+      if (f.warm) warn(at + ".warm", "warming is not built yet; the cache starts cold", f.line);
+      if (f.budget && !f.is_plain())
+        warn(at + ".budget.max_staleness", "staleness is not measured yet; the budget has no effect",
+             f.budget->line);
+    }
+  }
+
+  [[nodiscard]] std::vector<std::string_view> feature_names() const {
+    std::vector<std::string_view> names;
+    for (const auto& f : config_.features) names.emplace_back(f.name);
+    return names;
+  }
+  [[nodiscard]] std::vector<std::string_view> origin_names() const {
+    std::vector<std::string_view> names;
+    for (const auto& o : config_.origins) names.emplace_back(o.name);
+    names.emplace_back("none");
+    return names;
+  }
+  static std::string no_such(std::string_view what, std::string_view name,
+                             const std::vector<std::string_view>& names) {
+    const std::string near = closest_name(name, names);
+    if (!near.empty()) return fmt::format("no {} is named \"{}\"; did you mean \"{}\"?", what, name, near);
+    return fmt::format("no {} is named \"{}\"; add [{}s.{}]", what, name, what, name);
+  }
+
+  const Config& config_;
+  std::vector<Finding>& findings_;
+};
+
+}  // namespace
+
+void check_config(const Config& config, std::vector<Finding>& findings) { Checker(config, findings).run(); }
+
+}  // namespace candor::app

@@ -1,0 +1,397 @@
+#include "app/config_keys.h"
+
+#include <array>
+#include <concepts>
+
+namespace candor::app {
+namespace {
+
+using T = ConfigType;
+
+void assign(std::string& to, const TypedValue& v) { to = v.text; }
+void assign(bool& to, const TypedValue& v) { to = v.flag; }
+void assign(double& to, const TypedValue& v) { to = v.number; }
+void assign(Duration& to, const TypedValue& v) { to = v.duration; }
+void assign(ListenAddress& to, const TypedValue& v) { to = v.address; }
+void assign(std::optional<ListenAddress>& to, const TypedValue& v) { to = v.address; }
+void assign(std::vector<std::string>& to, const TypedValue& v) { to = v.texts; }
+template <std::integral I>
+void assign(I& to, const TypedValue& v) {
+  to = static_cast<I>(v.integer);
+}
+// The choices stand in the order of the enumerators.
+template <class E>
+  requires std::is_enum_v<E>
+void assign(E& to, const TypedValue& v) {
+  to = static_cast<E>(v.integer);
+}
+
+template <auto Part, auto Member>
+void part(ConfigTarget& t, const TypedValue& v) {
+  assign(t.config->*Part.*Member, v);
+}
+template <auto Part, auto Member>
+void optional_part(ConfigTarget& t, const TypedValue& v) {
+  assign((*(t.config->*Part)).*Member, v);
+}
+template <auto Member>
+void origin(ConfigTarget& t, const TypedValue& v) {
+  assign(t.origin->*Member, v);
+}
+template <auto Member>
+void feature(ConfigTarget& t, const TypedValue& v) {
+  assign(t.feature->*Member, v);
+}
+template <auto Part, auto Member>
+void feature_part(ConfigTarget& t, const TypedValue& v) {
+  assign((*(t.feature->*Part)).*Member, v);
+}
+template <auto Member>
+void user(ConfigTarget& t, const TypedValue& v) {
+  assign(t.user->*Member, v);
+}
+
+constexpr bool kReloads = true;
+constexpr bool kNotReloaded = false;
+constexpr bool kRequired = true;
+constexpr bool kOptional = false;
+constexpr bool kActive = true;
+constexpr bool kNotYet = false;
+
+constexpr std::int64_t kMiB = std::int64_t{1} << 20;
+// A store's shards, index and one segment of the largest value have to fit.
+constexpr std::int64_t kL1MemoryLeast = 8 * kMiB;
+constexpr std::int64_t kL2MemoryLeast = kMiB;
+// More data-plane threads than this never helped; it also bounds what one typing error can start.
+constexpr std::int64_t kThreadsMost = 256;
+// One descriptor each; above it the process's descriptor limit is the honest bound.
+constexpr std::int64_t kConnectionsMost = 1'000'000;
+// A single reply must fit: the largest value and its header.
+constexpr std::int64_t kOutputLeast = kMiB;
+// What a database server is ever configured to take from one client process.
+constexpr std::int64_t kOriginConcurrencyMost = 10'000;
+
+const std::array kSections = {
+    ConfigSection{"node", "Who this node is and where it keeps its files."},
+    ConfigSection{"resp", "The listener for Redis clients."},
+    ConfigSection{
+        "resp.users[]",
+        "Who may connect, `[[resp.users]]` once for each. With users configured every connection has to "
+        "`AUTH`.",
+        [](ConfigTarget& t, std::string_view, int) { t.user = &t.config->resp.users.emplace_back(); }, false},
+    ConfigSection{"http", "The listener for the dashboard, the API, metrics and health."},
+    ConfigSection{"l1", "The memory tier of this process."},
+    ConfigSection{
+        "disk", "The tier on local flash between L1 and L2. Not built yet: read and checked, without effect.",
+        [](ConfigTarget& t, std::string_view, int) { t.config->disk.emplace(); }, false, kNotYet},
+    ConfigSection{"l2", "The store that the nodes of a region share."},
+    ConfigSection{"stream",
+                  "How changes reach the nodes of a region. Not built yet: read and checked, without effect; "
+                  "today writes "
+                  "through Candor invalidate on their way, and everything else waits for its ttl.",
+                  [](ConfigTarget& t, std::string_view, int) { t.config->stream.emplace(); }, false, kNotYet},
+    ConfigSection{"origins.*", "A database, under a name of your choice. It is the only authority.",
+                  [](ConfigTarget& t, std::string_view name, int line) {
+                    t.origin = &t.config->origins.emplace_back();
+                    t.origin->name = name;
+                    t.origin->line = line;
+                  },
+                  false},
+    ConfigSection{"features.*",
+                  "A named key space: the keys `NAME:…`, one origin query, one policy, one budget. Names are "
+                  "letters, digits, "
+                  "`_`, `-` and `.`.",
+                  [](ConfigTarget& t, std::string_view name, int line) {
+                    t.feature = &t.config->features.emplace_back();
+                    t.feature->name = name;
+                    t.feature->line = line;
+                  },
+                  false},
+    ConfigSection{"features.*.watch",
+                  "The table whose changes invalidate this feature, by anyone. Not built yet: read and "
+                  "checked, without effect.",
+                  [](ConfigTarget& t, std::string_view, int) { t.feature->watch.emplace(); }, false, kNotYet},
+    ConfigSection{"features.*.on_origin_failure",
+                  "What readers get when the origin fails: `on_origin_failure = \"error\"` (the default) or "
+                  "`on_origin_failure = { serve_stale = \"10m\" }`.",
+                  nullptr, false},
+    ConfigSection{"features.*.warm",
+                  "What to load before traffic comes. Not built yet: read and checked, without effect.",
+                  [](ConfigTarget& t, std::string_view, int) { t.feature->warm.emplace(); }, false, kNotYet},
+    ConfigSection{
+        "features.*.budget",
+        "How stale reads may be, and who agreed to it. Not measured yet: read and checked, without effect.",
+        [](ConfigTarget& t, std::string_view, int line) { t.feature->budget.emplace().line = line; }, false,
+        kNotYet},
+};
+
+const std::array kKeys = {
+    ConfigKey{"node", "name", T::kText, "\"\"",
+              "This node's name in logs and metrics. Empty: the host's name.",
+              part<&Config::node, &NodeConfig::name>},
+    ConfigKey{"node", "region", T::kText, "\"local\"", "The region label of metrics.",
+              part<&Config::node, &NodeConfig::region>},
+    ConfigKey{"node", "data_dir", T::kText, "\"var\"",
+              "Directory for what this node keeps: the admin token today. Made at start; relative to the "
+              "working directory.",
+              part<&Config::node, &NodeConfig::data_dir>},
+    ConfigKey{"node", "drain_timeout", T::kDuration, "\"10s\"",
+              "How long SIGTERM waits for requests under way before it closes their connections.",
+              part<&Config::node, &NodeConfig::drain_timeout>, kReloads},
+    ConfigKey{"node", "log_level", T::kChoice, "\"info\"", "What goes to standard error.",
+              part<&Config::node, &NodeConfig::log_level>, kReloads, kOptional, kActive,
+              "debug|info|warn|error"},
+
+    ConfigKey{"resp", "listen", T::kAddress, "\"127.0.0.1:6390\"",
+              "Address and port for Redis clients. An address other than loopback needs `[[resp.users]]` or "
+              "`protected = false`.",
+              part<&Config::resp, &RespConfig::listen>},
+    ConfigKey{"resp", "threads", T::kCount, "0",
+              "Data-plane threads, each with its own event loop. 0: one for each core.",
+              part<&Config::resp, &RespConfig::threads>, kNotReloaded, kOptional, kActive, "", 0,
+              kThreadsMost},
+    ConfigKey{"resp", "plain_feature", T::kText, "\"\"",
+              "The feature (with `origin = \"none\"`) that takes keys without a known feature's prefix. "
+              "Empty: such keys answer `NOFEATURE`.",
+              part<&Config::resp, &RespConfig::plain_feature>},
+    ConfigKey{"resp", "protected", T::kFlag, "true",
+              "`false` allows an address other than loopback without users: only on a network that you trust "
+              "wholly.",
+              part<&Config::resp, &RespConfig::is_protected>},
+    ConfigKey{"resp", "tls_listen", T::kAddress, "",
+              "A second address, for TLS 1.2 and above. Needs `tls_cert` and `tls_key`.",
+              part<&Config::resp, &RespConfig::tls_listen>},
+    ConfigKey{"resp", "tls_cert", T::kText, "\"\"", "File with the certificate chain, PEM.",
+              part<&Config::resp, &RespConfig::tls_cert>},
+    ConfigKey{"resp", "tls_key", T::kText, "\"\"", "File with the private key, PEM.",
+              part<&Config::resp, &RespConfig::tls_key>},
+    ConfigKey{"resp", "connections_max", T::kCount, "10000", "Connections beyond this are refused.",
+              part<&Config::resp, &RespConfig::connections_max>, kNotReloaded, kOptional, kActive, "", 1,
+              kConnectionsMost},
+    ConfigKey{"resp", "output_max", T::kSize, "\"128MiB\"",
+              "A connection whose unread replies exceed this is cut off and counted: one slow reader shall "
+              "not take the memory of all.",
+              part<&Config::resp, &RespConfig::output_max>, kNotReloaded, kOptional, kActive, "",
+              kOutputLeast},
+    ConfigKey{"resp", "pending_max", T::kCount, "1024",
+              "Requests of one connection on their way to L2 or the origin; beyond it the connection is not "
+              "read until some are answered.",
+              part<&Config::resp, &RespConfig::pending_max>, kNotReloaded, kOptional, kActive, "", 1,
+              1'000'000},
+    ConfigKey{"resp", "idle_timeout", T::kDuration, "\"0s\"",
+              "A connection silent for this long is closed. 0: never, as Redis.",
+              part<&Config::resp, &RespConfig::idle_timeout>},
+    ConfigKey{"resp", "auth_timeout", T::kDuration, "\"10s\"",
+              "With users configured: how long a connection may take to `AUTH`.",
+              part<&Config::resp, &RespConfig::auth_timeout>},
+    ConfigKey{"resp", "command_timeout", T::kDuration, "\"30s\"",
+              "How long a client may take to finish sending a command that it began.",
+              part<&Config::resp, &RespConfig::command_timeout>},
+
+    ConfigKey{"resp.users[]", "name", T::kText, "",
+              "The name for `AUTH name password`; `default` answers `AUTH password`.",
+              user<&UserConfig::name>, kNotReloaded, kRequired},
+    ConfigKey{"resp.users[]", "password_hash", T::kText, "",
+              "What `candor hash-password` prints. Passwords never stand in the file.",
+              user<&UserConfig::password_hash>, kNotReloaded, kRequired},
+    ConfigKey{"resp.users[]", "rights", T::kTexts, "[\"read\", \"write\"]",
+              "Any of `read`, `write`, `admin` (flush, invalidate features).", user<&UserConfig::rights>,
+              kNotReloaded, kOptional, kActive, "read|write|admin"},
+    ConfigKey{"resp.users[]", "features", T::kTexts, "[]", "Features that the user may touch. Empty: all.",
+              user<&UserConfig::features>},
+
+    ConfigKey{"http", "listen", T::kAddress, "\"127.0.0.1:8390\"",
+              "Address and port for dashboard, API, metrics and health.",
+              part<&Config::http, &HttpConfig::listen>},
+    ConfigKey{"http", "hosts", T::kTexts, "[]",
+              "Further names that the `Host` header may carry for guarded requests, besides loopback names "
+              "and the listen address.",
+              part<&Config::http, &HttpConfig::hosts>},
+    ConfigKey{"http", "threads", T::kCount, "4",
+              "Threads that answer HTTP requests, besides one for each event client.",
+              part<&Config::http, &HttpConfig::threads>, kNotReloaded, kOptional, kActive, "", 1, 64},
+    ConfigKey{"http", "event_clients_max", T::kCount, "8",
+              "Dashboards that may watch `/events` at once; each holds a thread.",
+              part<&Config::http, &HttpConfig::event_clients_max>, kNotReloaded, kOptional, kActive, "", 0,
+              64},
+
+    ConfigKey{"l1", "memory", T::kSize, "\"256MiB\"",
+              "A hard limit on all that the tier holds, overhead included.",
+              part<&Config::l1, &L1Config::memory>, kNotReloaded, kOptional, kActive, "", kL1MemoryLeast},
+    ConfigKey{"l1", "policy", T::kChoice, "\"default\"",
+              "What is evicted. `default` was chosen by measurement: see eviction.md.",
+              part<&Config::l1, &L1Config::policy>, kNotReloaded, kOptional, kActive,
+              "default|s3fifo|sieve|lru|wtinylfu"},
+
+    ConfigKey{"disk", "path", T::kText, "", "Directory of the disk tier.",
+              optional_part<&Config::disk, &DiskConfig::path>, kNotReloaded, kRequired, kNotYet},
+    ConfigKey{"disk", "size", T::kSize, "\"10GiB\"", "Limit of the disk tier.",
+              optional_part<&Config::disk, &DiskConfig::size>, kNotReloaded, kOptional, kNotYet, "", kMiB},
+
+    ConfigKey{"l2", "url", T::kUrl, "\"memory:\"",
+              "`memory:` (in this process), `none`, `redis://[USER@]HOST:PORT/DB` or `rediss://…` (TLS).",
+              part<&Config::l2, &L2Config::url>, kNotReloaded, kOptional, kActive,
+              "memory:|none|redis://|rediss://|redis+cluster://"},
+    ConfigKey{"l2", "password_file", T::kText, "\"\"", "File whose first line is the password for `url`.",
+              part<&Config::l2, &L2Config::password_file>},
+    ConfigKey{"l2", "memory", T::kSize, "\"64MiB\"", "Limit of the `memory:` tier.",
+              part<&Config::l2, &L2Config::memory>, kNotReloaded, kOptional, kActive, "", kL2MemoryLeast},
+    ConfigKey{"l2", "compress_above", T::kSize, "\"0\"",
+              "Values above this size are stored compressed with zstd. 0: never.",
+              part<&Config::l2, &L2Config::compress_above>},
+    ConfigKey{"l2", "prefix", T::kText, "\"candor:\"",
+              "What every key of ours in the shared store begins with.",
+              part<&Config::l2, &L2Config::prefix>},
+    ConfigKey{"l2", "timeout", T::kDuration, "\"250ms\"",
+              "How long one command may take before the read goes on to the origin.",
+              part<&Config::l2, &L2Config::timeout>},
+    ConfigKey{"l2", "connect_timeout", T::kDuration, "\"1s\"", "How long a connection attempt may take.",
+              part<&Config::l2, &L2Config::connect_timeout>},
+
+    ConfigKey{"stream", "url", T::kUrl, "\"memory:\"", "`memory:`, `redis://…` or `nats://…`.",
+              optional_part<&Config::stream, &StreamConfig::url>, kNotReloaded, kOptional, kNotYet,
+              "memory:|redis://|rediss://|nats://"},
+
+    ConfigKey{"origins.*", "url", T::kUrl, "",
+              "`sqlite:FILE`, `postgresql://USER@HOST:PORT/DB` or `redis://HOST:PORT/DB`. Give passwords in "
+              "`password_file`.",
+              origin<&OriginConfig::url>, kNotReloaded, kRequired, kActive,
+              "sqlite:|postgresql://|postgres://|redis://|rediss://|mariadb://"},
+    ConfigKey{"origins.*", "password_file", T::kText, "\"\"",
+              "File whose first line is the password for `url`.", origin<&OriginConfig::password_file>},
+    ConfigKey{"origins.*", "max_concurrency", T::kCount, "32",
+              "Hard cap on this node's statements in flight.", origin<&OriginConfig::max_concurrency>,
+              kNotReloaded, kOptional, kActive, "", 1, kOriginConcurrencyMost},
+    ConfigKey{"origins.*", "waiting_max", T::kCount, "10000",
+              "Loads and writes that may wait for a place; beyond it the answer is `OVERLOADED`.",
+              origin<&OriginConfig::waiting_max>, kNotReloaded, kOptional, kActive, "", 1, 1'000'000},
+    ConfigKey{"origins.*", "connect_timeout", T::kDuration, "\"3s\"",
+              "How long a connection attempt may take.", origin<&OriginConfig::connect_timeout>},
+
+    ConfigKey{"features.*", "origin", T::kText, "",
+              "A name from `[origins.NAME]`, or `none`: a plain shared cache.",
+              feature<&FeatureConfig::origin>, kNotReloaded, kRequired},
+    ConfigKey{"features.*", "load", T::kText, "\"\"",
+              "The statement that reads one key, with `:key` (or `:key1`, `:key2` … for `feature:a:b`). No "
+              "row is a negative result. "
+              "Required for SQL origins; for Redis origins a pattern such as `user:{key}`.",
+              feature<&FeatureConfig::load>},
+    ConfigKey{
+        "features.*", "load_many", T::kText, "\"\"",
+        "PostgreSQL: a statement for many keys, `… where id = any(:keys)`, that returns (key, value) rows.",
+        feature<&FeatureConfig::load_many>},
+    ConfigKey{"features.*", "store", T::kText, "\"\"",
+              "The statement behind `SET`, with `:key` and `:value`. Without it `SET` answers `READONLY`.",
+              feature<&FeatureConfig::store>},
+    ConfigKey{"features.*", "erase", T::kText, "\"\"",
+              "The statement behind `DEL`, with `:key`. Without it `DEL` answers `READONLY`.",
+              feature<&FeatureConfig::erase>},
+    ConfigKey{"features.*", "consistency", T::kChoice, "\"session\"",
+              "The promise to readers. `bounded` and `strong` are kept by reading the origin until their "
+              "proofs are built.",
+              feature<&FeatureConfig::consistency>, kReloads, kOptional, kActive,
+              "eventual|bounded|session|strong|origin"},
+    ConfigKey{"features.*", "ttl", T::kDuration, "\"60s\"",
+              "How long a value may be served. Plain features: the ttl of a `SET` without one, where the "
+              "default is none.",
+              feature<&FeatureConfig::ttl>, kReloads},
+    ConfigKey{"features.*", "negative_ttl", T::kDuration, "\"5s\"",
+              "The same for \"no such row\"; never longer than `ttl`.", feature<&FeatureConfig::negative_ttl>,
+              kReloads},
+    ConfigKey{
+        "features.*", "ttl_jitter", T::kFraction, "0.1",
+        "Each ttl is shortened by a random share up to this, so that entries loaded together expire apart.",
+        feature<&FeatureConfig::ttl_jitter>, kReloads},
+    ConfigKey{"features.*", "refresh_beta", T::kNumber, "1.0",
+              "How early hot entries are refreshed in the background (XFetch). 0: never; larger: earlier.",
+              feature<&FeatureConfig::refresh_beta>, kReloads},
+    ConfigKey{"features.*", "soft_timeout", T::kDuration, "\"0s\"",
+              "After this a waiting reader gets the old value, if `serve_stale` allows it; the load goes on. "
+              "0: none.",
+              feature<&FeatureConfig::soft_timeout>, kReloads},
+    ConfigKey{"features.*", "hard_timeout", T::kDuration, "\"5s\"",
+              "After this a waiting reader gets an error.", feature<&FeatureConfig::hard_timeout>, kReloads},
+    ConfigKey{"features.*", "lease_ttl", T::kDuration, "\"3s\"",
+              "How long one node may load a key before another may try.", feature<&FeatureConfig::lease_ttl>,
+              kReloads},
+    ConfigKey{"features.*", "write", T::kChoice, "\"through\"",
+              "`through`: acknowledged when the origin has it. `behind` is not built yet and is treated as "
+              "`through`.",
+              feature<&FeatureConfig::write>, kNotReloaded, kOptional, kActive, "through|behind"},
+    ConfigKey{"features.*", "on_origin_failure", T::kChoice, "\"error\"", "`error`, or the table below.",
+              [](ConfigTarget& t, const TypedValue&) { t.feature->serve_stale = Duration{0}; }, kReloads,
+              kOptional, kActive, "error"},
+
+    ConfigKey{"features.*.watch", "table", T::kText, "", "The table to watch.",
+              feature_part<&FeatureConfig::watch, &WatchConfig::table>, kNotReloaded, kRequired, kNotYet},
+    ConfigKey{"features.*.watch", "key", T::kText, "", "Its column that holds the key.",
+              feature_part<&FeatureConfig::watch, &WatchConfig::key>, kNotReloaded, kRequired, kNotYet},
+    ConfigKey{"features.*.on_origin_failure", "serve_stale", T::kDuration, "",
+              "How long past its expiry a value may be served, marked `degraded`, while the origin fails.",
+              feature<&FeatureConfig::serve_stale>, kReloads, kRequired},
+    ConfigKey{"features.*.warm", "keys", T::kTexts, "[]", "Keys to load.",
+              feature_part<&FeatureConfig::warm, &WarmConfig::keys>, kNotReloaded, kOptional, kNotYet},
+    ConfigKey{"features.*.warm", "query", T::kText, "\"\"",
+              "A statement whose first column names keys to load.",
+              feature_part<&FeatureConfig::warm, &WarmConfig::query>, kNotReloaded, kOptional, kNotYet},
+    ConfigKey{"features.*.warm", "priority", T::kChoice, "\"rest\"", "`/readyz` will wait for `critical`.",
+              feature_part<&FeatureConfig::warm, &WarmConfig::priority>, kNotReloaded, kOptional, kNotYet,
+              "critical|hot|rest"},
+    ConfigKey{"features.*.budget", "max_staleness", T::kDuration, "",
+              "A read may show a value that was superseded at most this long ago …",
+              feature_part<&FeatureConfig::budget, &BudgetConfig::max_staleness>, kNotReloaded, kRequired,
+              kNotYet},
+    ConfigKey{"features.*.budget", "stale_fraction", T::kFraction, "0.001",
+              "… but for this fraction of reads.",
+              feature_part<&FeatureConfig::budget, &BudgetConfig::stale_fraction>, kNotReloaded, kOptional,
+              kNotYet},
+    ConfigKey{"features.*.budget", "window", T::kDuration, "\"30d\"",
+              "The window over which the fraction is judged.",
+              feature_part<&FeatureConfig::budget, &BudgetConfig::window>, kNotReloaded, kOptional, kNotYet},
+    ConfigKey{"features.*.budget", "sample", T::kFraction, "0.0",
+              "Fraction of reads that is also checked against the origin itself.",
+              feature_part<&FeatureConfig::budget, &BudgetConfig::sample>, kNotReloaded, kOptional, kNotYet},
+    ConfigKey{"features.*.budget", "impact", T::kText, "\"\"", "What a stale read does to people, in words.",
+              feature_part<&FeatureConfig::budget, &BudgetConfig::impact>, kNotReloaded, kOptional, kNotYet},
+    ConfigKey{"features.*.budget", "owner", T::kText, "\"\"", "Who agreed to the budget.",
+              feature_part<&FeatureConfig::budget, &BudgetConfig::owner>, kNotReloaded, kOptional, kNotYet},
+    ConfigKey{"features.*.budget", "control", T::kChoice, "\"advise\"",
+              "`auto`: the controller may pull levers.",
+              feature_part<&FeatureConfig::budget, &BudgetConfig::control>, kNotReloaded, kOptional, kNotYet,
+              "advise|auto"},
+};
+
+}  // namespace
+
+std::span<const ConfigSection> config_sections() { return kSections; }
+std::span<const ConfigKey> config_keys() { return kKeys; }
+
+std::string_view config_type_name(ConfigType type) {
+  switch (type) {
+    case T::kText:
+      return "text";
+    case T::kChoice:
+      return "one of";
+    case T::kDuration:
+      return "duration";
+    case T::kSize:
+      return "size";
+    case T::kCount:
+      return "whole number";
+    case T::kFraction:
+      return "fraction 0 to 1";
+    case T::kNumber:
+      return "number";
+    case T::kFlag:
+      return "true or false";
+    case T::kTexts:
+      return "list of texts";
+    case T::kAddress:
+      return "HOST:PORT";
+    case T::kUrl:
+      return "URL";
+  }
+  return "";
+}
+
+}  // namespace candor::app
