@@ -147,7 +147,7 @@ struct Server {
     return memcached ? 6 + kKeyBytes + 5 + 2 + kValueBytes + 2 + 5 : 5 + kValueBytes + 2;
   }
   static std::string key(std::uint64_t n) {
-    char text[kKeyBytes + 1];
+    char text[32];
     std::snprintf(text, sizeof text, "key:%012llu", static_cast<unsigned long long>(n));
     return std::string(text, kKeyBytes);
   }
