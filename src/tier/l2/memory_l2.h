@@ -1,0 +1,129 @@
+// The embedded L2: what nodes of a region would share, kept in this process. The default for a single node,
+// and what several caches in one process (tests, the simulator) share.
+//
+// Invariants
+//   - bytes() never exceeds the limit after a call: entries, leases, markers and the index are all counted.
+//   - A marker is never dropped before its hold has passed. When there is no room for one more, it becomes
+//   part of
+//     the floor: for its hold, no fill of any key that does not include it is stored. Refusing too much is
+//     slow; forgetting a marker would be a lie.
+//   - A lease is never given twice while it lasts.
+//
+// Eviction is LRU: this tier sees only what L1 missed, and its hit costs a load saved, not nanoseconds.
+// Thread safety: none; one executor.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/executor.h"
+#include "base/hash.h"
+#include "base/random.h"
+#include "tier/l2.h"
+
+namespace candor::l2 {
+
+class MemoryL2 final : public L2 {
+ public:
+  struct Options {
+    std::size_t bytes_limit = std::size_t{64} << 20;
+    // Keys that hold only a lease or a marker. One a read waiting for its load, and the cache allows 100,000
+    // of those.
+    std::size_t guards_max = 100'000;
+  };
+  MemoryL2(Executor* executor, Options options, std::uint64_t seed);
+  ~MemoryL2() override;
+  MemoryL2(const MemoryL2&) = delete;
+  MemoryL2& operator=(const MemoryL2&) = delete;
+
+  Task<Result<L2Lookup>> get_or_lease(std::string key, Duration lease_ttl, bool refresh) override;
+  Task<Result<std::optional<L2Entry>>> get(std::string key) override;
+  Task<Result<L2FillVerdict>> fill(std::string key, LeaseToken token, L2Entry entry) override;
+  Task<Result<void>> release(std::string key, LeaseToken token) override;
+  Task<Result<void>> put(std::string key, L2Entry entry) override;
+  Task<Result<bool>> invalidate(std::string key, L2Marker marker) override;
+  // Leases are cancelled at once, entries go in steps. Markers stay: they guard against loads, not against
+  // readers.
+  Task<Result<void>> clear(std::string prefix) override;
+  [[nodiscard]] L2Stats stats() const override;
+  [[nodiscard]] std::string describe() const override { return "memory"; }
+
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
+  [[nodiscard]] std::size_t keys() const { return nodes_.size(); }
+  void check_invariants() const;
+
+ private:
+  struct Node {
+    const std::string* key = nullptr;  // the index's own copy
+    // The entry.
+    bool has_entry = false;
+    bool negative = false;
+    std::string value;
+    Stamp stamp;
+    Duration age_at_store{0};
+    MonoTime stored_at;
+    MonoTime expires_at = MonoTime::max();
+    // The lease; token 0: none.
+    std::uint64_t token = 0;
+    MonoTime lease_until;
+    std::uint64_t lease_generation = 0;  // below lease_generation_: cancelled by clear()
+    // The marker; position 0: none.
+    Position marker;
+    MonoTime marker_until;
+    // LRU list of nodes with an entry; place in the heap of what ends next.
+    Node* newer = nullptr;
+    Node* older = nullptr;
+    std::size_t due_place = 0;
+  };
+  using Index = std::unordered_map<std::string, Node, SeededHash, std::equal_to<>>;
+
+  Result<L2Lookup> lookup(const std::string& key, Duration lease_ttl, bool refresh);
+  Result<L2FillVerdict> fill_now(const std::string& key, LeaseToken token, L2Entry entry);
+  Result<void> put_now(const std::string& key, L2Entry entry);
+  bool invalidate_now(const std::string& key, L2Marker marker);
+
+  // The node after everything on it that has ended was dropped; null if nothing is left.
+  Node* find(const std::string& key, MonoTime now);
+  Node* find_or_add(const std::string& key);
+  [[nodiscard]] static L2Entry read(const Node& node, MonoTime now);
+  void store(Node& node, L2Entry entry, MonoTime now);
+  [[nodiscard]] bool marker_refuses(const Node* node, Stamp stamp, MonoTime now) const;
+  [[nodiscard]] bool holds_lease(const Node& node, MonoTime now) const;
+  [[nodiscard]] bool has_room_for_guard(const std::string& key);
+
+  void drop_entry(Node& node);
+  void drop_if_empty(Node& node);
+  void settle(Node& node, MonoTime now);
+  void reap(MonoTime now);
+  void clear_bucket(std::size_t bucket, std::string_view prefix, MonoTime now);
+  void shrink_to(std::size_t bytes, const Node* keep);
+
+  void link_newest(Node& node);
+  void unlink(Node& node);
+
+  [[nodiscard]] static MonoTime due(const Node& node);
+  void due_changed(Node& node);
+  void due_swap(std::size_t a, std::size_t b);
+  void due_remove(Node& node);
+
+  Executor* executor_;
+  Options options_;
+  Random random_;
+  Index nodes_;
+  Node* newest_ = nullptr;
+  Node* oldest_ = nullptr;
+  std::vector<Node*> due_;  // binary heap by due()
+  std::size_t bytes_ = 0;
+  std::size_t entries_ = 0;
+  std::uint64_t lease_generation_ = 1;
+  Position floor_;
+  MonoTime floor_until_{0};
+  L2Stats stats_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // shared with clear() while it waits
+};
+
+}  // namespace candor::l2
