@@ -24,6 +24,8 @@ function(candor_room name)
   if(CANDOR_BUILD_TESTS AND tests)
     add_executable(candor_${name}_test ${tests})
     target_link_libraries(candor_${name}_test PRIVATE candor_${name} GTest::gmock GTest::gtest_main ${RAPIDCHECK_LIBRARY})
+    # Tests compare what the program prints with the pages in docs/.
+    target_compile_definitions(candor_${name}_test PRIVATE CANDOR_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
     add_test(NAME ${name} COMMAND candor_${name}_test --gtest_brief=1)
   endif()
 

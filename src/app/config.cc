@@ -9,6 +9,7 @@
 #include <numeric>
 #include <sstream>
 
+#include "app/by_line.h"
 #include "app/config_check.h"
 #include "app/config_keys.h"
 #include "app/toml_tree.h"
@@ -321,9 +322,18 @@ class Reader {
 
   void read_key(const ConfigKey& key, const std::string& shown, const TomlNode& node) {
     const auto value = to_typed(key, node);
-    if (!value) return add(node.line, shown, value.error());
+    if (!value) return add(node.line, shown, value.error() + table_form(key));
     key.store(target_, *value);
     out_.config.values.insert_or_assign(shown, ConfigValue{show(node), node.line, &key});
+  }
+
+  // Of a key that may also be written as a table: that form, for the message.
+  static std::string table_form(const ConfigKey& key) {
+    const std::string path = join_path(key.section, key.name);
+    if (find_section(path) == nullptr) return {};
+    const auto keys = config_keys();
+    const auto inner = std::ranges::find(keys, path, &ConfigKey::section);
+    return fmt::format("; or write {} = {{ {} = … }}", key.name, inner->name);
   }
 
   void read_section(const ConfigSection& section, const std::string& shown, const TomlNode& node) {
@@ -399,7 +409,7 @@ class Reader {
 
   static std::string lower_first(std::string_view text) {
     std::string out(text);
-    if (out.size() > 1 && out[1] >= 'a' && out[1] <= 'z')
+    if (out.size() > 1 && (out[1] == ' ' || (out[1] >= 'a' && out[1] <= 'z')))
       out[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(out[0])));
     while (out.ends_with('.')) out.pop_back();
     return out;
@@ -418,10 +428,6 @@ void apply_plain_defaults(Config& config) {
     feature.ttl = Duration::zero();
     ttl.text = "0s";
   }
-}
-
-void sort_findings(std::vector<Finding>& findings) {
-  std::ranges::stable_sort(findings, {}, [](const Finding& f) { return f.line; });
 }
 
 Result<std::string> read_bounded(const std::string& path, std::size_t bytes_max) {
@@ -514,7 +520,7 @@ ConfigReading read_config_text(std::string_view text, std::string file) {
   Reader(out).read(root);
   apply_plain_defaults(out.config);
   if (parsed) check_config(out.config, out.findings);
-  sort_findings(out.findings);
+  sort_by_line(out.findings);
   return out;
 }
 
@@ -530,7 +536,7 @@ ConfigReading read_config_file(const std::string& path) {
   for (OriginConfig& origin : out.config.origins)
     read_password(out, fmt::format("origins.{}.password_file", origin.name), origin.password_file,
                   origin.url);
-  sort_findings(out.findings);
+  sort_by_line(out.findings);
   return out;
 }
 

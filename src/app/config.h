@@ -66,7 +66,6 @@ struct RespConfig {
 struct HttpConfig {
   ListenAddress listen;
   std::vector<std::string> hosts;
-  unsigned threads = 0;
   unsigned event_clients_max = 0;
 };
 

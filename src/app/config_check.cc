@@ -80,7 +80,8 @@ class Checker {
   void check_distinct(const std::string& key, const ListenAddress& a, const std::string& other,
                       const ListenAddress& b) {
     if (a == b && a.port != 0)
-      error(key, fmt::format("{} is also {}; give each its own port", a.to_string(), other));
+      error(key, fmt::format("{} is also {}; give each its own port", a.to_string(), other),
+            line_of(other, 0));
   }
 
   void check_users() {
@@ -210,9 +211,10 @@ class Checker {
   }
 
   void need_parameter(const std::string& key, const std::string& statement, std::string_view parameter) {
-    if (statement.find(parameter) == std::string::npos)
-      error(key,
-            fmt::format("the statement has no {}; without it every key would be the same row", parameter));
+    if (statement.find(parameter) != std::string::npos) return;
+    const char* reason =
+        parameter == ":value" ? "what a client stores would be lost" : "every key would be the same row";
+    error(key, fmt::format("the statement has no {}; without it {}", parameter, reason));
   }
 
   void check_feature_times(const FeatureConfig& f, const std::string& at) {

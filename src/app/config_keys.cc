@@ -207,11 +207,7 @@ const std::array kKeys = {
               "Further names that the `Host` header may carry for guarded requests, besides loopback names "
               "and the listen address.",
               part<&Config::http, &HttpConfig::hosts>},
-    ConfigKey{"http", "threads", T::kCount, "4",
-              "Threads that answer HTTP requests, besides one for each event client.",
-              part<&Config::http, &HttpConfig::threads>, kNotReloaded, kOptional, kActive, "", 1, 64},
-    ConfigKey{"http", "event_clients_max", T::kCount, "8",
-              "Dashboards that may watch `/events` at once; each holds a thread.",
+    ConfigKey{"http", "event_clients_max", T::kCount, "16", "Dashboards that may watch `/events` at once.",
               part<&Config::http, &HttpConfig::event_clients_max>, kNotReloaded, kOptional, kActive, "", 0,
               64},
 

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 
+#include "app/by_line.h"
+
 namespace candor::app {
 namespace {
 
@@ -26,7 +28,7 @@ void convert_table(const toml::table& table, TomlNode& out) {
     out.children.push_back(std::move(child));
   }
   // The library keeps keys sorted; people read their file from top to bottom.
-  std::ranges::stable_sort(out.children, {}, &TomlNode::line);
+  sort_by_line(out.children);
 }
 
 TomlNode convert(const toml::node& node) {
