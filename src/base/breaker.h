@@ -47,6 +47,9 @@ class Breaker {
   [[nodiscard]] std::optional<Ticket> admit(MonoTime now);
   void record(Ticket ticket, bool ok, MonoTime now);
 
+  // The peer showed a sign of life (a connection was made): an open breaker need not wait for its cool-down.
+  void retry_now(MonoTime now);
+
   // Open becomes half-open when its cool-down is over, without a call having to ask.
   [[nodiscard]] State state(MonoTime now) const;
   // When an open breaker lets probes through; the past otherwise.

@@ -117,6 +117,16 @@ TEST_F(BreakerTest, LostProbesAreAskedAgainAfterPatience) {
   EXPECT_TRUE(breaker.admit(now).has_value());
 }
 
+TEST_F(BreakerTest, ASignOfLifeEndsTheCoolDown) {
+  open_it();
+  breaker.retry_now(now);
+  EXPECT_EQ(breaker.state(now), Breaker::State::kHalfOpen);
+  call(true);
+  call(true);
+  breaker.retry_now(now);
+  EXPECT_EQ(breaker.state(now), Breaker::State::kClosed);
+}
+
 TEST_F(BreakerTest, JitterShortensThePauseWithinItsShare) {
   Breaker::Options o = options();
   o.jitter = 0.3;

@@ -1,0 +1,51 @@
+// What is said on a new connection before it serves: HELLO 3 with the password, or for servers that do not
+// know HELLO, AUTH; then SELECT, and SCRIPT LOAD for each script. Pure: replies in, bytes and a verdict out.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "proto/resp.h"
+
+namespace candor::redis {
+
+struct HandshakeOptions {
+  std::string user, password;
+  std::uint32_t database = 0;
+  std::string client_name = "candor";
+  std::vector<std::string_view> scripts;  // borrowed: static text
+};
+
+class Handshake {
+ public:
+  enum class Verdict : std::uint8_t { kWait, kReady, kFailed };
+
+  explicit Handshake(const HandshakeOptions* options) : options_(options), shas_(options->scripts.size()) {}
+
+  // Bytes to send first. They may hold the password: do not log them.
+  [[nodiscard]] std::string begin();
+  // Appends to `out` what is to be sent now. After kFailed: reason() says why and what to do.
+  [[nodiscard]] Verdict on_reply(const resp::RespValue& reply, std::string* out);
+
+  [[nodiscard]] const std::string& reason() const { return reason_; }
+  [[nodiscard]] bool is_resp3() const { return resp3_; }
+  // By script; empty where the server did not load it.
+  [[nodiscard]] std::vector<std::string>& shas() { return shas_; }
+
+ private:
+  enum class Phase : std::uint8_t { kHello, kAuth, kSetup };
+  Verdict set_up(std::string* out);
+  Verdict fail(std::string reason);
+
+  const HandshakeOptions* options_;
+  Phase phase_ = Phase::kHello;
+  bool resp3_ = false;
+  bool select_answered_ = false;
+  std::size_t scripts_answered_ = 0;
+  std::vector<std::string> shas_;
+  std::string reason_;
+};
+
+}  // namespace candor::redis

@@ -1,0 +1,225 @@
+#include "tier/l2/redis_l2.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "tier/l2/redis_scripts.h"
+
+namespace candor::l2 {
+namespace {
+
+// Keys that one SCAN step looks at: about 100 µs of the server's time.
+constexpr std::string_view kScanCount = "1000";
+
+std::int64_t whole_ms(Duration d) { return std::max<std::int64_t>(1, d.count() / 1'000'000); }
+
+Duration stored_for(Duration ttl) { return ttl > Duration::zero() ? ttl : RedisL2::kNoTtl; }
+
+std::string digits(Position position) { return fmt::format("{:020}", position.value); }
+
+std::string literal_glob(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (std::string_view{"*?[]\\"}.find(c) != std::string_view::npos) out.push_back('\\');
+    out.push_back(c);
+  }
+  return out;
+}
+
+redis::ClientOptions with_scripts(redis::ClientOptions options) {
+  options.hello.scripts.assign(scripts::kTexts.begin(), scripts::kTexts.end());
+  return options;
+}
+
+StoredEntry to_stored(L2Entry entry) {
+  StoredEntry stored;
+  stored.value = std::move(entry.value);
+  stored.negative = entry.negative;
+  stored.stamp = entry.stamp;
+  stored.ttl = entry.ttl_left;
+  stored.age = entry.age;
+  return stored;
+}
+
+std::string advice(std::string_view error) {
+  if (error.starts_with("OOM")) return "; its `maxmemory` is used up: raise it or choose an evicting policy";
+  if (error.starts_with("NOPERM")) return "; give the user the scripting commands and the keys of the prefix";
+  if (error.starts_with("MISCONF")) return "; it cannot write its snapshot, see its own log";
+  return "";
+}
+
+}  // namespace
+
+RedisL2::RedisL2(Executor* executor, Transport* transport, Options options, std::uint64_t seed)
+    : options_(std::move(options)),
+      random_(mix64(seed)),
+      client_(executor, transport, with_scripts(options_.client), seed) {}
+
+Task<Result<L2Lookup>> RedisL2::get_or_lease(std::string key, Duration lease_ttl, bool refresh) {
+  const std::string lease_ms = std::to_string(whole_ms(lease_ttl));
+  L2Lookup answer;
+  // The second round is for an entry that cannot be read: a lease beside it, and the fill replaces it.
+  for (bool beside = refresh;; beside = true) {
+    answer.token.value = new_token();
+    std::vector<std::string> args{std::to_string(answer.token.value), lease_ms, beside ? "1" : "0"};
+    Result<resp::RespValue> reply = co_await run(scripts::kLookup, key, std::move(args));
+    if (!reply) co_return std::unexpected(reply.error());
+    if (reply->is_integer()) {
+      if (!refresh) ++stats_.misses;
+      answer.state = reply->integer == 1 ? L2Lookup::State::kLease : L2Lookup::State::kBusy;
+      if (answer.state == L2Lookup::State::kBusy) answer.token = LeaseToken{};
+      co_return answer;
+    }
+    if (auto entry = read_entry(*reply)) {
+      ++stats_.hits;
+      answer.state = L2Lookup::State::kHit;
+      answer.token = LeaseToken{};
+      answer.entry = std::move(*entry);
+      co_return answer;
+    }
+    if (beside)
+      co_return fail(ErrorCode::kInternal, describe() + ": the lookup script gave an unknown answer");
+  }
+}
+
+Task<Result<std::optional<L2Entry>>> RedisL2::get(std::string key) {
+  std::vector<std::string> none;
+  Result<resp::RespValue> reply = co_await run(scripts::kGet, std::move(key), std::move(none));
+  if (!reply) co_return std::unexpected(reply.error());
+  std::optional<L2Entry> entry;
+  if (!reply->is_null()) entry = read_entry(*reply);
+  ++(entry ? stats_.hits : stats_.misses);
+  co_return entry;
+}
+
+Task<Result<L2FillVerdict>> RedisL2::fill(std::string key, LeaseToken token, L2Entry entry) {
+  std::vector<std::string> args(4);
+  args[0] = std::to_string(token.value);
+  args[1] = digits(entry.stamp.position);
+  args[3] = std::to_string(whole_ms(stored_for(entry.ttl_left)));
+  auto bytes = encode_entry(to_stored(std::move(entry)), options_.format);
+  if (!bytes) co_return std::unexpected(bytes.error());
+  args[2] = std::move(*bytes);
+  Result<resp::RespValue> reply = co_await run(scripts::kFill, std::move(key), std::move(args));
+  if (!reply) co_return std::unexpected(reply.error());
+  if (reply->integer == 0) co_return L2FillVerdict::kStored;
+  ++stats_.fills_refused;
+  co_return reply->integer == 2 ? L2FillVerdict::kMarkerNewer : L2FillVerdict::kLeaseLost;
+}
+
+Task<Result<void>> RedisL2::release(std::string key, LeaseToken token) {
+  std::vector<std::string> args{std::to_string(token.value)};
+  Result<resp::RespValue> reply = co_await run(scripts::kRelease, std::move(key), std::move(args));
+  if (!reply) co_return std::unexpected(reply.error());
+  co_return Result<void>{};
+}
+
+Task<Result<void>> RedisL2::put(std::string key, L2Entry entry) {
+  std::vector<std::string> args(2);
+  args[1] = std::to_string(whole_ms(stored_for(entry.ttl_left)));
+  auto bytes = encode_entry(to_stored(std::move(entry)), options_.format);
+  if (!bytes) co_return std::unexpected(bytes.error());
+  args[0] = std::move(*bytes);
+  Result<resp::RespValue> reply = co_await run(scripts::kPut, std::move(key), std::move(args));
+  if (!reply) co_return std::unexpected(reply.error());
+  co_return Result<void>{};
+}
+
+Task<Result<bool>> RedisL2::invalidate(std::string key, L2Marker marker) {
+  std::vector<std::string> args(2);
+  const bool leaves_marker = marker.position.value != 0 && marker.hold > Duration::zero();
+  if (leaves_marker) args[0] = digits(marker.position);
+  args[1] = std::to_string(whole_ms(marker.hold));
+  Result<resp::RespValue> reply = co_await run(scripts::kInvalidate, std::move(key), std::move(args));
+  if (!reply) co_return std::unexpected(reply.error());
+  co_return reply->integer > 0;
+}
+
+Task<Result<void>> RedisL2::clear(std::string prefix) {
+  const std::string ours = literal_glob(options_.prefix);
+  Result<void> leases = co_await unlink_matching(ours + "l:{*");
+  if (!leases) co_return leases;
+  Result<void> entries = co_await unlink_matching(ours + "c:{" + literal_glob(prefix) + "*");
+  co_return entries;
+}
+
+Task<Result<void>> RedisL2::unlink_matching(std::string pattern) {
+  std::string cursor = "0";
+  do {
+    const std::array<std::string_view, 6> scan{"SCAN", cursor, "MATCH", pattern, "COUNT", kScanCount};
+    redis::Answer scanning = client_.send(scan);
+    Result<resp::RespValue> page = co_await scanning;
+    if (!page) co_return std::unexpected(page.error());
+    if (page->items.size() != 2 || !page->items[0].is_text()) {
+      co_return fail(ErrorCode::kUnavailable, fmt::format("{}: SCAN failed: {}", describe(), page->text));
+    }
+    cursor = page->items[0].text;
+    if (page->items[1].items.empty()) continue;
+    std::vector<std::string_view> unlink{"UNLINK"};
+    for (const resp::RespValue& key : page->items[1].items) unlink.push_back(key.text);
+    redis::Answer unlinking = client_.send(unlink);
+    Result<resp::RespValue> gone = co_await unlinking;
+    if (!gone) co_return std::unexpected(gone.error());
+    if (gone->is_error()) {
+      co_return fail(ErrorCode::kUnavailable, fmt::format("{}: UNLINK failed: {}", describe(), gone->text));
+    }
+  } while (cursor != "0");
+  co_return Result<void>{};
+}
+
+L2Stats RedisL2::stats() const {
+  L2Stats stats = stats_;
+  const redis::ClientStats client = client_.stats();
+  stats.connected = client.connected;
+  stats.breaker_open = client.breaker_open;
+  stats.timeouts = client.timeouts;
+  stats.reconnects = client.connects > 0 ? client.connects - 1 : 0;
+  return stats;
+}
+
+Task<Result<resp::RespValue>> RedisL2::run(std::size_t script, std::string key,
+                                           std::vector<std::string> args) {
+  std::vector<std::string> words;
+  words.reserve(3 + args.size());
+  for (const char kind : {'c', 'l', 'm'})
+    words.push_back(fmt::format("{}{}:{{{}}}", options_.prefix, kind, key));
+  for (std::string& arg : args) words.push_back(std::move(arg));
+  Result<resp::RespValue> reply = co_await client_.run(script, 3, std::move(words));
+  if (!reply) {
+    ++stats_.errors;
+  } else if (reply->is_error()) {
+    ++stats_.errors;
+    co_return fail(ErrorCode::kUnavailable,
+                   fmt::format("{}: {}{}", describe(), reply->text, advice(reply->text)));
+  }
+  co_return reply;
+}
+
+std::optional<L2Entry> RedisL2::read_entry(const resp::RespValue& reply) {
+  if (reply.items.size() != 2 || !reply.items[1].is_integer()) return std::nullopt;
+  auto stored = decode_entry(reply.items[0].text);
+  if (!stored) {
+    ++stats_.corrupt;
+    return std::nullopt;
+  }
+  const Duration left = std::chrono::milliseconds(std::max<std::int64_t>(0, reply.items[1].integer));
+  L2Entry entry;
+  entry.value = std::move(stored->value);
+  entry.negative = stored->negative;
+  entry.stamp = stored->stamp;
+  entry.age = stored->age + std::max(Duration::zero(), stored_for(stored->ttl) - left);
+  // An entry in its last millisecond still has an expiry.
+  if (stored->ttl > Duration::zero()) entry.ttl_left = std::max<Duration>(left, 1ms);
+  return entry;
+}
+
+std::uint64_t RedisL2::new_token() {
+  for (;;) {
+    if (const std::uint64_t token = random_(); token != 0) return token;
+  }
+}
+
+}  // namespace candor::l2
