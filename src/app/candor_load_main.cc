@@ -26,6 +26,7 @@ struct Arguments {
   double rate = 20'000;
   unsigned connections = 8;
   std::string duration = "0s", progress = "0s";
+  std::vector<std::string> features;
   std::string words, word_requests, price_requests, report;
   std::uint64_t seed = 1;
 };
@@ -46,6 +47,7 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--connections", a.connections, "client connections")->check(CLI::Range(1, 1000));
   app.add_option("--for", a.duration, "how long, such as 20s; 0s: until it is interrupted");
   app.add_option("--progress", a.progress, "print a line this often; 0s: never");
+  app.add_option("--features", a.features, "only these features of the mix")->delimiter(',');
   app.add_option("--words", a.words, "a file with the keys of `word`, one a line")->required();
   app.add_option("--word-requests", a.word_requests,
                  "a recording for `word`, as tools/demo/requests_of.py writes it; not given: the generator");
@@ -125,6 +127,7 @@ int run(const Arguments& a) {
   options.reads_per_second = a.rate;
   options.connections = a.connections;
   options.seed = a.seed;
+  options.features = a.features;
   options.words = read_lines(a.words);
   if (options.words.empty())
     return usage(fmt::format("{}: no words in it; tools/demo/build_database.py writes it", a.words));

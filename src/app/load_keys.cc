@@ -13,8 +13,12 @@ namespace {
 class GeneratedKeys final : public KeySource {
  public:
   GeneratedKeys(const KeyShape& shape, std::uint64_t seed)
-      : shape_(shape), random_(seed), cumulative_(shape.keys), key_at_rank_(shape.keys) {
-    CANDOR_ASSERT(shape.keys > 0);
+      : shape_(shape),
+        random_(seed),
+        cumulative_(shape.keys),
+        key_at_rank_(shape.keys),
+        recent_(shape.repeat_window) {
+    CANDOR_ASSERT(shape.keys > 0 && shape.repeat_window > 0);
     double sum = 0;
     for (std::uint32_t rank = 0; rank < shape.keys; ++rank) {
       sum += std::pow(rank + 1.0, -shape.zipf);
@@ -27,6 +31,26 @@ class GeneratedKeys final : public KeySource {
   }
 
   std::uint32_t next() override {
+    const std::uint32_t key = fresh_or_repeated();
+    recent_[count_++ % recent_.size()] = key;
+    return key;
+  }
+
+ private:
+  // While a scan runs, its keys arrive among the others, not in one block.
+  static constexpr double kScanPace = 0.5;
+
+  std::uint32_t fresh_or_repeated() {
+    if (shape_.repeat_share > 0 && count_ >= recent_.size() && random_.unit() < shape_.repeat_share) {
+      // exp(uniform) has the density 1/distance.
+      const double reach = std::log(static_cast<double>(recent_.size()));
+      const auto distance = static_cast<std::uint64_t>(std::exp(random_.unit() * reach));
+      return recent_[(count_ - distance) % recent_.size()];
+    }
+    return fresh();
+  }
+
+  std::uint32_t fresh() {
     if (scan_left_ > 0 && random_.unit() < kScanPace) return scan_step();
     // A scan of length L begins often enough that scans make up scan_share of all requests.
     const double start_chance = shape_.scan_share / (1 - shape_.scan_share) / shape_.scan_length;
@@ -40,10 +64,6 @@ class GeneratedKeys final : public KeySource {
     }
     return key_at_rank_[rank];
   }
-
- private:
-  // While a scan runs, its keys arrive among the others, not in one block.
-  static constexpr double kScanPace = 0.5;
 
   std::uint32_t popular_rank() {
     const double at = random_.unit() * cumulative_.back();
@@ -62,6 +82,8 @@ class GeneratedKeys final : public KeySource {
   Random random_;
   std::vector<double> cumulative_;  // by rank
   std::vector<std::uint32_t> key_at_rank_;
+  std::vector<std::uint32_t> recent_;  // a ring of the last requests
+  std::uint64_t count_ = 0;
   std::uint32_t scan_left_ = 0;
   std::uint32_t scan_next_ = 0;
 };

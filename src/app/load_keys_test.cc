@@ -39,6 +39,21 @@ TEST(LoadKeysTest, PopularityFollowsTheLaw) {
   EXPECT_NEAR(static_cast<double>(most) / kRequests, 0.1336, 0.005);
 }
 
+TEST(LoadKeysTest, RepeatsAskForRecentKeysInTheAskedShare) {
+  constexpr std::uint32_t kKeys = 1'000'000;
+  auto keys = make_generated_keys({.keys = kKeys, .zipf = 0.0, .repeat_share = 0.4, .repeat_window = 100}, 5);
+  std::map<std::uint32_t, int> last_seen;
+  int repeated = 0;
+  constexpr int kRequests = 100'000;
+  for (int i = 0; i < kRequests; ++i) {
+    const auto key = keys->next();
+    const auto seen = last_seen.find(key);
+    repeated += seen != last_seen.end() && i - seen->second <= 100 ? 1 : 0;
+    last_seen[key] = i;
+  }
+  EXPECT_NEAR(static_cast<double>(repeated) / kRequests, 0.4, 0.02);
+}
+
 TEST(LoadKeysTest, ScansReadNeighboursInTheAskedShare) {
   constexpr std::uint32_t kKeys = 1'000'000;
   auto keys = make_generated_keys({.keys = kKeys, .zipf = 0.0, .scan_share = 0.3, .scan_length = 200}, 5);

@@ -12,6 +12,7 @@ constexpr Duration kQuietPatience = 1s;
 // After a pause (the server was gone, the machine slept) the missed requests are not made up for: a burst of
 // them would measure the burst.
 constexpr double kCatchUpSecondsMax = 0.05;
+constexpr double kWritesOwedMax = 100;  // and missed writes neither
 
 double seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
 
@@ -37,6 +38,12 @@ LoadRun::LoadRun(Executor* executor, Transport* transport, LoadOptions options)
     tallies_.emplace_back().reads_of_key.resize(feature.shape.keys);
   }
   write_credit_.resize(demo_mix().size());
+  for (std::size_t i = 0; i < demo_mix().size(); ++i) {
+    const auto& wanted = options_.features;
+    if (!wanted.empty() && std::ranges::find(wanted, demo_mix()[i].name) == wanted.end()) continue;
+    taking_part_.push_back(i);
+    share_sum_ += demo_mix()[i].read_share;
+  }
 }
 
 void LoadRun::start() {
@@ -59,6 +66,7 @@ void LoadRun::tick() {
 }
 
 void LoadRun::send_reads(std::uint64_t due) {
+  if (taking_part_.empty()) return;
   for (; due > 0; --due) {
     if (!send_read()) {
       held_back_ += due;
@@ -68,19 +76,18 @@ void LoadRun::send_reads(std::uint64_t due) {
 }
 
 void LoadRun::send_writes(double passed) {
-  for (std::size_t i = 0; i < write_credit_.size(); ++i) {
-    write_credit_[i] = std::min(write_credit_[i] + passed * demo_mix()[i].writes_per_second, 100.0);
+  for (const std::size_t i : taking_part_) {
+    write_credit_[i] = std::min(write_credit_[i] + passed * demo_mix()[i].writes_per_second, kWritesOwedMax);
     while (write_credit_[i] >= 1 && send_write(i)) write_credit_[i] -= 1;
   }
 }
 
 std::size_t LoadRun::pick_feature() {
-  double at = random_.unit();
-  const auto mix = demo_mix();
-  for (std::size_t i = 0; i + 1 < mix.size(); ++i) {
-    if ((at -= mix[i].read_share) < 0) return i;
+  double at = random_.unit() * share_sum_;
+  for (const std::size_t i : taking_part_) {
+    if ((at -= demo_mix()[i].read_share) < 0) return i;
   }
-  return mix.size() - 1;
+  return taking_part_.back();
 }
 
 LoadClient* LoadRun::next_client() { return clients_[turn_++ % clients_.size()].get(); }

@@ -20,6 +20,7 @@ struct LoadOptions {
   unsigned connections = 8;
   Duration duration{0};  // 0: until stop()
   std::uint64_t seed = 1;
+  std::vector<std::string> features;  // of the mix, those that the server has; empty: all
   std::vector<std::string> words;
   std::vector<std::uint32_t> word_requests;   // a recording for `word`; empty: generated
   std::vector<std::uint32_t> price_requests;  // and for `price`
@@ -63,7 +64,9 @@ class LoadRun {
   std::vector<std::unique_ptr<LoadClient>> clients_;
   std::size_t turn_ = 0;  // whose turn it is among the clients
   std::vector<std::unique_ptr<KeySource>> read_keys_, write_keys_;
-  std::vector<double> write_credit_;  // writes that are due, by feature
+  std::vector<std::size_t> taking_part_;  // indexes of the mix
+  double share_sum_ = 0;                  // of their read shares
+  std::vector<double> write_credit_;      // writes that are due, by feature
   std::vector<FeatureTally> tallies_;
   LatencyHistogram latency_ns_;
   MonoTime started_, last_tick_, ended_;

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Fits the demo's generator to recorded traces: tools/demo/fit_traces.py FOLDER (the one with the traces).
 
-The generator (src/app/load_keys.h) is a Zipf law, scans and drift. For each trace it is fitted in this order:
-  zipf        exponent with the greatest likelihood of the counts by rank, over all keys of the trace
-  scan share  requests whose key is the successor of a key asked at most NEAR requests earlier and that is asked only once or twice
-  drift       the value whose generated sequence keeps as much of its most popular keys from one window to the next
-Printed beside: the LRU miss ratio of the trace and of the fitted generator at three sizes. Where the two differ, the
-trace has an order that the generator does not know (loops, bursts): the fit says so instead of hiding it.
+The generator (src/app/load_keys.h) is a Zipf law, repeats, scans and drift. For each trace:
+  zipf        the exponent with the greatest likelihood of the counts by rank, over all keys of the trace
+  scan share  requests whose key follows a key asked at most NEAR requests earlier, and that is asked once or twice only
+  repeats, drift   the choice from a small grid whose LRU miss ratios at SIZES are nearest to the trace's
+Printed beside are those miss ratios. Where they differ, the trace has an order that the generator does not know
+(loops, for one): the table says so instead of hiding it.
 """
 import collections
 import math
@@ -19,10 +19,11 @@ from requests_of import keys  # noqa: E402
 
 TRACES = [("orm-busy.trace.xz", "be32"), ("web12.trace.xz", "be32"), ("scarab-recs.trace.xz", "be64"),
           ("corda-vaultservice.be64.gz", "be64"), ("w106.trace.xz", "be32"), ("arc-OLTP.lis.zst", "arc")]
-REQUESTS = 400_000  # of each trace, from its start
+REQUESTS = 200_000  # of each trace, from its start
 NEAR = 64           # a scan's next key comes within so many requests
-WINDOW = 50_000     # requests in a window when drift is measured
-TOP = 200           # the most popular keys of a window
+REPEAT_SHARES = (0.0, 0.2, 0.4, 0.55, 0.7, 0.8)
+REPEAT_WINDOWS = (100, 1_000, 10_000)
+DRIFTS = (0.0, 0.001, 0.01)
 SIZES = (0.01, 0.05, 0.10)
 
 
@@ -52,15 +53,7 @@ def scan_share(requests, counts):
     return scans / len(requests)
 
 
-def kept(requests):
-    """Mean share of a window's TOP keys that are in the next window's TOP as well."""
-    windows = [requests[i:i + WINDOW] for i in range(0, len(requests) - WINDOW + 1, WINDOW)]
-    tops = [{k for k, _ in collections.Counter(w).most_common(TOP)} for w in windows]
-    pairs = list(zip(tops, tops[1:]))
-    return sum(len(a & b) for a, b in pairs) / (TOP * len(pairs)) if pairs else 1.0
-
-
-def generate(count, keys_total, s, share, drift, length=200, seed=1):
+def generate(count, keys_total, s, repeats, window, share, drift, length=200, seed=1):
     """The law of src/app/load_keys.cc."""
     chance = random.Random(seed)
     cumulative, total = [], 0.0
@@ -70,9 +63,12 @@ def generate(count, keys_total, s, share, drift, length=200, seed=1):
     at_rank = list(range(keys_total))
     chance.shuffle(at_rank)
     ranks = chance.choices(range(keys_total), cum_weights=cumulative, k=count)
-    out, left, following = [], 0, 0
+    out, left, following, reach = [], 0, 0, math.log(window)
     start = share / (1 - share) / length if share else 0
     for rank in ranks:
+        if repeats and len(out) >= window and chance.random() < repeats:
+            out.append(out[-int(math.exp(chance.random() * reach))])
+            continue
         if left and chance.random() < 0.5:
             left -= 1
             out.append(following)
@@ -87,13 +83,22 @@ def generate(count, keys_total, s, share, drift, length=200, seed=1):
     return out
 
 
-def fitted_drift(want, count, keys_total, s, share):
-    """The drift among a few whose sequence keeps its popular keys as the trace does."""
-    best = (9.0, 0.0)
-    for drift in (0.0, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1):
-        difference = abs(kept(generate(count, keys_total, s, share, drift)) - want)
-        best = min(best, (difference, drift))
-    return best[1]
+def best_fit(requests, keys_total, s, share):
+    """(repeat share, repeat window, drift, miss ratios) nearest to the trace's miss ratios."""
+    want = miss_ratios(requests, keys_total)
+    best = None
+    for repeats in REPEAT_SHARES:
+        for window in REPEAT_WINDOWS if repeats else (1,):
+            for drift in DRIFTS:
+                got = miss_ratios(generate(len(requests), keys_total, s, repeats, window, share, drift), keys_total)
+                off = sum(abs(a - b) for a, b in zip(want, got))
+                if best is None or off < best[0]:
+                    best = (off, repeats, window, drift, got)
+    return want, best[1:]
+
+
+def miss_ratios(requests, keys_total):
+    return [lru_miss_ratio(requests, max(20, int(keys_total * f))) for f in SIZES]
 
 
 def lru_miss_ratio(requests, size):
@@ -113,19 +118,17 @@ def main():
     if len(sys.argv) != 2:
         sys.exit(f"usage: {sys.argv[0]} FOLDER")
     sizes = " | ".join(f"LRU miss at {s:.0%}, trace / fit" for s in SIZES)
-    print(f"| trace | requests | keys | zipf | scan share | kept | drift | {sizes} |")
-    print("|---|---:|---:|---:|---:|---:|---:|" + "---:|" * len(SIZES))
+    print(f"| trace | requests | keys | zipf | scan share | repeats | window | drift | {sizes} |")
+    print("|---|" + "---:|" * (7 + len(SIZES)))
     for name, form in TRACES:
         requests = list(keys(Path(sys.argv[1]) / name, form)[:REQUESTS])
         counts = collections.Counter(requests)
         s = zipf_exponent(sorted(counts.values(), reverse=True))
         share = min(scan_share(requests, counts), 0.9)
-        keeps = kept(requests)
-        drift = fitted_drift(keeps, len(requests), len(counts), s, share)
-        made = generate(len(requests), len(counts), s, share, drift)
-        pairs = " | ".join(f"{lru_miss_ratio(requests, max(20, int(len(counts) * f))):.3f} / "
-                           f"{lru_miss_ratio(made, max(20, int(len(counts) * f))):.3f}" for f in SIZES)
-        print(f"| {name} | {len(requests):,} | {len(counts):,} | {s:.2f} | {share:.2f} | {keeps:.2f} | {drift:g} | {pairs} |", flush=True)
+        want, (repeats, window, drift, got) = best_fit(requests, len(counts), s, share)
+        pairs = " | ".join(f"{a:.3f} / {b:.3f}" for a, b in zip(want, got))
+        print(f"| {name} | {len(requests):,} | {len(counts):,} | {s:.2f} | {share:.2f} | {repeats:g} | {window:,} | {drift:g} | {pairs} |",
+              flush=True)
 
 
 if __name__ == "__main__":
