@@ -1,0 +1,80 @@
+// The desk of an SQL origin: admits requests within limits, answers them exactly once (result, deadline or
+// closing), and leaves to its subclass how the database is spoken to.
+//
+// Invariants
+//   - Every admitted request is answered once, at its deadline at the latest.
+//   - What waits is bounded in count and in bytes; beyond that the answer is kOverloaded, at once.
+//   - Nothing is dispatched inside run(): requests of one turn are gathered, then pump() runs once.
+// Thread safety: one executor. Shared ownership, because answers and pool jobs can outlive the Origin.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/executor.h"
+#include "origin/origin.h"
+#include "origin/sql_request.h"
+
+namespace candor {
+
+// What may wait, in bytes: four values of the largest size. Only writes carry values.
+inline constexpr std::size_t kOriginWaitingBytesMax = std::size_t{256} << 20;
+
+class SqlDesk : public std::enable_shared_from_this<SqlDesk> {
+ public:
+  struct Options {
+    std::string name;  // of the origin, for messages
+    std::uint32_t max_concurrency;
+    std::uint32_t waiting_max;
+  };
+  SqlDesk(Options options, Executor& executor);
+  virtual ~SqlDesk() = default;
+
+  [[nodiscard]] Task<Result<SqlAnswer>> run(SqlVerb verb, std::shared_ptr<const SqlFeature> feature,
+                                            std::string key, std::string value, MonoTime deadline);
+
+  // Checks the statements and keeps them.
+  [[nodiscard]] Result<std::unique_ptr<OriginFeature>> bind(const OriginStatements& statements,
+                                                            SqlDialect dialect);
+  // Answers everything that waits or is in flight with an error, and takes nothing more.
+  void close();
+
+  [[nodiscard]] OriginStats stats() const;
+
+ protected:
+  // Sends what can be sent. Called at the end of a turn in which something arrived, and by the subclass.
+  virtual void pump() = 0;
+  // The deadline of a request in flight has passed; it has its answer. What runs for it can be stopped.
+  virtual void on_late(const SqlRequestPtr& request) = 0;
+  virtual void on_close() = 0;
+
+  // Answers, unless the deadline did. May run anything: callers have their state in order, and are prepared
+  // to be closed.
+  void finish(const SqlRequestPtr& request, Result<SqlAnswer> result);
+  void schedule_pump();
+
+  [[nodiscard]] bool is_closed() const { return closed_; }
+  [[nodiscard]] const Options& options() const { return options_; }
+  [[nodiscard]] Executor& executor() const { return executor_; }
+  [[nodiscard]] WaitingLine& line() { return line_; }
+  [[nodiscard]] OriginStats& counters() { return stats_; }
+  [[nodiscard]] const std::vector<std::shared_ptr<const SqlFeature>>& features() const { return features_; }
+  void took_places(std::uint32_t count);
+  void gave_places(std::uint32_t count);
+  [[nodiscard]] std::uint32_t places_left() const { return options_.max_concurrency - stats_.in_flight; }
+
+ private:
+  void on_deadline(const SqlRequestPtr& request);
+
+  Options options_;
+  Executor& executor_;
+  WaitingLine line_;
+  OriginStats stats_;
+  std::vector<std::shared_ptr<const SqlFeature>> features_;
+  std::uint64_t arrivals_ = 0;
+  bool pump_scheduled_ = false;
+  bool closed_ = false;
+};
+
+}  // namespace candor

@@ -1,0 +1,104 @@
+#include "origin/sql_request.h"
+
+#include <algorithm>
+
+#include "base/assert.h"
+
+namespace candor {
+
+const SqlStatement& SqlFeature::statement(SqlVerb verb) const {
+  switch (verb) {
+    case SqlVerb::kStore:
+      return statements.store;
+    case SqlVerb::kErase:
+      return statements.erase;
+    case SqlVerb::kLoad:
+      break;
+  }
+  return statements.load;
+}
+
+std::string_view parameter_bytes(const SqlRequest& request, const SqlParameter& parameter,
+                                 const std::vector<std::string_view>& parts) {
+  switch (parameter.kind) {
+    case SqlParameter::Kind::kValue:
+      return request.value;
+    case SqlParameter::Kind::kKeyPart:
+      return parts[parameter.part - 1u];
+    case SqlParameter::Kind::kKey:
+    case SqlParameter::Kind::kKeys:
+      break;
+  }
+  return request.key;
+}
+
+bool WaitingLine::has_room_for(const SqlRequest& request) const {
+  return size() < limits_.count_max && bytes_ + request.bytes() <= limits_.bytes_max;
+}
+
+void WaitingLine::insert(SqlRequestPtr request, bool at_front) {
+  CANDOR_ASSERT(!request->waiting);
+  const auto put = [&](List& list) { return list.insert(at_front ? list.begin() : list.end(), request); };
+  const bool is_load = request->verb == SqlVerb::kLoad;
+  request->in_line = put(is_load ? loads_ : writes_);
+  if (is_load) request->in_feature = put(by_feature_[request->feature->index]);
+  request->waiting = true;
+  bytes_ += request->bytes();
+}
+
+void WaitingLine::push_back(SqlRequestPtr request) { insert(std::move(request), false); }
+void WaitingLine::push_front(SqlRequestPtr request) { insert(std::move(request), true); }
+
+void WaitingLine::remove(const SqlRequestPtr& request) {
+  CANDOR_ASSERT(request->waiting);
+  const SqlRequestPtr keep = request;  // `request` may refer into a list
+  keep->waiting = false;
+  bytes_ -= keep->bytes();
+  if (keep->verb == SqlVerb::kLoad) {
+    by_feature_[keep->feature->index].erase(keep->in_feature);
+    loads_.erase(keep->in_line);
+  } else {
+    writes_.erase(keep->in_line);
+  }
+}
+
+SqlRequestPtr WaitingLine::oldest() const {
+  if (loads_.empty()) return oldest_write();
+  if (writes_.empty()) return oldest_load();
+  return loads_.front()->number < writes_.front()->number ? loads_.front() : writes_.front();
+}
+
+std::vector<SqlRequestPtr> WaitingLine::take_loads_of(const SqlFeature& feature, std::size_t count_max) {
+  std::vector<SqlRequestPtr> taken;
+  auto& list = by_feature_[feature.index];
+  for (auto it = list.begin(); it != list.end() && taken.size() < count_max;) {
+    const SqlRequestPtr request = *it++;
+    if (request->alone && !taken.empty()) continue;
+    taken.push_back(request);
+    remove(request);
+    if (request->alone) break;
+  }
+  return taken;
+}
+
+std::vector<SqlRequestPtr> WaitingLine::take_writes(std::size_t count_max, std::size_t bytes_max) {
+  std::vector<SqlRequestPtr> taken;
+  std::size_t bytes = 0;
+  while (!writes_.empty() && taken.size() < count_max) {
+    const SqlRequestPtr request = writes_.front();
+    bytes += request->bytes();
+    if (!taken.empty() && bytes > bytes_max) break;
+    taken.push_back(request);
+    remove(request);
+  }
+  return taken;
+}
+
+std::vector<SqlRequestPtr> WaitingLine::take_all() {
+  std::vector<SqlRequestPtr> taken;
+  for (const auto* list : {&loads_, &writes_}) taken.insert(taken.end(), list->begin(), list->end());
+  for (const auto& request : taken) remove(request);
+  return taken;
+}
+
+}  // namespace candor

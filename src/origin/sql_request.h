@@ -1,0 +1,110 @@
+// A load or a write on its way through an SQL origin, and the line in which it waits for a place.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/executor.h"
+#include "base/result.h"
+#include "base/task.h"
+#include "origin/statement.h"
+#include "version/stamp.h"
+
+namespace candor {
+
+enum class SqlVerb : std::uint8_t { kLoad, kStore, kErase };
+
+// A bound feature. Immutable; `index` is dense, so that connections keep their prepared statements in a
+// vector.
+struct SqlFeature {
+  std::uint32_t index = 0;
+  FeatureStatements statements;
+
+  [[nodiscard]] const SqlStatement& statement(SqlVerb verb) const;
+  [[nodiscard]] const std::string& name() const { return statements.feature; }
+};
+
+struct SqlAnswer {
+  std::optional<std::string> value;  // load: nullopt is a negative result
+  Stamp stamp;
+  std::uint64_t rows = 0;  // writes
+  Position position;
+};
+
+// `verb` to `deadline` never change while the request is on its way, so a pool thread may read them.
+struct SqlRequest {
+  SqlVerb verb = SqlVerb::kLoad;
+  std::shared_ptr<const SqlFeature> feature;
+  std::string key;
+  std::string value;
+  MonoTime deadline;
+
+  // Home thread only.
+  OneShot<Result<SqlAnswer>> answer;
+  TimerId timer;
+  bool waiting = false;  // in the line; else in flight or answered
+  bool alone = false;  // shares neither a statement nor a transaction: it, or a neighbour, failed in company
+  std::uint8_t failed = 0;   // attempts that were lost with their connection
+  std::uint64_t number = 0;  // order of arrival
+  std::list<std::shared_ptr<SqlRequest>>::iterator in_line, in_feature;
+
+  [[nodiscard]] bool is_answered() const { return answer.is_set(); }
+  [[nodiscard]] std::size_t bytes() const { return key.size() + value.size() + sizeof(SqlRequest); }
+};
+using SqlRequestPtr = std::shared_ptr<SqlRequest>;
+
+// The parameter's bytes; `parts` comes from split_key(). Views into the request.
+[[nodiscard]] std::string_view parameter_bytes(const SqlRequest& request, const SqlParameter& parameter,
+                                               const std::vector<std::string_view>& parts);
+
+// Requests waiting for a place, oldest first; loads can be taken feature by feature. Bounded by count and by
+// bytes.
+//
+// Invariant: a request is here exactly while its `waiting` is true.
+// Thread safety: none.
+class WaitingLine {
+ public:
+  struct Limits {
+    std::uint32_t count_max;
+    std::size_t bytes_max;
+  };
+  explicit WaitingLine(Limits limits) : limits_(limits) {}
+
+  [[nodiscard]] bool has_room_for(const SqlRequest& request) const;
+  void push_back(SqlRequestPtr request);
+  // For what was in flight and must go again: it was admitted once, the limits do not apply.
+  void push_front(SqlRequestPtr request);
+  void remove(const SqlRequestPtr& request);
+
+  [[nodiscard]] SqlRequestPtr oldest_load() const { return loads_.empty() ? nullptr : loads_.front(); }
+  [[nodiscard]] SqlRequestPtr oldest_write() const { return writes_.empty() ? nullptr : writes_.front(); }
+  [[nodiscard]] SqlRequestPtr oldest() const;
+  // The waiting loads of `feature` that may share a statement, oldest first, at most `count_max`; removed
+  // from the line.
+  [[nodiscard]] std::vector<SqlRequestPtr> take_loads_of(const SqlFeature& feature, std::size_t count_max);
+  // At most `count_max` writes, oldest first, of together at most `bytes_max` bytes (but at least one);
+  // removed from the line.
+  [[nodiscard]] std::vector<SqlRequestPtr> take_writes(std::size_t count_max, std::size_t bytes_max);
+  [[nodiscard]] std::vector<SqlRequestPtr> take_all();
+
+  [[nodiscard]] std::uint32_t size() const {
+    return static_cast<std::uint32_t>(loads_.size() + writes_.size());
+  }
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
+
+ private:
+  using List = std::list<SqlRequestPtr>;
+  void insert(SqlRequestPtr request, bool at_front);
+
+  Limits limits_;
+  List loads_, writes_;
+  std::unordered_map<std::uint32_t, List> by_feature_;  // keyed by SqlFeature::index, which is ours
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace candor

@@ -1,0 +1,36 @@
+// SQLite as an origin: a blocking library behind a BlockingPool.
+//
+// Loads of one feature that wait together run as one job in one read transaction; writes that wait together
+// share one transaction, so one flush to disk. One connection writes at a time, as SQLite allows; the others
+// read.
+//
+// Invariant: jobs in flight <= max_concurrency, at most one of them a writer, each with a connection of its
+// own.
+#pragma once
+
+#include <memory>
+
+#include "base/transport.h"
+#include "origin/origin.h"
+#include "origin/sql_desk.h"
+#include "origin/sqlite_connection.h"
+
+namespace candor {
+
+class SqliteOrigin final : public Origin {
+ public:
+  // `pool` and `executor` outlive the origin.
+  SqliteOrigin(SqliteFile file, SqlDesk::Options options, Executor& executor, BlockingPool& pool);
+  ~SqliteOrigin() override;
+
+  Result<std::unique_ptr<OriginFeature>> bind(OriginStatements statements) override;
+  Task<Result<void>> prepare() override;
+  [[nodiscard]] OriginStats stats() const override;
+  [[nodiscard]] std::string describe() const override;
+
+ private:
+  class Desk;
+  std::shared_ptr<Desk> desk_;
+};
+
+}  // namespace candor
