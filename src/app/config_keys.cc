@@ -168,7 +168,7 @@ const std::array kKeys = {
     ConfigKey{"resp", "connections_max", T::kCount, "10000", "Connections beyond this are refused.",
               part<&Config::resp, &RespConfig::connections_max>, kNotReloaded, kOptional, kActive, "", 1,
               kConnectionsMost},
-    ConfigKey{"resp", "output_max", T::kSize, "\"128MiB\"",
+    ConfigKey{"resp", "output_max", T::kSize, "\"80MiB\"",
               "A connection whose unread replies exceed this is cut off and counted: one slow reader shall "
               "not take the memory of all.",
               part<&Config::resp, &RespConfig::output_max>, kNotReloaded, kOptional, kActive, "",
@@ -184,7 +184,7 @@ const std::array kKeys = {
     ConfigKey{"resp", "auth_timeout", T::kDuration, "\"10s\"",
               "With users configured: how long a connection may take to `AUTH`.",
               part<&Config::resp, &RespConfig::auth_timeout>},
-    ConfigKey{"resp", "command_timeout", T::kDuration, "\"30s\"",
+    ConfigKey{"resp", "command_timeout", T::kDuration, "\"120s\"",
               "How long a client may take to finish sending a command that it began.",
               part<&Config::resp, &RespConfig::command_timeout>},
 

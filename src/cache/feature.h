@@ -38,6 +38,8 @@ struct FeatureCounters {
   Counter hits_l1, hits_disk, hits_l2, loads, negative_hits;
   Counter errors, refreshes, served_stale, coalesced, writes, write_errors;
   Counter loads_ok, loads_absent, loads_failed, loads_timeout;
+  Counter reads_l2,
+      reads_origin;               // readers answered from there; hits and loads count the flights they shared
   LatencyHistogram read_miss_ns;  // reads that left L1
 };
 

@@ -317,6 +317,10 @@ void CacheCore::MissPath::answer(const Feature& feature, Waiter& waiter, Result<
     feature.counters.errors.add();
   } else if (result->degraded != nullptr) {
     feature.counters.served_stale.add();
+  } else if (result->tier == Tier::kL2) {
+    feature.counters.reads_l2.add();
+  } else if (result->tier == Tier::kOrigin) {
+    feature.counters.reads_origin.add();
   }
   const Duration took = parts_.home->now() - waiter.asked;
   feature.counters.read_miss_ns.record(static_cast<std::uint64_t>(std::max<std::int64_t>(0, took.count())));

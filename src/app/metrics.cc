@@ -1,0 +1,310 @@
+#include "app/metrics.h"
+
+#include <fmt/core.h>
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+
+#include <array>
+#include <limits>
+#include <utility>
+
+#include "base/assert.h"
+
+namespace candor::app {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using Labels = std::vector<std::pair<std::string, std::string>>;
+
+constexpr auto kCounter = MetricKind::kCounter;
+constexpr auto kGauge = MetricKind::kGauge;
+constexpr auto kHistogram = MetricKind::kHistogram;
+
+constexpr std::array kSpecs = {
+    MetricSpec{"candor_reads_total", kCounter, "feature region tier level",
+               "Reads answered with a value or with \"no such row\", by the tier that answered."},
+    MetricSpec{"candor_read_errors_total", kCounter, "feature region", "Reads answered with an error."},
+    MetricSpec{"candor_reads_negative_total", kCounter, "feature region",
+               "Reads that L1 answered with \"no such row\"; part of candor_reads_total."},
+    MetricSpec{
+        "candor_reads_stale_total", kCounter, "feature region",
+        "Reads answered with a value past its ttl because the origin failed; part of candor_reads_total."},
+    MetricSpec{"candor_reads_coalesced_total", kCounter, "feature region",
+               "Reads that waited for a load already under way."},
+    MetricSpec{"candor_read_seconds", kHistogram, "feature region path",
+               "Time to answer reads. path=\"miss\": every read that left L1, by feature; path=\"hit\": a "
+               "sample of the reads that L1 answered, "
+               "all features together."},
+    MetricSpec{"candor_refreshes_total", kCounter, "feature region",
+               "Loads begun in the background, before expiry."},
+    MetricSpec{"candor_writes_total", kCounter, "feature region",
+               "Writes to the origin asked for through Candor."},
+    MetricSpec{"candor_write_errors_total", kCounter, "feature region", "Of these, answered with an error."},
+    MetricSpec{"candor_origin_loads_total", kCounter, "feature region outcome",
+               "Keys loaded from the origin: ok, absent (no such row), failed, timeout."},
+    MetricSpec{"candor_origin_statements_total", kCounter, "origin region",
+               "Statements sent; a batch of loads is one."},
+    MetricSpec{"candor_origin_errors_total", kCounter, "origin region", "Statements that failed."},
+    MetricSpec{"candor_origin_in_flight", kGauge, "origin region", "Statements under way."},
+    MetricSpec{"candor_origin_in_flight_limit", kGauge, "origin region", "max_concurrency."},
+    MetricSpec{"candor_origin_waiting", kGauge, "origin region", "Loads and writes waiting for a place."},
+    MetricSpec{"candor_memory_bytes", kGauge, "region tier", "Bytes that a tier holds, overhead included."},
+    MetricSpec{"candor_memory_limit_bytes", kGauge, "region tier", "Its limit."},
+    MetricSpec{"candor_feature_bytes", kGauge, "feature region",
+               "Bytes of a feature's entries in L1, headers included."},
+    MetricSpec{"candor_entries", kGauge, "feature region", "A feature's entries in L1."},
+    MetricSpec{"candor_evictions_total", kCounter, "feature region tier", "Entries that gave way to others."},
+    MetricSpec{"candor_expirations_total", kCounter, "feature region tier",
+               "Entries removed because their time was over."},
+    MetricSpec{"candor_l2_requests_total", kCounter, "region outcome",
+               "Lookups in L2: hit, miss, error, timeout."},
+    MetricSpec{"candor_l2_reconnects_total", kCounter, "region", "Connections to L2 made again."},
+    MetricSpec{"candor_l2_fills_refused_total", kCounter, "region",
+               "Late fills that lost against an invalidation."},
+    MetricSpec{"candor_l2_corrupt_total", kCounter, "region",
+               "Entries that failed their checksum and were treated as misses."},
+    MetricSpec{"candor_owed_invalidations", kGauge, "region",
+               "Keys whose invalidation L2 has not taken yet; they are read from the origin."},
+    MetricSpec{"candor_waiting_reads", kGauge, "region", "Reads on their way to L2 or the origin."},
+    MetricSpec{"candor_degraded", kGauge, "region reason",
+               "1 while something behind this node fails: see reason. No series: all is well."},
+    MetricSpec{"candor_ready", kGauge, "region", "1 when /readyz answers 200."},
+    MetricSpec{"candor_connections", kGauge, "region", "Open client connections."},
+    MetricSpec{"candor_connections_total", kCounter, "region outcome", "Connections: accepted, refused."},
+    MetricSpec{"candor_commands_total", kCounter, "region", "Commands received."},
+    MetricSpec{"candor_command_errors_total", kCounter, "region", "Commands answered with an error."},
+    MetricSpec{"candor_connections_cut_total", kCounter, "region reason",
+               "Connections closed by us: slow_reader, deadline, protocol, foreign_protocol."},
+    MetricSpec{"candor_wrong_passwords_total", kCounter, "region", "AUTH attempts that failed."},
+    MetricSpec{"candor_received_bytes_total", kCounter, "region", "Bytes received from clients."},
+    MetricSpec{"candor_uptime_seconds", kGauge, "region", "Time since start."},
+    MetricSpec{"candor_build_info", kGauge, "node region version", "Always 1."},
+    MetricSpec{"process_cpu_seconds_total", kCounter, "", "User and system CPU time."},
+    MetricSpec{"process_start_time_seconds", kGauge, "", "Start time since 1970."},
+    MetricSpec{"process_resident_memory_bytes", kGauge, "", "Resident memory."},
+    MetricSpec{"process_virtual_memory_bytes", kGauge, "", "Virtual memory."},
+    MetricSpec{"process_open_fds", kGauge, "", "Open file descriptors."},
+    MetricSpec{"process_max_fds", kGauge, "", "Their limit."},
+    MetricSpec{"process_threads", kGauge, "", "Threads."},
+};
+
+prometheus::MetricType type_of(MetricKind kind) {
+  switch (kind) {
+    case kCounter:
+      return prometheus::MetricType::Counter;
+    case kGauge:
+      return prometheus::MetricType::Gauge;
+    case kHistogram:
+      return prometheus::MetricType::Histogram;
+  }
+  return prometheus::MetricType::Untyped;
+}
+
+// Families in the order of the table; a metric that is not in the table cannot be written.
+struct Page {
+  std::vector<MetricFamily> families;
+  std::string region;
+
+  explicit Page(std::string region_name) : region(std::move(region_name)) {
+    for (const MetricSpec& spec : kSpecs) {
+      MetricFamily family;
+      family.name = spec.name;
+      family.help = spec.help;
+      family.type = type_of(spec.kind);
+      families.push_back(std::move(family));
+    }
+  }
+
+  ClientMetric& series(std::string_view name, const Labels& labels) {
+    for (std::size_t i = 0; i < kSpecs.size(); ++i) {
+      if (kSpecs[i].name != name) continue;
+      ClientMetric& metric = families[i].metric.emplace_back();
+      for (const auto& [label, value] : labels) metric.label.push_back({label, value});
+      return metric;
+    }
+    CANDOR_ASSERT(!"a metric that the table does not name");
+    return families.front().metric.emplace_back();
+  }
+  // A counter and a gauge hold their value in different places; the table says which it is.
+  void put(std::string_view name, const Labels& labels, double value) {
+    ClientMetric& metric = series(name, labels);
+    metric.counter.value = value;
+    metric.gauge.value = value;
+  }
+  void put(std::string_view name, const Labels& labels, std::uint64_t value) {
+    put(name, labels, static_cast<double>(value));
+  }
+};
+
+// Edges at powers of two nanoseconds fall on edges of the histogram's own buckets: the counts are exact.
+constexpr unsigned kFirstEdge = 10;  // about 1 µs
+constexpr unsigned kLastEdge = 35;   // about 34 s
+
+void put_histogram(Page& page, const Labels& labels, const LatencyHistogram::Snapshot& snapshot) {
+  auto& histogram = page.series("candor_read_seconds", labels).histogram;
+  std::uint64_t cumulative = 0;
+  unsigned index = 0;
+  for (unsigned edge = kFirstEdge; edge <= kLastEdge; ++edge) {
+    const std::uint64_t limit = std::uint64_t{1} << edge;
+    for (; index < LatencyHistogram::kBuckets && LatencyHistogram::bucket_limit(index) <= limit; ++index)
+      cumulative += snapshot.counts[index];
+    histogram.bucket.push_back({cumulative, static_cast<double>(limit) * 1e-9});
+  }
+  histogram.bucket.push_back({snapshot.count, std::numeric_limits<double>::infinity()});
+  histogram.sample_count = snapshot.count;
+  histogram.sample_sum = static_cast<double>(snapshot.sum_ns) * 1e-9;
+}
+
+void collect_feature(Page& page, const FeatureReport& f) {
+  const Labels self = {{"feature", f.name}, {"region", page.region}};
+  const auto with = [&](const char* label, const char* value) {
+    Labels labels = self;
+    labels.emplace_back(label, value);
+    return labels;
+  };
+  const auto read = [&](const char* tier, std::uint64_t count) {
+    Labels labels = with("tier", tier);
+    labels.emplace_back("level", f.served_as);
+    page.put("candor_reads_total", labels, count);
+  };
+  read("l1", f.reads_l1);
+  read("l2", f.reads_l2);
+  read("origin", f.reads_origin);
+  page.put("candor_read_errors_total", self, f.errors);
+  page.put("candor_reads_negative_total", self, f.reads_negative);
+  page.put("candor_reads_stale_total", self, f.reads_stale);
+  page.put("candor_reads_coalesced_total", self, f.coalesced);
+  put_histogram(page, with("path", "miss"), f.miss_ns);
+  page.put("candor_refreshes_total", self, f.refreshes);
+  page.put("candor_writes_total", self, f.writes);
+  page.put("candor_write_errors_total", self, f.write_errors);
+  page.put("candor_origin_loads_total", with("outcome", "ok"), f.loads_ok);
+  page.put("candor_origin_loads_total", with("outcome", "absent"), f.loads_absent);
+  page.put("candor_origin_loads_total", with("outcome", "failed"), f.loads_failed);
+  page.put("candor_origin_loads_total", with("outcome", "timeout"), f.loads_timeout);
+  page.put("candor_feature_bytes", self, f.usage.bytes);
+  page.put("candor_entries", self, f.usage.entries);
+  page.put("candor_evictions_total", with("tier", "l1"), f.usage.evictions);
+  page.put("candor_expirations_total", with("tier", "l1"), f.usage.expirations);
+}
+
+void collect_origin(Page& page, const OriginReport& origin) {
+  const Labels self = {{"origin", origin.name}, {"region", page.region}};
+  page.put("candor_origin_statements_total", self, origin.stats.statements);
+  page.put("candor_origin_errors_total", self, origin.stats.errors);
+  page.put("candor_origin_in_flight", self, static_cast<double>(origin.stats.in_flight));
+  page.put("candor_origin_in_flight_limit", self, static_cast<double>(origin.stats.max_concurrency));
+  page.put("candor_origin_waiting", self, static_cast<double>(origin.stats.waiting));
+}
+
+void collect_tiers(Page& page, const NodeReport& report) {
+  const auto with = [&](const char* label, const char* value) {
+    return Labels{{"region", page.region}, {label, value}};
+  };
+  const Labels self = {{"region", page.region}};
+  page.put("candor_memory_bytes", with("tier", "l1"), static_cast<double>(report.l1.bytes_used));
+  page.put("candor_memory_limit_bytes", with("tier", "l1"), static_cast<double>(report.l1.memory_limit));
+  page.put("candor_owed_invalidations", self, report.owed_invalidations);
+  page.put("candor_waiting_reads", self, report.waiting);
+  if (!report.has_l2) return;
+  if (report.l2.bytes_limit > 0) {  // a remote tier does not say
+    page.put("candor_memory_bytes", with("tier", "l2"), report.l2.bytes);
+    page.put("candor_memory_limit_bytes", with("tier", "l2"), report.l2.bytes_limit);
+  }
+  page.put("candor_l2_requests_total", with("outcome", "hit"), report.l2.hits);
+  page.put("candor_l2_requests_total", with("outcome", "miss"), report.l2.misses);
+  page.put("candor_l2_requests_total", with("outcome", "error"), report.l2.errors);
+  page.put("candor_l2_requests_total", with("outcome", "timeout"), report.l2.timeouts);
+  page.put("candor_l2_reconnects_total", self, report.l2.reconnects);
+  page.put("candor_l2_fills_refused_total", self, report.l2.fills_refused);
+  page.put("candor_l2_corrupt_total", self, report.l2.corrupt);
+}
+
+void collect_connections(Page& page, const ConnectionReport& c) {
+  const auto with = [&](const char* label, const char* value) {
+    return Labels{{"region", page.region}, {label, value}};
+  };
+  const Labels self = {{"region", page.region}};
+  put_histogram(page, with("path", "hit"), c.hit_ns);
+  page.put("candor_connections", self, c.open);
+  page.put("candor_connections_total", with("outcome", "accepted"), c.accepted);
+  page.put("candor_connections_total", with("outcome", "refused"), c.refused);
+  page.put("candor_commands_total", self, c.commands);
+  page.put("candor_command_errors_total", self, c.command_errors);
+  page.put("candor_connections_cut_total", with("reason", "slow_reader"), c.slow_readers_cut);
+  page.put("candor_connections_cut_total", with("reason", "deadline"), c.deadlines_missed);
+  page.put("candor_connections_cut_total", with("reason", "protocol"), c.protocol_errors);
+  page.put("candor_connections_cut_total", with("reason", "foreign_protocol"), c.foreign_protocols);
+  page.put("candor_wrong_passwords_total", self, c.wrong_passwords);
+  page.put("candor_received_bytes_total", self, c.bytes_in);
+}
+
+void collect_process(Page& page, const ProcessReport& p) {
+  page.put("process_cpu_seconds_total", {}, p.cpu_seconds);
+  page.put("process_start_time_seconds", {}, p.start_time_seconds);
+  page.put("process_resident_memory_bytes", {}, p.resident_bytes);
+  page.put("process_virtual_memory_bytes", {}, p.virtual_bytes);
+  page.put("process_open_fds", {}, p.open_fds);
+  page.put("process_max_fds", {}, p.max_fds);
+  page.put("process_threads", {}, p.threads);
+}
+
+void collect(Page& page, const NodeReport& report) {
+  const Labels self = {{"region", page.region}};
+  for (const FeatureReport& feature : report.features) collect_feature(page, feature);
+  for (const OriginReport& origin : report.origins) collect_origin(page, origin);
+  collect_tiers(page, report);
+  collect_connections(page, report.connections);
+  collect_process(page, report.process);
+  for (const std::string& reason : report.degraded)
+    page.put("candor_degraded", {{"region", page.region}, {"reason", reason}}, 1.0);
+  page.put("candor_ready", self, report.ready ? 1.0 : 0.0);
+  page.put("candor_uptime_seconds", self, std::chrono::duration<double>(report.uptime).count());
+  page.put("candor_build_info", {{"node", report.node}, {"region", page.region}, {"version", report.version}},
+           1.0);
+}
+
+std::string_view kind_name(MetricKind kind) {
+  switch (kind) {
+    case kCounter:
+      return "counter";
+    case kGauge:
+      return "gauge";
+    case kHistogram:
+      return "histogram";
+  }
+  return "";
+}
+
+}  // namespace
+
+std::span<const MetricSpec> metric_specs() { return kSpecs; }
+
+std::string metrics_text(const NodeReport& report) {
+  Page page(report.region);
+  collect(page, report);
+  std::erase_if(page.families, [](const MetricFamily& family) { return family.metric.empty(); });
+  return prometheus::TextSerializer().Serialize(page.families);
+}
+
+std::string metrics_reference() {
+  std::string out =
+      "# Metrics\n\n<!-- Printed by `candor check --print-metrics` from the table in src/app/metrics.cc; a "
+      "test compares. Change the table. -->\n\n"
+      "`GET /metrics` on the HTTP listener, Prometheus text format. Units end the names. Nothing here is "
+      "estimated: what is not\n"
+      "measured has no series.\n\n| metric | kind | labels | meaning |\n|---|---|---|---|\n";
+  for (const MetricSpec& spec : kSpecs) {
+    std::string labels;
+    for (std::string_view rest = spec.labels; !rest.empty();) {
+      const auto blank = rest.find(' ');
+      labels += fmt::format("{}`{}`", labels.empty() ? "" : " ", rest.substr(0, blank));
+      rest = blank == std::string_view::npos ? std::string_view{} : rest.substr(blank + 1);
+    }
+    out += fmt::format("| `{}` | {} | {} | {} |\n", spec.name, kind_name(spec.kind), labels, spec.help);
+  }
+  return out;
+}
+
+}  // namespace candor::app
