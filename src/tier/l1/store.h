@@ -1,15 +1,18 @@
 // L1: the concurrent in-memory store. The part of Candor that must be faster than anything a user could pick.
 //
 // Layout (docs/decisions/0003-l1-layout.md has the sum):
-//   - Index: per shard an open-addressing table of 64-byte buckets: 12 one-byte tags, 12 four-byte entry offsets,
-//     4 bytes of bookkeeping. 5 bytes a slot, about 6.5 bytes an entry at the usual load. Grown in small steps.
+//   - Index: per shard an open-addressing table of 64-byte buckets: 12 one-byte tags, 12 four-byte entry
+//   offsets,
+//     4 bytes of bookkeeping. 5 bytes a slot, about 6.5 bytes an entry at the usual load. Grown in small
+//     steps.
 //   - Entries: a 20-byte header, key bytes, value bytes, packed in fixed-size segments of one reserved arena
 //     (4-byte units: an offset of 32 bits reaches 16 GiB; larger limits use larger units). Large values have
 //     segments of their own. Entries are immutable but for one word of access bits.
 //   - Eviction: by EvictionPolicy per shard; memory returns by compacting segments with dead space.
 //
 // Invariants
-//   - bytes_used() <= memory_limit at every moment: segments, index, policy state, everything the store holds.
+//   - bytes_used() <= memory_limit at every moment: segments, index, policy state, everything the store
+//   holds.
 //   - A reader sees either a whole entry or none. An EntryView stays valid while its ReadGuard lives.
 //   - Reads take no lock, allocate nothing, make no system call; they write shared memory only to raise an
 //     entry's access bits, and not once these are saturated.
@@ -24,7 +27,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/ids.h"
 #include "base/result.h"
@@ -32,13 +34,17 @@
 
 namespace candor::l1 {
 
+class EvictionPolicy;
+// Makes the policy of one shard.
+using PolicyFactory = std::function<std::unique_ptr<EvictionPolicy>(std::uint64_t seed)>;
+
 enum class PolicyKind : std::uint8_t { kDefault, kS3Fifo, kSieve, kLru, kWTinyLfu };
 
 struct StoreOptions {
   std::size_t memory_limit = std::size_t{256} << 20;
   PolicyKind policy = PolicyKind::kDefault;
-  unsigned shards = 0;          // 0: chosen from the limit; a power of two
-  std::uint64_t hash_seed = 0;  // drawn at start
+  unsigned shards = 0;            // 0: chosen from the limit; a power of two
+  std::uint64_t hash_seed = 0;    // drawn at start
   std::size_t features_max = 64;  // size of the per-feature accounting
 };
 
@@ -47,9 +53,9 @@ using Millis = std::int64_t;
 
 struct EntryMeta {
   Stamp stamp;
-  Millis loaded_at = 0;   // when the load that produced the value began
-  Millis expires_at = 0;  // 0: no expiry
-  bool negative = false;  // the origin has no such row; the value is empty
+  Millis loaded_at = 0;         // when the load that produced the value began
+  Millis expires_at = 0;        // 0: no expiry
+  bool negative = false;        // the origin has no such row; the value is empty
   std::uint8_t user_flags = 0;  // 3 bits for the layer above; kept, not read
 };
 
@@ -57,7 +63,6 @@ struct EntryView {
   std::string_view value;
   EntryMeta meta;
 };
-
 
 enum class PutMode : std::uint8_t { kAlways, kOnlyIfAbsent, kOnlyIfPresent };
 
@@ -68,7 +73,7 @@ struct KeyHash {
 
 struct FeatureUsage {
   std::uint64_t entries = 0;
-  std::uint64_t bytes = 0;      // entry bytes, headers included
+  std::uint64_t bytes = 0;  // entry bytes, headers included
   std::uint64_t evictions = 0;
   std::uint64_t expirations = 0;
 };
@@ -88,13 +93,18 @@ struct StoreStats {
 
 class Store {
  public:
-  explicit Store(StoreOptions options);
+  explicit Store(const StoreOptions& options);
+  // With a policy of one's own; `options.policy` is not looked at.
+  Store(const StoreOptions& options, const PolicyFactory& policy);
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
-  // Pins what readers see. Cheap (one store to a cache line of this thread); nestable; hold it for one request or one
-  // pipeline batch, never across a wait: memory is not given back while a guard lives.
+  // Pins what readers see. Cheap (one store to a cache line of this thread); nestable; hold it for one
+  // request or one pipeline batch, never across a wait: memory is not given back while a guard lives. Writing
+  // under one's own guard is allowed, but what such writes replace and evict stays until the guard ends:
+  // after about a sixteenth of the store they are rejected (kNoRoom). Let go of the guard before a batch of
+  // writes.
   class ReadGuard {
    public:
     explicit ReadGuard(const Store& store);
@@ -103,6 +113,7 @@ class Store {
     ReadGuard& operator=(const ReadGuard&) = delete;
 
    private:
+    friend class Store;
     void* slot_;
   };
 
@@ -137,17 +148,21 @@ class Store {
     PutMode mode = PutMode::kAlways;
     Millis now = 0;
   };
-  enum class PutResult : std::uint8_t { kStored, kConditionFailed, kTooLarge };
-  // Stores, replacing any entry of the key; evicts by policy as needed. kTooLarge: the entry cannot fit in this
-  // store at all; an old entry of the key is removed then, so that it cannot be served as current.
+  enum class PutResult : std::uint8_t { kStored, kConditionFailed, kTooLarge, kNoRoom };
+  // Stores, replacing any entry of the key; evicts by policy as needed. kTooLarge: the entry cannot fit in
+  // this store at all. kNoRoom: the room that eviction made is held up by readers' guards (counted as
+  // rejected; never blocks for it). After both an old entry of the key has been removed, so that it cannot be
+  // served as current.
   PutResult put(const PutRequest& request);
 
-  // Atomic read-modify-write of one key under its shard's lock, for counters, APPEND, EXPIRE and conditional fills.
-  // `current` is null when the key has no unexpired entry. `decide` must be short and must not call the store.
+  // Atomic read-modify-write of one key under its shard's lock, for counters, APPEND, EXPIRE and conditional
+  // fills. `current` is null when the key has no unexpired entry. `decide` must be short and must not call
+  // the store. It may be called again when room had to be made elsewhere; the last call counts. Returns
+  // kConditionFailed for kKeep, kStored for kErase.
   struct Update {
     enum class Action : std::uint8_t { kKeep, kErase, kStore } action = Action::kKeep;
-    std::string value;   // for kStore
-    EntryMeta meta;      // for kStore
+    std::string value;  // for kStore
+    EntryMeta meta;     // for kStore
   };
   PutResult update(KeyHash hash, FeatureId feature, std::string_view key, Millis now,
                    const std::function<Update(const EntryView* current)>& decide);
@@ -155,7 +170,8 @@ class Store {
   // True if an unexpired entry was there.
   bool erase(KeyHash hash, FeatureId feature, std::string_view key, Millis now);
 
-  // Forgets every entry of a feature (O(entries) in the background of the caller's thread, in bounded steps per lock hold).
+  // Forgets every entry of a feature (O(entries) in the background of the caller's thread, in bounded steps
+  // per lock hold).
   void erase_feature(FeatureId feature);
   void clear();
 
@@ -165,8 +181,9 @@ class Store {
   void maintain(Millis now);
   static constexpr Millis kExpirySweepPeriodMs = 10'000;
 
-  // Calls `visit` for every live entry, in no order; entries that move meanwhile may be seen twice or not at all.
-  // Used for SCAN, snapshots and reconciliation. `cursor` 0 starts; returns the next cursor, 0 at the end.
+  // Calls `visit` for every live entry, in no order; entries that move meanwhile may be seen twice or not at
+  // all. Used for SCAN, snapshots and reconciliation. `cursor` 0 starts; returns the next cursor, 0 at the
+  // end.
   struct Visited {
     FeatureId feature;
     std::string_view key;
@@ -178,7 +195,8 @@ class Store {
   [[nodiscard]] StoreStats stats() const;
   [[nodiscard]] FeatureUsage usage(FeatureId feature) const;
   // Bytes that this entry costs, header and index share included (MEMORY USAGE); 0 if absent.
-  [[nodiscard]] std::size_t entry_cost(KeyHash hash, FeatureId feature, std::string_view key, Millis now) const;
+  [[nodiscard]] std::size_t entry_cost(KeyHash hash, FeatureId feature, std::string_view key,
+                                       Millis now) const;
 
   // For tests: walks everything and asserts the invariants above.
   void check_invariants() const;
