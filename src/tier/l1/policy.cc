@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "tier/l1/policy_lru.h"
+#include "tier/l1/policy_rehearsal.h"
 #include "tier/l1/policy_s3fifo.h"
 #include "tier/l1/policy_sieve.h"
 
@@ -21,13 +22,14 @@ constexpr std::array<std::pair<PolicyKind, std::string_view>, 5> kPolicies{{
 
 }  // namespace
 
-std::unique_ptr<EvictionPolicy> make_policy(PolicyKind kind, std::uint64_t /*seed*/) {
+std::unique_ptr<EvictionPolicy> make_policy(PolicyKind kind, std::uint64_t seed) {
   switch (kind) {
     case PolicyKind::kSieve:
       return std::make_unique<SievePolicy>();
     case PolicyKind::kLru:
       return std::make_unique<LruPolicy>();
     case PolicyKind::kDefault:
+      return std::make_unique<RehearsalPolicy>(seed);
     case PolicyKind::kWTinyLfu:
     case PolicyKind::kS3Fifo:
       break;

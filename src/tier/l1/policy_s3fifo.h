@@ -5,7 +5,7 @@
 // Main is a FIFO with reinsertion.
 #pragma once
 
-#include "tier/l1/ghost_table.h"
+#include "tier/l1/ghost.h"
 #include "tier/l1/policy.h"
 
 namespace candor::l1 {
@@ -28,7 +28,7 @@ class S3FifoPolicy final : public EvictionPolicy {
   static constexpr unsigned kPromoteAt = 2;
   static constexpr unsigned kRoundsMax = 3;
 
-  GhostTable ghost_;
+  Ghost ghost_{Ghost::Fingerprints::kFine};
 };
 
 }  // namespace candor::l1

@@ -1,0 +1,94 @@
+// Drives an eviction policy in unit mode, the way the store does: every entry counts one, the limit is a
+// number of entries. For replaying traces against a capacity in entries, and for tests of policies; keys
+// only, no values.
+//
+// What it mirrors of the store: queues in order of arrival, the loop of pick_queue() and on_head() until
+// there is room, a hand for each queue that skips and wraps, access bits that saturate, hits of sampled keys
+// told to the policy.
+//
+// Thread safety: none.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "tier/l1/policy.h"
+
+namespace candor::l1 {
+
+class QueueModel {
+ public:
+  // At least one entry, at most 2^31. `seed` is the policy's and the hash's.
+  QueueModel(std::unique_ptr<EvictionPolicy> policy, std::size_t capacity, std::uint64_t seed);
+
+  // The store tells sampled hits late: its readers leave them in a small ring that the next writer empties.
+  // By default the model tells them at once; with `hits` > 0 it keeps that many, forgets the oldest beyond,
+  // and tells them at the next miss.
+  void delay_hits(std::size_t hits) { delayed_max_ = hits; }
+
+  // A request: true if it hit. A miss inserts the key.
+  bool request(std::uint64_t key);
+  // True if the key was there.
+  bool erase(std::uint64_t key);
+  [[nodiscard]] bool contains(std::uint64_t key) const { return find(hash(key)) != kNone; }
+
+  [[nodiscard]] std::size_t entries() const { return entries_; }
+  [[nodiscard]] std::size_t capacity() const { return capacity_; }
+  [[nodiscard]] const EvictionPolicy& policy() const { return *policy_; }
+  // Heads examined so far: what evictions cost.
+  [[nodiscard]] std::uint64_t examined() const { return examined_; }
+  [[nodiscard]] std::uint64_t evictions() const { return evictions_; }
+  void check_invariants() const;
+
+ private:
+  using Index = std::uint32_t;
+  static constexpr Index kNone = 0xFFFFFFFF;
+
+  struct Node {
+    std::uint64_t hash = 0;
+    Index prev = kNone;
+    Index next = kNone;
+    std::uint8_t queue = 0;
+    std::uint8_t accesses = 0;
+  };
+  struct Queue {
+    Index head = kNone;
+    Index tail = kNone;
+    Index hand = kNone;  // kNone: at the head
+  };
+
+  [[nodiscard]] std::uint64_t hash(std::uint64_t key) const;
+  [[nodiscard]] Index find(std::uint64_t hash) const;
+  void index_insert(std::uint64_t hash, Index node);
+  void index_erase(std::uint64_t hash);
+  [[nodiscard]] std::size_t slot_of(std::uint64_t hash) const;
+
+  void hit(Index index);
+  void tell_hit(std::uint64_t hash);
+  void tell_delayed_hits();
+  void evict_one();
+  void drop(Index index);
+  void append(unsigned queue, Index index, unsigned accesses);
+  void unlink(Index index);
+  [[nodiscard]] Index under_hand(unsigned queue) const;
+
+  std::unique_ptr<EvictionPolicy> policy_;
+  std::size_t capacity_;
+  std::uint64_t seed_;
+  std::vector<Node> nodes_;
+  std::vector<Index> free_;
+  std::vector<Index> slots_;  // open addressing with linear probing; at most half full
+  std::array<Queue, kQueuesMax> queues_;
+  std::array<QueueLevel, kQueuesMax> levels_{};
+  unsigned queue_count_;
+  std::size_t entries_ = 0;
+  std::uint64_t examined_ = 0;
+  std::uint64_t evictions_ = 0;
+  std::size_t delayed_max_ = 0;
+  std::vector<std::uint64_t> delayed_;
+};
+
+}  // namespace candor::l1
