@@ -33,7 +33,7 @@ bool is_server_trouble(std::string_view error) {
 // One connection. It may outlive its client by a turn, because a stream is not destroyed inside its own call.
 class Client::Link final : public StreamHandler {
  public:
-  explicit Link(Client* client) : client_(client) {}
+  Link(Client* client, resp::ReplyLimits limits) : client_(client), parser_(limits) {}
   void connect(Transport& transport, const Endpoint& endpoint, Duration timeout) {
     stream_ = transport.connect(endpoint, this, timeout);
   }
@@ -216,7 +216,7 @@ void Client::connect() {
   if (state_ != State::kIdle && state_ != State::kAway) return;
   executor_->cancel(reconnect_timer_);
   state_ = State::kConnecting;
-  link_ = std::make_unique<Link>(this);
+  link_ = std::make_unique<Link>(this, options_.reply_limits);
   link_->connect(*transport_, options_.endpoint, options_.connect_timeout);
 }
 
@@ -325,16 +325,19 @@ void Client::drop_link(std::string reason) {
   auto unsent = std::exchange(waiting_, {});
   waiting_bytes_ = 0;
   const auto alive = alive_;
+  const Error was_sent{
+      ErrorCode::kTimeout,
+      fmt::format("{}: the connection was lost ({}) before the reply; the command may or may not have "
+                  "been carried out",
+                  describe(), reason)};
+  const Error was_not = away_error();
   for (auto* line : {&lost, &unsent}) {
     for (Pending& p : *line) {
       if (p.abandoned) continue;
       breaker_.record(p.ticket, false, now);
       ++stats_.errors;
-      p.answer.set(
-          fail(ErrorCode::kUnavailable,
-               fmt::format("{}: the connection was lost ({}){}", describe(), reason,
-                           line == &lost ? "; the command may or may not have been carried out" : "")));
-      CANDOR_ASSERT(*alive);
+      p.answer.set(std::unexpected(line == &lost ? was_sent : was_not));
+      CANDOR_ASSERT(*alive);  // a client is not destroyed inside an answer
     }
   }
 }

@@ -8,7 +8,9 @@
 //   - Replies match commands in order. A command that timed out keeps its place in the line, so that its late
 //     reply is recognised and dropped.
 //   - Commands and bytes outstanding are bounded; beyond that the answer is kOverloaded, at once.
-//   - A command is sent at most once: after a lost connection its outcome is unknown, and the caller decides.
+//   - A command is sent at most once. kUnavailable: it was not carried out. kTimeout: it was sent, and a
+//   deadline or
+//     the end of the connection came before its reply; whether it was carried out nobody knows.
 //
 // While the server is away: kUnavailable at once, while the connection is tried again in the background, with
 // exponential backoff and full jitter. A server that is there but fails (timeouts, LOADING) opens the
@@ -47,6 +49,7 @@ struct ClientOptions {
   std::size_t outstanding_max =
       20'000;  // commands without an answer; at 1 µs each the server has 20 ms of work
   std::size_t unsent_bytes_max = std::size_t{256} << 20;  // three of the largest values and small change
+  resp::ReplyLimits reply_limits{};
   Backoff::Options reconnect{};
   Breaker::Options breaker{};
 };
