@@ -1,0 +1,155 @@
+#include "server/key_access.h"
+
+#include <limits>
+
+#include "proto/resp_number.h"
+#include "server/resp_server.h"
+
+namespace candor::server {
+
+bool parse_integer_arg(Session& session, std::string_view text, std::int64_t* out) {
+  if (resp::parse_integer(text, out)) return true;
+  session.error("ERR value is not an integer or out of range");
+  return false;
+}
+
+std::optional<TimeUnit> time_unit(std::string_view word) {
+  if (is_word(word, "EX")) return TimeUnit::kSeconds;
+  if (is_word(word, "PX")) return TimeUnit::kMillis;
+  if (is_word(word, "EXAT")) return TimeUnit::kUnixSeconds;
+  if (is_word(word, "PXAT")) return TimeUnit::kUnixMillis;
+  return std::nullopt;
+}
+
+bool parse_expiry(Session& session, std::string_view command, std::string_view text, TimeUnit unit,
+                  bool must_be_positive, l1::Millis* at) {
+  std::int64_t value = 0;
+  if (!parse_integer_arg(session, text, &value)) return false;
+  const bool in_seconds = unit == TimeUnit::kSeconds || unit == TimeUnit::kUnixSeconds;
+  const bool is_unix = unit == TimeUnit::kUnixSeconds || unit == TimeUnit::kUnixMillis;
+  // A quarter of the range leaves room for every sum below; it is 73 million years.
+  constexpr std::int64_t kMillisMax = std::numeric_limits<std::int64_t>::max() / 4;
+  const std::int64_t largest = in_seconds ? kMillisMax / 1000 : kMillisMax;
+  if ((must_be_positive && value <= 0) || value > largest || value < -largest) {
+    session.error("ERR invalid expire time in '" + std::string(command) + "' command");
+    return false;
+  }
+  const std::int64_t millis = in_seconds ? value * 1000 : value;
+  const std::int64_t left = is_unix ? millis - session.server().context().clock->wall().ms() : millis;
+  *at = session.now_ms() + left;
+  return true;
+}
+
+bool require_local(Session& session, const Target& target, std::string_view command) {
+  const std::string& feature = target.feature->policy().name;
+  switch (target.backing) {
+    case Backing::kPlainLocal:
+      return true;
+    case Backing::kPlainShared:
+      session.error("ERR " + std::string(command) + " is not supported with a shared L2 yet (feature '" +
+                    feature + "')");
+      return false;
+    case Backing::kOrigin:
+      session.error("ERR " + std::string(command) + " is not supported on feature '" + feature +
+                    "': it has an origin, whose rows have no expiry and no counters of ours; use GET, SET "
+                    "and DEL, or a feature with origin = \"none\"");
+      return false;
+  }
+  return false;
+}
+
+bool resolve_local(Session& session, std::string_view key, Right right, std::string_view command,
+                   Target* target) {
+  return session.resolve(key, right, target) && require_local(session, *target, command);
+}
+
+l1::Store::Update keep_entry() { return {}; }
+
+l1::Store::Update erase_entry() {
+  l1::Store::Update update;
+  update.action = l1::Store::Update::Action::kErase;
+  return update;
+}
+
+l1::Store::Update store_entry(std::string value, l1::Millis now, l1::Millis expires_at) {
+  l1::Store::Update update;
+  update.action = l1::Store::Update::Action::kStore;
+  update.value = std::move(value);
+  update.meta.loaded_at = now;
+  update.meta.expires_at = expires_at;
+  return update;
+}
+
+bool update_local(Session& session, const Target& target,
+                  const std::function<l1::Store::Update(const l1::EntryView*)>& decide) {
+  const auto result =
+      session.store().update(target.hash, target.feature->id(), target.key, session.now_ms(), decide);
+  if (result != l1::Store::PutResult::kTooLarge) return true;
+  too_large(session);
+  return false;
+}
+
+bool put_local(Session& session, const Target& target, std::string_view value, l1::Millis expires_at) {
+  l1::Store::PutRequest request;
+  request.hash = target.hash;
+  request.feature = target.feature->id();
+  request.key = target.key;
+  request.value = value;
+  request.now = session.now_ms();
+  request.meta.loaded_at = request.now;
+  request.meta.expires_at = expires_at;
+  if (session.store().put(request) != l1::Store::PutResult::kTooLarge) return true;
+  too_large(session);
+  return false;
+}
+
+bool peek_local(Session& session, const Target& target, const l1::Store::ReadGuard& guard,
+                l1::EntryView* view) {
+  return session.store().peek(guard, target.hash, target.feature->id(), target.key, session.now_ms(), view);
+}
+
+void too_large(Session& session) {
+  session.error(
+      "LIMIT the value does not fit into L1; raise [l1] memory, which is a hard limit, or store smaller "
+      "values");
+}
+
+// ---- Gathering ----
+
+void Gathering::commit(Session& session) {
+  if (left_ == 0) return write(session.out(), session);
+  place_ = session.defer();
+}
+
+void Gathering::done(Session& session, std::int64_t amount) {
+  sum_ += amount;
+  step(session);
+}
+
+void Gathering::failed(Session& session, const Error& error) {
+  if (!error_) error_ = error;
+  step(session);
+}
+
+void Gathering::step(Session& session) {
+  if (--left_ > 0) return;
+  session.finish(place_, [&](std::string& out) { write(out, session); });
+}
+
+void Gathering::write(std::string& out, Session& session) {
+  if (!error_) return answer_(out, session.protocol(), sum_);
+  session.server().counters().command_errors.add();
+  resp::write_error(out, reply_text(*error_));
+}
+
+std::shared_ptr<Gathering> gather_sum() {
+  return std::make_shared<Gathering>(
+      [](std::string& out, resp::Protocol, std::int64_t sum) { resp::write_integer(out, sum); });
+}
+
+std::shared_ptr<Gathering> gather_ok() {
+  return std::make_shared<Gathering>(
+      [](std::string& out, resp::Protocol, std::int64_t) { out.append("+OK\r\n"); });
+}
+
+}  // namespace candor::server
