@@ -209,8 +209,9 @@ TEST_F(MemoryL2Test, ClearMayOutliveTheTier) {
   EXPECT_TRUE(done);
 }
 
-// Two nodes, a writer and time in random order, against the contract written the naive way.
-TEST_F(MemoryL2Test, RandomCallsKeepTheContract) {
+// Nodes, a writer and time in random order, against the contract written the naive way.
+class MemoryL2AgainstModel : public MemoryL2Test {
+ protected:
   struct Key {
     std::optional<std::string> value;
     MonoTime expires;
@@ -218,73 +219,87 @@ TEST_F(MemoryL2Test, RandomCallsKeepTheContract) {
     MonoTime lease_until;
     std::uint64_t marker = 0;
     MonoTime marker_until;
+    std::vector<std::uint64_t> tokens_given;
   };
+
+  Key& settled(const std::string& key) {
+    Key& m = model[key];
+    if (m.value && m.expires <= executor.now()) m.value.reset();
+    if (m.lease_until <= executor.now()) m.token = 0;
+    if (m.marker_until <= executor.now()) m.marker = 0;
+    return m;
+  }
+  void look_up(const std::string& key, Key& m) {
+    const bool refresh = random.below(4) == 0;
+    const L2Lookup l = look(key, refresh);
+    if (m.value && !refresh) {
+      ASSERT_EQ(l.state, State::kHit);
+      ASSERT_EQ(l.entry.value, *m.value);
+    } else if (m.token != 0) {
+      ASSERT_EQ(l.state, State::kBusy);
+    } else {
+      ASSERT_EQ(l.state, State::kLease);
+      m.token = l.token.value;
+      m.lease_until = executor.now() + 3s;
+      m.tokens_given.push_back(m.token);
+    }
+  }
+  // With a token of any age.
+  void fill_some(const std::string& key, Key& m) {
+    if (m.tokens_given.empty()) return;
+    const std::uint64_t token = m.tokens_given[random.below(m.tokens_given.size())];
+    const std::uint64_t position = random.below(20);
+    const std::string value = std::to_string(random());
+    const auto verdict = fill(key, LeaseToken{token}, entry_of(value, 4s, position));
+    if (token != m.token) {
+      ASSERT_EQ(verdict, L2FillVerdict::kLeaseLost);
+      return;
+    }
+    m.token = 0;
+    if (position < m.marker) {
+      ASSERT_EQ(verdict, L2FillVerdict::kMarkerNewer);
+      return;
+    }
+    ASSERT_EQ(verdict, L2FillVerdict::kStored);
+    m.value = value;
+    m.expires = executor.now() + 4s;
+  }
+  void invalidate_it(const std::string& key, Key& m) {
+    const std::uint64_t position = random.below(20);
+    ASSERT_EQ(invalidate(key, position, 2s), m.value.has_value());
+    m.value.reset();
+    m.token = 0;
+    if (position == 0) return;
+    m.marker = std::max(m.marker, position);
+    m.marker_until = executor.now() + 2s;
+  }
+
   std::map<std::string, Key> model;
-  std::map<std::string, std::vector<std::uint64_t>> tokens;
-  Random random(7);
+  Random random{7};
+};
+
+TEST_F(MemoryL2AgainstModel, RandomCallsKeepTheContract) {
   for (int step = 0; step < 20'000; ++step) {
     const std::string key = fmt::format("f:{}", random.below(8));
-    Key& m = model[key];
-    const MonoTime now = executor.now();
-    if (m.value && m.expires <= now) m.value.reset();
-    if (m.lease_until <= now) m.token = 0;
-    if (m.marker_until <= now) m.marker = 0;
+    Key& m = settled(key);
     switch (random.below(6)) {
-      case 0: {
-        const bool refresh = random.below(4) == 0;
-        const L2Lookup l = look(key, refresh);
-        if (m.value && !refresh) {
-          ASSERT_EQ(l.state, State::kHit);
-          ASSERT_EQ(l.entry.value, *m.value);
-        } else if (m.token != 0) {
-          ASSERT_EQ(l.state, State::kBusy);
-        } else {
-          ASSERT_EQ(l.state, State::kLease);
-          m.token = l.token.value;
-          m.lease_until = now + 3s;
-          tokens[key].push_back(m.token);
-        }
+      case 0:
+        look_up(key, m);
         break;
-      }
       case 1:
-      case 2: {
-        if (tokens[key].empty()) break;
-        const std::uint64_t token = tokens[key][random.below(tokens[key].size())];
-        const std::uint64_t position = random.below(20);
-        const auto verdict = fill(key, LeaseToken{token}, entry_of(std::to_string(step), 4s, position));
-        if (token != m.token) {
-          ASSERT_EQ(verdict, L2FillVerdict::kLeaseLost);
-        } else {
-          m.token = 0;
-          if (m.marker != 0 && position < m.marker) {
-            ASSERT_EQ(verdict, L2FillVerdict::kMarkerNewer);
-          } else {
-            ASSERT_EQ(verdict, L2FillVerdict::kStored);
-            m.value = std::to_string(step);
-            m.expires = now + 4s;
-          }
-        }
+      case 2:
+        fill_some(key, m);
         break;
-      }
-      case 3: {
-        const std::uint64_t position = random.below(20);
-        ASSERT_EQ(invalidate(key, position, 2s), m.value.has_value());
-        m.value.reset();
-        m.token = 0;
-        if (position != 0) {
-          m.marker = std::max(m.marker, position);
-          m.marker_until = std::max(m.marker_until, now + 2s);
-        }
+      case 3:
+        invalidate_it(key, m);
         break;
-      }
-      case 4: {
-        const auto got = wait(tier.get(key)).value();
-        ASSERT_EQ(got.has_value(), m.value.has_value());
+      case 4:
+        ASSERT_EQ(wait(tier.get(key)).value().has_value(), m.value.has_value());
         break;
-      }
       default:
         executor.advance(std::chrono::milliseconds(random.below(700)));
     }
+    if (HasFatalFailure()) return;
     tier.check_invariants();
   }
 }

@@ -16,6 +16,8 @@ constexpr std::size_t kEarlyFlushBytes = std::size_t{1} << 20;
 // A reply or a backlog of this size is a large transfer: at 1 Gbit/s it takes 2 ms, small replies never reach
 // it.
 constexpr std::size_t kLargeTransferBytes = std::size_t{256} << 10;
+// A command of many bytes gets the time that they take on a slow link, 256 Mbit/s, on top.
+constexpr std::int64_t kSlowLinkBytesPerSecond = std::int64_t{32} << 20;
 // A connection that owes replies and is silent for this many command timeouts is dead.
 constexpr int kSilentTimeouts = 4;
 
@@ -122,7 +124,9 @@ Answer Client::send(std::span<const std::string_view> args, Duration timeout) {
   Pending pending;
   pending.ticket = *ticket;
   pending.sent_at = now;
-  pending.deadline = now + (timeout > Duration::zero() ? timeout : options_.command_timeout);
+  const auto on_the_way =
+      std::chrono::milliseconds(static_cast<std::int64_t>(bytes) * 1000 / kSlowLinkBytesPerSecond);
+  pending.deadline = now + (timeout > Duration::zero() ? timeout : options_.command_timeout + on_the_way);
   pending.deadline_hard = timeout > Duration::zero() ? pending.deadline : now + options_.transfer_patience;
   Answer answer = pending.answer;
   if (state_ == State::kReady) {
@@ -201,6 +205,7 @@ void Client::schedule_flush() {
 void Client::flush() {
   if (out_.empty() || state_ != State::kReady) return;
   ++stats_.writes;
+  if (out_.size() >= kLargeTransferBytes) moved_at_ = executor_->now();
   link_->stream().write(out_);
   // A large value's room is given back; the usual batch keeps its buffer.
   if (out_.capacity() > kEarlyFlushBytes) {
@@ -231,6 +236,7 @@ void Client::on_connected() {
 void Client::on_data(std::string_view bytes) {
   received_at_ = executor_->now();
   reply_bytes_ += bytes.size();
+  if (reply_bytes_ >= kLargeTransferBytes) moved_at_ = received_at_;
   Link* const link = link_.get();
   resp::RespValue value;
   for (;;) {
@@ -374,14 +380,14 @@ void Client::tick() {
 
 void Client::note_progress(MonoTime now) {
   const std::size_t unsent = state_ == State::kReady ? link_->stream().unsent_bytes() : 0;
-  if (unsent < unsent_seen_) moved_at_ = now;
+  if (unsent != unsent_seen_ && std::max(unsent, unsent_seen_) >= kLargeTransferBytes) moved_at_ = now;
   unsent_seen_ = unsent;
 }
 
+// Also for a moment after it moved last: the server still has to work on what it got, and on what came
+// behind.
 bool Client::is_large_transfer_moving(MonoTime now) const {
-  const Duration recent = options_.command_timeout;
-  if (reply_bytes_ >= kLargeTransferBytes && now - received_at_ < recent) return true;
-  return unsent_seen_ >= kLargeTransferBytes && now - moved_at_ < recent;
+  return now - moved_at_ < options_.command_timeout;
 }
 
 void Client::time_out(std::deque<Pending>& line, MonoTime now, std::vector<Answer>* expired) {

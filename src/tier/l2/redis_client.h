@@ -148,7 +148,8 @@ class Client {
   // Progress of large values.
   std::size_t reply_bytes_ = 0;  // received since the last whole reply
   std::size_t unsent_seen_ = 0;
-  MonoTime received_at_, moved_at_;
+  MonoTime received_at_;
+  MonoTime moved_at_{INT64_MIN / 2};  // a large value; long ago
 
   std::shared_ptr<bool> alive_ =
       std::make_shared<bool>(true);  // shared with work that may outlive the client

@@ -226,6 +226,21 @@ TEST_F(RedisClientTest, ALargeReplyThatStopsMovingTimesOut) {
   EXPECT_EQ(code(a), ErrorCode::kTimeout);
 }
 
+TEST_F(RedisClientTest, ALargeCommandHasTimeToTravelAndToBeWorkedOn) {
+  ClientOptions o = options();
+  o.unsent_bytes_max = 100 << 20;
+  start(o);
+  greet();
+  const std::string value(32 << 20, 'x');
+  const Seen a = send({"SET", "big", value});
+  executor.run_ready();
+  EXPECT_EQ(line().take().size(), value.size() + 35);
+  executor.advance(1400ms);  // half a second, and one for 32 MiB
+  EXPECT_FALSE(a->has_value());
+  executor.advance(200ms);
+  EXPECT_EQ(code(a), ErrorCode::kTimeout);
+}
+
 TEST_F(RedisClientTest, TooManyOutstandingIsOverloadedAtOnce) {
   greet();
   for (int i = 0; i < 100; ++i) send({"PING"});
