@@ -1,0 +1,308 @@
+#include "origin/postgres_origin.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_set>
+#include <utility>
+
+#include "origin/postgres_error.h"
+
+namespace candor {
+namespace {
+
+// Keys in one load_many: enough that the round trip no longer matters, few enough that the statement stays
+// short.
+constexpr std::size_t kKeysPerStatement = 500;
+// Statements in flight on one connection. The server runs them one after the other; the pipeline only has to
+// be long enough to cover a round trip.
+constexpr std::uint32_t kPipelineDepth = 16;
+// Pauses between attempts to connect: double from the first to the last, each shortened by a random half.
+constexpr Duration kFirstPause = 100ms;
+constexpr Duration kLastPause = 5s;
+
+}  // namespace
+
+class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Owner {
+ public:
+  Desk(PostgresTarget target, PostgresOrigin::Options options, Executor& executor, Transport& transport,
+       BlockingPool& pool)
+      : SqlDesk(std::move(options.desk), executor),
+        target_(std::make_shared<const PostgresTarget>(std::move(target))),
+        transport_(transport),
+        pool_(pool),
+        connections_max_(options.connections_max),
+        random_(options.seed) {}
+
+  [[nodiscard]] const PostgresTarget& target() const { return *target_; }
+  [[nodiscard]] std::uint32_t connections() const { return static_cast<std::uint32_t>(ready_.size()); }
+
+  OneShot<Result<void>> check_all() {
+    const OneShot<Result<void>> done;
+    if (is_closed()) {
+      done.set(fail(ErrorCode::kOriginDown, fmt::format("origin {} is closed", options().name)));
+    } else if (!ready_.empty()) {
+      check_on(*ready_.front(), done);
+    } else {
+      checks_.push_back(done);
+      connect();
+    }
+    return done;
+  }
+
+ protected:
+  using Connection = std::shared_ptr<PostgresConnection>;
+
+  void pump() override {
+    if (!line().oldest()) return;
+    if (ready_.empty()) {
+      if (down_) return fail_waiting(*down_);
+      return connect();
+    }
+    while (places_left() > 0 && line().oldest()) {
+      auto* connection = least_busy();
+      if (connection == nullptr) break;
+      took_places(1);
+      auto job = next_job();
+      count(job);
+      connection->send(std::move(job));
+    }
+    for (const auto& connection : ready_) connection->flush();
+    if (line().oldest() || least_busy() == nullptr || least_busy()->jobs() > 0) grow();
+  }
+
+  void on_late(const SqlRequestPtr& request) override {
+    const auto all = ready_;  // a connection may end here
+    for (const auto& connection : all) connection->on_late(*request);
+  }
+
+  void on_close() override {
+    if (retry_timer_ != TimerId{}) executor().cancel(retry_timer_);
+    retry_timer_ = {};
+    auto all = std::exchange(ready_, {});
+    if (connecting_) all.push_back(std::exchange(connecting_, nullptr));
+    for (const auto& connection : all) connection->close();
+    for (const auto& request : std::exchange(in_flight_, {})) {
+      finish(request,
+             fail(ErrorCode::kTimeout,
+                  fmt::format("origin {} is closing; a write that was under way may or may not have happened",
+                              options().name)));
+    }
+    answer_checks(fail(ErrorCode::kOriginDown, fmt::format("origin {} is closing", options().name)));
+  }
+
+ private:
+  // ---- Choosing
+
+  PostgresConnection* least_busy() const {
+    const auto least = std::min_element(ready_.begin(), ready_.end(),
+                                        [](const auto& a, const auto& b) { return a->jobs() < b->jobs(); });
+    if (least == ready_.end() || (*least)->jobs() >= kPipelineDepth) return nullptr;
+    return least->get();
+  }
+
+  PostgresJob next_job() {
+    const auto oldest = line().oldest();
+    PostgresJob job;
+    if (oldest->verb != SqlVerb::kLoad) {
+      job.role = oldest->verb == SqlVerb::kStore ? StatementRole::kStore : StatementRole::kErase;
+      line().remove(oldest);
+      job.requests = {oldest};
+    } else if (oldest->alone || !oldest->feature->statements.load_many.exists()) {
+      line().remove(oldest);
+      job.requests = {oldest};
+    } else {
+      job.requests = line().take_loads_of(*oldest->feature, kKeysPerStatement);
+      if (job.requests.size() > 1) job.role = StatementRole::kLoadMany;
+    }
+    for (const auto& request : job.requests) in_flight_.insert(request);
+    return job;
+  }
+
+  void count(const PostgresJob& job) {
+    auto& stats = counters();
+    ++stats.statements;
+    if (job.is_write()) return;
+    ++stats.batches;
+    stats.loads += job.requests.size();
+  }
+
+  // ---- Answers
+
+  void on_done(PostgresConnection&, PostgresJob job, PostgresOutcome outcome) override {
+    gave_places(1);
+    forget(job);
+    switch (outcome.kind) {
+      case PostgresOutcome::Kind::kAnswers:
+        return answer(job, std::move(outcome));
+      case PostgresOutcome::Kind::kSkipped:
+        return again(job);
+      case PostgresOutcome::Kind::kError:
+        return statement_failed(job, outcome);
+    }
+  }
+
+  void on_quiet(PostgresConnection&) override {
+    if (!is_closed()) pump();
+  }
+
+  void answer(const PostgresJob& job, PostgresOutcome outcome) {
+    for (std::size_t i = 0; i < job.requests.size(); ++i) {
+      if (outcome.confirm[i]) {
+        again_alone(job.requests[i]);
+      } else {
+        finish(job.requests[i], std::move(outcome.answers[i]));
+      }
+    }
+  }
+
+  void statement_failed(const PostgresJob& job, const PostgresOutcome& outcome) {
+    const auto failure = classify_sqlstate(outcome.sqlstate);
+    // One bad key spoils only itself.
+    if (job.role == StatementRole::kLoadMany && failure.code == ErrorCode::kRejected && !failure.stale_plan) {
+      return again(job);
+    }
+    for (const auto& request : job.requests) {
+      // A statement that was not there, or whose plan was stale, did nothing: writes may go again too.
+      const bool may_repeat = failure.stale_plan || (failure.retry_load && !job.is_write());
+      if (may_repeat && request->failed == 0 && !request->is_answered()) {
+        ++request->failed;
+        again_alone(request);
+        continue;
+      }
+      Error error = outcome.error;
+      if (job.is_write() && failure.unknown_write) {
+        error.code = ErrorCode::kTimeout;
+        error.message += "; the write may or may not have happened";
+      }
+      finish(request, std::unexpected(std::move(error)));
+    }
+  }
+
+  void again(const PostgresJob& job) {
+    for (const auto& request : job.requests) again_alone(request);
+  }
+
+  void again_alone(const SqlRequestPtr& request) {
+    if (request->is_answered() || is_closed()) return;
+    request->alone = true;
+    line().push_front(request);
+    schedule_pump();
+  }
+
+  void forget(const PostgresJob& job) {
+    for (const auto& request : job.requests) in_flight_.erase(request);
+  }
+
+  void fail_waiting(const Error& error) {
+    for (const auto& request : line().take_all()) finish(request, std::unexpected(error));
+  }
+
+  // ---- Connections
+
+  void grow() {
+    if (ready_.size() + (connecting_ ? 1 : 0) < connections_max_) connect();
+  }
+
+  // One attempt at a time, and none during a pause.
+  void connect() {
+    if (connecting_ || retry_timer_ != TimerId{} || is_closed()) return;
+    connecting_ = std::make_shared<PostgresConnection>(target_, this, executor(), transport_, pool_);
+    connecting_->connect();
+  }
+
+  void on_ready(PostgresConnection& connection) override {
+    ready_.push_back(std::exchange(connecting_, nullptr));
+    down_.reset();
+    pause_ = kFirstPause;
+    counters().connected = true;
+    for (const auto& done : std::exchange(checks_, {})) check_on(connection, done);
+  }
+
+  void check_on(PostgresConnection& connection, const OneShot<Result<void>>& done) {
+    connection.check(features(), [done](Result<void> result) { done.set(std::move(result)); });
+  }
+
+  void answer_checks(const Result<void>& result) {
+    for (const auto& done : std::exchange(checks_, {})) done.set(result);
+  }
+
+  void on_lost(PostgresConnection& connection, const Error& reason, std::vector<PostgresJob> sent,
+               std::vector<PostgresJob> unsent) override {
+    const auto self = shared_from_this();
+    if (connecting_.get() == &connection) {
+      connecting_.reset();
+      return attempt_failed(reason);
+    }
+    std::erase_if(ready_, [&](const auto& c) { return c.get() == &connection; });
+    counters().connected = !ready_.empty();
+    gave_places(static_cast<std::uint32_t>(sent.size() + unsent.size()));
+    for (const auto& job : sent) forget(job);
+    for (const auto& job : unsent) forget(job);
+    connect();
+    for (const auto& job : unsent) again(job);
+    for (const auto& job : sent) lost_in_flight(job, reason);
+    if (!is_closed()) schedule_pump();
+  }
+
+  void lost_in_flight(const PostgresJob& job, const Error& reason) {
+    PostgresOutcome outcome;
+    outcome.kind = PostgresOutcome::Kind::kError;
+    outcome.error = reason;
+    statement_failed(job, outcome);
+  }
+
+  void attempt_failed(const Error& reason) {
+    const auto longest = std::exchange(pause_, std::min(pause_ * 2, kLastPause));
+    const auto pause =
+        longest -
+        Duration{static_cast<std::int64_t>(random_.below(static_cast<std::uint64_t>(longest.count() / 2)))};
+    std::weak_ptr<SqlDesk> weak = shared_from_this();
+    retry_timer_ = executor().schedule(executor().now() + pause, [weak] {
+      auto desk = std::static_pointer_cast<Desk>(weak.lock());
+      if (!desk) return;
+      desk->retry_timer_ = {};
+      if (desk->ready_.empty() || desk->line().oldest()) desk->connect();
+    });
+    if (ready_.empty()) {
+      down_ = reason;
+      answer_checks(std::unexpected(reason));
+      fail_waiting(reason);
+    }
+  }
+
+  std::shared_ptr<const PostgresTarget> target_;
+  Transport& transport_;
+  BlockingPool& pool_;
+  std::uint32_t connections_max_;
+  Random random_;
+  std::vector<Connection> ready_;
+  Connection connecting_;
+  TimerId retry_timer_;
+  Duration pause_ = kFirstPause;
+  std::optional<Error> down_;  // why the last attempt failed, while there is no connection
+  std::vector<OneShot<Result<void>>> checks_;
+  std::unordered_set<SqlRequestPtr> in_flight_;
+};
+
+PostgresOrigin::PostgresOrigin(PostgresTarget target, Options options, Executor& executor,
+                               Transport& transport, BlockingPool& pool)
+    : desk_(std::make_shared<Desk>(std::move(target), std::move(options), executor, transport, pool)) {}
+
+PostgresOrigin::~PostgresOrigin() { desk_->close(); }
+
+Result<std::unique_ptr<OriginFeature>> PostgresOrigin::bind(OriginStatements statements) {
+  return desk_->bind(statements, SqlDialect::kPostgres);
+}
+
+Task<Result<void>> PostgresOrigin::prepare() {
+  auto done = desk_->check_all();
+  Result<void> result = co_await done;
+  co_return result;
+}
+
+OriginStats PostgresOrigin::stats() const { return desk_->stats(); }
+std::string PostgresOrigin::describe() const { return "postgresql " + desk_->target().shown; }
+std::uint32_t PostgresOrigin::connections() const { return desk_->connections(); }
+
+}  // namespace candor

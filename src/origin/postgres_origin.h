@@ -1,0 +1,49 @@
+// PostgreSQL (and what speaks its protocol) as an origin: a pool of pipelined connections on the executor's
+// own thread.
+//
+// Loads of one feature that wait together become one `load_many` where there is one; other statements that
+// wait together share connections and round trips.
+//
+// Invariants
+//   - Statements in flight <= max_concurrency; connections <= connections_max.
+//   - Nothing waits for a server that is known to be down: it fails at once, and connecting goes on in the
+//   background with
+//     growing, jittered pauses.
+//   - A load that was lost with its connection is sent once more; a write that was sent is never repeated.
+#pragma once
+
+#include <memory>
+
+#include "base/random.h"
+#include "base/transport.h"
+#include "origin/origin.h"
+#include "origin/postgres_connection.h"
+#include "origin/sql_desk.h"
+
+namespace candor {
+
+class PostgresOrigin final : public Origin {
+ public:
+  struct Options {
+    SqlDesk::Options desk;
+    std::uint32_t connections_max;
+    std::uint64_t seed;  // of the pauses' jitter
+  };
+  // Executor, transport and pool outlive the origin.
+  PostgresOrigin(PostgresTarget target, Options options, Executor& executor, Transport& transport,
+                 BlockingPool& pool);
+  ~PostgresOrigin() override;
+
+  Result<std::unique_ptr<OriginFeature>> bind(OriginStatements statements) override;
+  Task<Result<void>> prepare() override;
+  [[nodiscard]] OriginStats stats() const override;
+  [[nodiscard]] std::string describe() const override;
+
+  [[nodiscard]] std::uint32_t connections() const;
+
+ private:
+  class Desk;
+  std::shared_ptr<Desk> desk_;
+};
+
+}  // namespace candor

@@ -1,0 +1,458 @@
+// PostgreSQL as an origin, against a real server.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <libpq-fe.h>
+
+#include <functional>
+#include <optional>
+
+#include "io/clock.h"
+#include "io/loop.h"
+#include "io/thread_pool.h"
+#include "origin/postgres_origin.h"
+#include "tests/support/process.h"
+
+namespace candor {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::PostgresServer;
+
+// One server for all tests of this file: making one takes seconds.
+class PostgresOriginTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    if (!PostgresServer::is_installed()) return;
+    server_ = new PostgresServer({"fsync=off", "max_connections=40"});
+    ASSERT_TRUE(server_->start());
+    sql("create table t (k text primary key, v text); "
+        "insert into t values ('a', 'one'), ('n', null), ('q\"\\', 'quoted'); "
+        "create table n (id integer primary key, v text not null check (v <> 'bad')); "
+        "insert into n select i, 'row ' || i from generate_series(1, 2000) i; "
+        "create table b (k text primary key, v bytea); "
+        "create table c (a text, b text, v jsonb, primary key (a, b)); "
+        "insert into c values ('x', 'y:z', '{\"deep\": true}'); "
+        "create table parent (id integer primary key); "
+        "create table d (k text primary key, p integer references parent deferrable initially deferred)");
+  }
+  static void TearDownTestSuite() {
+    delete server_;
+    server_ = nullptr;
+  }
+  void SetUp() override {
+    if (server_ == nullptr) GTEST_SKIP() << "PostgreSQL is not installed";
+  }
+  void TearDown() override {
+    origin_.reset();
+    loop_.turn(0s);
+  }
+
+  // Straight to the database, as another client would. The first column of the first row.
+  static std::string sql(const std::string& text) {
+    PGconn* c = PQconnectdb(server_->url().c_str());
+    PGresult* r = PQexec(c, text.c_str());
+    const auto status = PQresultStatus(r);
+    EXPECT_TRUE(status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) << PQerrorMessage(c);
+    std::string first = PQntuples(r) > 0 ? PQgetvalue(r, 0, 0) : "";
+    PQclear(r);
+    PQfinish(c);
+    return first;
+  }
+
+  void open(std::uint32_t max_concurrency = 32, std::uint32_t connections_max = 4,
+            std::uint32_t waiting_max = 20'000, const std::string& url = server_->url()) {
+    auto target = parse_postgres_url("shop", url);
+    ASSERT_TRUE(target) << target.error().message;
+    target->connect_timeout = 2s;
+    origin_ = std::make_unique<PostgresOrigin>(
+        *target, PostgresOrigin::Options{{"shop", max_concurrency, waiting_max}, connections_max, 7}, loop_,
+        loop_, pool_);
+  }
+  std::unique_ptr<OriginFeature> bind(OriginStatements statements) {
+    if (statements.feature.empty()) statements.feature = "f";
+    auto feature = origin_->bind(std::move(statements));
+    EXPECT_TRUE(feature) << feature.error().message;
+    return feature ? std::move(*feature) : nullptr;
+  }
+  std::unique_ptr<OriginFeature> bind_t() {
+    return bind({.load = "select v from t where k = :key",
+                 .store = "insert into t values (:key, :value) on conflict (k) do update set v = excluded.v",
+                 .erase = "delete from t where k = :key"});
+  }
+
+  bool turn_until(const std::function<bool()>& done, Duration patience = 20s) {
+    const SystemClock clock;
+    const MonoTime deadline = clock.now() + patience;
+    while (!done()) {
+      if (clock.now() >= deadline) return false;
+      loop_.turn(5ms);
+    }
+    return true;
+  }
+  template <class T>
+  void start(Task<T> task, std::optional<T>* slot) {
+    spawn(std::move(task), [slot](T value) { slot->emplace(std::move(value)); });
+  }
+  template <class T>
+  T wait(Task<T> task) {
+    std::optional<T> result;
+    start(std::move(task), &result);
+    CANDOR_ASSERT(turn_until([&result] { return result.has_value(); }));
+    return std::move(*result);
+  }
+  [[nodiscard]] MonoTime in(Duration d) {
+    loop_.turn(0s);
+    return loop_.now() + d;
+  }
+  Result<OriginRow> load(OriginFeature& f, const std::string& key) { return wait(f.load(key, in(5s))); }
+  std::string value(OriginFeature& f, const std::string& key) {
+    auto row = load(f, key);
+    return !row ? "error: " + row.error().message : row->value ? *row->value : "(none)";
+  }
+  Result<OriginWrite> store(OriginFeature& f, const std::string& key, const std::string& v) {
+    return wait(f.store(key, v, in(5s)));
+  }
+  // All at once; the values, "(none)" or "error: …".
+  std::vector<std::string> load_all(OriginFeature& f, const std::vector<std::string>& keys,
+                                    Duration patience = 10s) {
+    std::vector<std::optional<Result<OriginRow>>> rows(keys.size());
+    const auto deadline = in(patience);
+    for (std::size_t i = 0; i < keys.size(); ++i) start(f.load(keys[i], deadline), &rows[i]);
+    EXPECT_TRUE(turn_until(
+        [&] { return std::all_of(rows.begin(), rows.end(), [](const auto& r) { return r.has_value(); }); }));
+    std::vector<std::string> values;
+    for (auto& row : rows) {
+      values.push_back(!*row ? "error: " + row->error().message : (*row)->value ? *(*row)->value : "(none)");
+    }
+    return values;
+  }
+
+  static PostgresServer* server_;
+  Loop loop_;
+  ThreadPool pool_{2, "blocking"};
+  std::unique_ptr<PostgresOrigin> origin_;
+};
+PostgresServer* PostgresOriginTest::server_ = nullptr;
+
+TEST_F(PostgresOriginTest, LoadsNegativesAndTextKeys) {
+  open();
+  auto f = bind_t();
+  EXPECT_TRUE(wait(origin_->prepare()));
+  EXPECT_EQ(value(*f, "a"), "one");
+  EXPECT_EQ(value(*f, "n"), "(none)");
+  EXPECT_EQ(value(*f, "missing"), "(none)");
+  EXPECT_TRUE(origin_->stats().connected);
+}
+
+TEST_F(PostgresOriginTest, StoreAndEraseSayHowManyRows) {
+  open();
+  auto f = bind_t();
+  EXPECT_EQ(store(*f, "new", "v")->rows, 1u);
+  EXPECT_EQ(value(*f, "new"), "v");
+  EXPECT_EQ(wait(f->erase("new", in(5s)))->rows, 1u);
+  EXPECT_EQ(wait(f->erase("new", in(5s)))->rows, 0u);
+}
+
+TEST_F(PostgresOriginTest, NothingInAKeyOrValueIsSql) {
+  open();
+  auto f = bind_t();
+  const std::string evil = "'; drop table t; -- \\ $1 :key";
+  ASSERT_TRUE(store(*f, evil, evil));
+  EXPECT_EQ(value(*f, evil), evil);
+  wait(f->erase(evil, in(5s)));
+}
+
+TEST_F(PostgresOriginTest, ByteaComesBackAsItWas) {
+  open();
+  auto f =
+      bind({.load = "select v from b where k = :key",
+            .store = "insert into b values (:key, :value) on conflict (k) do update set v = excluded.v"});
+  for (const std::string& v : {std::string(), std::string("\0\xff\\x\n", 5), std::string(3 << 20, '\x80')}) {
+    ASSERT_TRUE(store(*f, "k", v));
+    auto row = load(*f, "k");
+    ASSERT_TRUE(row && row->value);
+    EXPECT_TRUE(*row->value == v);
+  }
+}
+
+TEST_F(PostgresOriginTest, ColumnsOfManyTypes) {
+  open();
+  auto number = bind({.feature = "number", .load = "select 12.50::numeric where :key <> ''"});
+  EXPECT_EQ(value(*number, "x"), "12.50");
+  auto yes = bind({.feature = "yes", .load = "select true where :key <> ''"});
+  EXPECT_EQ(value(*yes, "x"), "t");
+  auto json = bind({.feature = "json", .load = "select v from c where a = :key1 and b = :key2"});
+  EXPECT_EQ(value(*json, "x:y:z"), R"({"deep": true})");
+  EXPECT_EQ(load(*json, "x").error().code, ErrorCode::kInvalidArgument);
+  auto row =
+      bind({.feature = "row",
+            .load = "select 1 as i, 2.5::numeric as n, 'NaN'::float8 as nan, false as no, null as nothing, "
+                    "'t\"' as t, '\\x00ff'::bytea as b, '[1]'::json as j where :key <> ''"});
+  EXPECT_EQ(value(*row, "x"),
+            R"({"i":1,"n":2.5,"nan":"NaN","no":false,"nothing":null,"t":"t\"","b":"\\x00ff","j":[1]})");
+}
+
+TEST_F(PostgresOriginTest, AKeyThatDoesNotFitTheColumnIsRejectedAlone) {
+  open();
+  auto f = bind({.load = "select v from n where id = :key"});
+  const auto values = load_all(*f, {"1", "abc", "2", "3"});
+  EXPECT_EQ(values[0], "row 1");
+  EXPECT_THAT(values[1], HasSubstr("features.f.load: invalid input syntax for type integer"));
+  EXPECT_THAT(values[1], HasSubstr("SQLSTATE 22P02"));
+  EXPECT_EQ(values[2], "row 2");
+  EXPECT_EQ(values[3], "row 3");
+}
+
+TEST_F(PostgresOriginTest, AKeyWithANulByteIsRefused) {
+  open();
+  auto text = bind_t();
+  EXPECT_EQ(load(*text, std::string("a\0b", 3)).error().code, ErrorCode::kRejected);
+  auto number = bind({.feature = "g", .load = "select v from n where id = :key"});
+  EXPECT_EQ(load(*number, std::string("1\0", 2)).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(origin_->stats().in_flight, 0u);
+}
+
+TEST_F(PostgresOriginTest, LoadManyIsOneStatement) {
+  open();
+  auto f = bind(
+      {.load = "select v from n where id = :key", .load_many = "select id, v from n where id = any(:keys)"});
+  EXPECT_TRUE(wait(origin_->prepare()));
+  std::vector<std::string> keys;
+  for (int i = 1; i <= 300; ++i) keys.push_back(std::to_string(i * 10));  // 2000 is the last that exists
+  const auto values = load_all(*f, keys);
+  for (int i = 1; i <= 300; ++i)
+    EXPECT_EQ(values[static_cast<std::size_t>(i - 1)], i <= 200 ? fmt::format("row {}", i * 10) : "(none)");
+  EXPECT_EQ(origin_->stats().statements, 1u);
+  EXPECT_EQ(origin_->stats().loads, 300u);
+}
+
+TEST_F(PostgresOriginTest, LoadManyMatchesTextKeysAndQuotes) {
+  open();
+  auto f = bind(
+      {.load = "select v from t where k = :key", .load_many = "select k, v from t where k = any(:keys)"});
+  const auto values = load_all(*f, {"a", "q\"\\", "n", "{}", "NULL", "a"});
+  EXPECT_EQ(values, (std::vector<std::string>{"one", "quoted", "(none)", "(none)", "(none)", "one"}));
+}
+
+TEST_F(PostgresOriginTest, AKeyInAnotherSpellingIsFoundByLoadMany) {
+  open();
+  auto f = bind(
+      {.load = "select v from n where id = :key", .load_many = "select id, v from n where id = any(:keys)"});
+  EXPECT_EQ(load_all(*f, {"007", "8", " 9"}), (std::vector<std::string>{"row 7", "row 8", "row 9"}));
+}
+
+TEST_F(PostgresOriginTest, OneBadKeySpoilsOnlyItselfInLoadMany) {
+  open();
+  auto f = bind(
+      {.load = "select v from n where id = :key", .load_many = "select id, v from n where id = any(:keys)"});
+  const auto values = load_all(*f, {"1", "abc", std::string("2\0", 2), "3"});
+  EXPECT_EQ(values[0], "row 1");
+  EXPECT_THAT(values[1], HasSubstr("22P02"));
+  EXPECT_THAT(values[2], HasSubstr("NUL"));
+  EXPECT_EQ(values[3], "row 3");
+}
+
+TEST_F(PostgresOriginTest, PrepareNamesFeatureStatementAndReason) {
+  open();
+  bind({.feature = "profile", .load = "selec v from t where k = :key"});
+  auto prepared = wait(origin_->prepare());
+  ASSERT_FALSE(prepared);
+  EXPECT_EQ(prepared.error().code, ErrorCode::kRejected);
+  EXPECT_THAT(prepared.error().message, HasSubstr("features.profile.load: syntax error"));
+}
+
+TEST_F(PostgresOriginTest, OneFeaturesBadStatementHurtsNoOtherAndIsTriedAgain) {
+  open();
+  auto bad = bind({.feature = "bad", .load = "select v from later where k = :key"});
+  auto good = bind_t();
+  EXPECT_EQ(load(*bad, "a").error().code, ErrorCode::kRejected);
+  EXPECT_EQ(value(*good, "a"), "one");
+  sql("create table later (k text, v text); insert into later values ('a', 'now')");
+  EXPECT_EQ(value(*bad, "a"), "now");
+  sql("drop table later");
+}
+
+TEST_F(PostgresOriginTest, ATableChangedMeanwhileIsFollowed) {
+  sql("create table wide (k text, v text); insert into wide values ('a', 'x')");
+  open();
+  auto f = bind({.load = "select * from wide where k = :key"});
+  EXPECT_EQ(value(*f, "a"), R"({"k":"a","v":"x"})");
+  sql("alter table wide add column w int default 3");
+  EXPECT_EQ(value(*f, "a"), R"({"k":"a","v":"x","w":3})");
+  sql("drop table wide");
+}
+
+TEST_F(PostgresOriginTest, AConstraintThatRefusesAStoreIsSaid) {
+  open();
+  auto f = bind({.load = "select v from n where id = :key", .store = "insert into n values (:key, :value)"});
+  auto written = store(*f, "9000", "bad");
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().code, ErrorCode::kRejected);
+  EXPECT_THAT(written.error().message, HasSubstr("violates check constraint"));
+  EXPECT_THAT(written.error().message, ::testing::Not(HasSubstr("9000")));  // details hold values
+}
+
+TEST_F(PostgresOriginTest, AConstraintCheckedAtCommitRefusesTheStore) {
+  open();
+  auto f =
+      bind({.load = "select p::text from d where k = :key", .store = "insert into d values (:key, :value)"});
+  auto written = store(*f, "k", "77");
+  ASSERT_FALSE(written);
+  EXPECT_THAT(written.error().message, HasSubstr("violates foreign key constraint"));
+  EXPECT_EQ(value(*f, "k"), "(none)");
+}
+
+TEST_F(PostgresOriginTest, WritesAndLoadsOfOneTurnAllArrive) {
+  open(32, 2);
+  auto f = bind_t();
+  std::vector<std::optional<Result<OriginWrite>>> written(50);
+  for (std::size_t i = 0; i < written.size(); ++i)
+    start(f->store(fmt::format("w{}", i), "v", in(5s)), &written[i]);
+  std::vector<std::string> keys(50, "a");
+  for (const auto& v : load_all(*f, keys)) EXPECT_EQ(v, "one");
+  ASSERT_TRUE(turn_until([&] {
+    return std::all_of(written.begin(), written.end(), [](const auto& w) { return w.has_value(); });
+  }));
+  for (const auto& w : written) EXPECT_TRUE(w->has_value());
+  EXPECT_EQ(sql("select count(*) from t where k like 'w%'"), "50");
+  sql("delete from t where k like 'w%'");
+}
+
+TEST_F(PostgresOriginTest, ManyLoadsStayWithinTheirLimits) {
+  open(8, 3, 20'000);
+  auto f = bind({.load = "select v from n where id = :key"});
+  std::vector<std::string> keys;
+  for (int i = 0; i < 10'000; ++i) keys.push_back(std::to_string(i % 2000 + 1));
+  const auto values = load_all(*f, keys, 20s);
+  for (std::size_t i = 0; i < keys.size(); ++i) ASSERT_EQ(values[i], "row " + keys[i]);
+  EXPECT_LE(origin_->stats().in_flight_max, 8u);
+  EXPECT_LE(origin_->connections(), 3u);
+  EXPECT_EQ(origin_->stats().in_flight, 0u);
+}
+
+TEST_F(PostgresOriginTest, TooManyWaitingIsOverloaded) {
+  open(2, 1, 100);
+  auto f = bind_t();
+  EXPECT_TRUE(wait(origin_->prepare()));
+  std::vector<std::optional<Result<OriginRow>>> rows(1000);
+  const auto deadline = in(5s);
+  for (auto& row : rows) start(f->load("a", deadline), &row);
+  ASSERT_TRUE(turn_until(
+      [&] { return std::all_of(rows.begin(), rows.end(), [](const auto& r) { return r.has_value(); }); }));
+  EXPECT_EQ(std::count_if(rows.begin(), rows.end(),
+                          [](const auto& r) { return !*r && r->error().code == ErrorCode::kOverloaded; }),
+            900);
+}
+
+TEST_F(PostgresOriginTest, AStatementPastItsDeadlineEndsAtTheServerToo) {
+  open();
+  auto slow = bind({.feature = "slow", .load = "select pg_sleep(30)::text where :key <> ''"});
+  auto f = bind_t();
+  const SystemClock clock;
+  const auto before = clock.now();
+  auto row = wait(slow->load("x", in(300ms)));
+  EXPECT_EQ(row.error().code, ErrorCode::kTimeout);
+  EXPECT_LT(clock.now() - before, 2s);
+  EXPECT_EQ(value(*f, "a"), "one");
+  EXPECT_EQ(origin_->stats().in_flight, 0u);
+  const std::string running =
+      "select count(*) from pg_stat_activity where state = 'active' and query like 'select pg_sleep(30)%'";
+  EXPECT_TRUE(turn_until([&] { return sql(running) == "0"; }, 5s));
+}
+
+TEST_F(PostgresOriginTest, ALoadBehindASlowOneOnTheSameConnectionIsSentAgain) {
+  open(32, 1);
+  auto slow = bind({.feature = "slow", .load = "select pg_sleep(30)::text where :key <> ''"});
+  auto f = bind_t();
+  EXPECT_TRUE(wait(origin_->prepare()));
+  std::optional<Result<OriginRow>> late, behind;
+  start(slow->load("x", in(200ms)), &late);
+  start(f->load("a", in(5s)), &behind);
+  ASSERT_TRUE(turn_until([&] { return late.has_value() && behind.has_value(); }));
+  EXPECT_EQ(late->error().code, ErrorCode::kTimeout);
+  ASSERT_TRUE(behind->has_value()) << behind->error().message;
+  EXPECT_EQ(*(*behind)->value, "one");
+}
+
+TEST_F(PostgresOriginTest, AKilledBackendCostsNoLoad) {
+  open(32, 1);
+  auto f = bind_t();
+  EXPECT_EQ(value(*f, "a"), "one");
+  sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'candor'");
+  EXPECT_EQ(value(*f, "a"), "one");
+}
+
+TEST_F(PostgresOriginTest, ServerKilledAndBack) {
+  open();
+  auto f = bind_t();
+  EXPECT_EQ(value(*f, "a"), "one");
+  server_->crash();
+  const SystemClock clock;
+  const auto before = clock.now();
+  auto row = load(*f, "a");
+  ASSERT_FALSE(row);
+  EXPECT_EQ(row.error().code, ErrorCode::kOriginDown);
+  EXPECT_THAT(row.error().message, HasSubstr("127.0.0.1"));
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(load(*f, "a").error().code, ErrorCode::kOriginDown);
+  EXPECT_LT(clock.now() - before, 3s);  // at once, not at the deadline
+  EXPECT_FALSE(origin_->stats().connected);
+  ASSERT_TRUE(server_->start());
+  EXPECT_TRUE(turn_until([&] { return origin_->stats().connected; }, 10s));  // by itself
+  EXPECT_EQ(value(*f, "a"), "one");
+  EXPECT_EQ(origin_->stats().in_flight, 0u);
+}
+
+TEST_F(PostgresOriginTest, LoadsUnderWayWhenTheServerDiesAreAnswered) {
+  open(16, 2);
+  auto f = bind({.load = "select pg_sleep(0.01)::text || v from n where id = :key"});
+  EXPECT_TRUE(wait(origin_->prepare()));
+  std::vector<std::optional<Result<OriginRow>>> rows(200);
+  const auto deadline = in(5s);
+  for (std::size_t i = 0; i < rows.size(); ++i) start(f->load(std::to_string(i + 1), deadline), &rows[i]);
+  loop_.turn(20ms);
+  loop_.turn(20ms);
+  server_->crash();
+  EXPECT_TRUE(turn_until(
+      [&] { return std::all_of(rows.begin(), rows.end(), [](const auto& r) { return r.has_value(); }); },
+      8s));
+  for (const auto& row : rows) {
+    if (!*row) {
+      EXPECT_EQ(row->error().code, ErrorCode::kOriginDown) << row->error().message;
+    }
+  }
+  EXPECT_EQ(origin_->stats().in_flight, 0u);
+  ASSERT_TRUE(server_->start());
+}
+
+TEST_F(PostgresOriginTest, AServerThatIsNotThereIsSaidAtPrepare) {
+  open(4, 1, 100, fmt::format("postgresql://app:secret@127.0.0.1:{}/db", testing::free_port()));
+  auto prepared = wait(origin_->prepare());
+  ASSERT_FALSE(prepared);
+  EXPECT_EQ(prepared.error().code, ErrorCode::kOriginDown);
+  EXPECT_THAT(prepared.error().message, HasSubstr("app@127.0.0.1"));
+  EXPECT_THAT(prepared.error().message, ::testing::Not(HasSubstr("secret")));
+}
+
+TEST_F(PostgresOriginTest, AHostNameIsResolvedOffTheLoop) {
+  auto url = server_->url();
+  const auto at = url.find("127.0.0.1");
+  ASSERT_NE(at, std::string::npos);
+  open(4, 1, 100, url.replace(at, 9, "localhost"));
+  auto f = bind_t();
+  EXPECT_EQ(value(*f, "a"), "one");
+}
+
+TEST_F(PostgresOriginTest, ClosingAnswersEverybody) {
+  open();
+  auto slow = bind({.load = "select pg_sleep(30)::text where :key <> ''"});
+  EXPECT_TRUE(wait(origin_->prepare()));
+  std::optional<Result<OriginRow>> row;
+  start(slow->load("x", in(20s)), &row);
+  loop_.turn(10ms);
+  origin_.reset();
+  EXPECT_TRUE(row.has_value());
+}
+
+}  // namespace
+}  // namespace candor
