@@ -48,12 +48,12 @@ def dies_with_parent():
 class Process:
     """A child in its own session; stop() ends it and nothing else."""
 
-    def __init__(self, command, folder, name, cwd=None, env=None):
+    def __init__(self, command, folder, name, cwd=None, ignore_file_limit_signal=False):
         self.log_path = Path(folder) / f"{name}.log"
         self.log_file = open(self.log_path, "ab")
-        self.child = subprocess.Popen([str(c) for c in command], cwd=cwd or folder, env=env, stdin=subprocess.DEVNULL,
+        self.child = subprocess.Popen([str(c) for c in command], cwd=cwd or folder, stdin=subprocess.DEVNULL,
                                       stdout=self.log_file, stderr=subprocess.STDOUT, start_new_session=True,
-                                      preexec_fn=dies_with_parent)
+                                      preexec_fn=dies_with_parent, restore_signals=not ignore_file_limit_signal)
 
     @property
     def pid(self):
@@ -90,8 +90,9 @@ class Process:
 class Candord:
     """A daemon with the configuration `body`; its listeners and data folder are added here."""
 
-    def __init__(self, folder, body, name="candord", resp_extra="", http_extra="", node_extra="", ready=True, l1="64MiB"):
-        self.folder, self.name = Path(folder), name
+    def __init__(self, folder, body, name="candord", resp_extra="", http_extra="", node_extra="", ready=True, l1="64MiB",
+                 ignore_file_limit_signal=False):
+        self.folder, self.name, self.ignore_file_limit_signal = Path(folder), name, ignore_file_limit_signal
         self.port, self.http_port = free_port(), free_port()
         self.config = self.folder / f"{name}.toml"
         self.head = (f'[node]\nname = "{name}"\ndata_dir = "{name}-data"\n{node_extra}\n[resp]\nlisten = "127.0.0.1:{self.port}"\n'
@@ -105,7 +106,8 @@ class Candord:
         self.config.write_text(self.head + body)
 
     def start(self):
-        self.process = Process([BUILD / "candord", "--config", self.config], self.folder, self.name)
+        self.process = Process([BUILD / "candord", "--config", self.config], self.folder, self.name,
+                               ignore_file_limit_signal=self.ignore_file_limit_signal)
         def ready():
             if not self.process.alive():
                 raise SystemExit(f"candord ended with {self.process.child.returncode}:\n{self.process.log()}")

@@ -116,7 +116,7 @@ def test_a_full_disk_refuses_the_write_and_reads_go_on(tmp_path, start):
     make_shop(tmp_path / "shop.db")
     with sqlite3.connect(tmp_path / "shop.db") as database:
         pages = database.execute("pragma page_count").fetchone()[0]
-    node = start(SHOP)
+    node = start(SHOP, ignore_file_limit_signal=True)
     client = node.client()
     assert client.get("item:1") == b"item 1"
     # The daemon's own limit on the size of files stands in for a full disk: the system call fails in the same place.
