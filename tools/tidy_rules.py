@@ -58,8 +58,9 @@ class Tree:
         return self._code[path]
 
     def allowed(self, path, line):
+        """The comment stands on the line, above it, or below it where the formatter broke a long statement."""
         lines = self.texts[path].splitlines()
-        return any(0 <= i < len(lines) and ALLOW.search(lines[i]) for i in (line - 1, line - 2))
+        return any(0 <= i < len(lines) and ALLOW.search(lines[i]) for i in (line - 1, line - 2, line))
 
 
 TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|R"([^(\s]*)\(.*?\)\1"|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])+\'', re.DOTALL)
