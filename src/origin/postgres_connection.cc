@@ -162,6 +162,9 @@ Result<PostgresTarget> parse_postgres_url(std::string_view origin, std::string_v
   if (is_multi_host(target)) {
     return problem("names several hosts, which is not supported: name one, or a name that stands for all");
   }
+  if (port.find_first_not_of("0123456789") != std::string::npos || port.empty() || port.size() > 5) {
+    return problem("has a port that is no number");
+  }
   target.shown = fmt::format("{}{}:{}/{}", user, host.empty() ? "local socket" : host, port, database);
   return target;
 }
