@@ -1,4 +1,102 @@
-#include "server/command.h"
+// Commands about the server, and those that drop what is cached (never the origin).
+#include <chrono>
+#include <optional>
+
+#include "proto/resp_number.h"
+#include "server/command_docs.h"
+#include "server/resp_server.h"
+#include "server/server_info.h"
+#include "server/session.h"
+
 namespace candor::server {
-std::span<const Command> admin_commands() { return {}; }
+
+namespace {
+
+void flush(Session& session, Args args) {
+  // Redis' ASYNC and SYNC are taken and make no difference.
+  if (args.size() > 2 || (args.size() == 2 && !is_word(args[1], "ASYNC") && !is_word(args[1], "SYNC")))
+    return session.syntax_error();
+  session.flush(std::nullopt, [](Session&, std::string& out) { out.append("+OK\r\n"); });
+}
+
+void function(Session& session, Args args) {
+  if (is_word(args[1], "FLUSH") && args.size() <= 3)
+    return session.ok();  // there are no functions, so none are left
+  if (is_word(args[1], "LIST")) return resp::write_array(session.out(), 0);
+  session.error(
+      "ERR there are no functions here; FUNCTION LIST and FUNCTION FLUSH answer as a server without any");
+}
+
+void write_slow_entry(std::string& out, const SlowLog::Entry& entry) {
+  resp::write_array(out, 6);
+  resp::write_integer(out, static_cast<std::int64_t>(entry.id));
+  resp::write_integer(out, entry.at.ms() / 1000);
+  resp::write_integer(out, std::chrono::duration_cast<std::chrono::microseconds>(entry.took).count());
+  resp::write_array(out, entry.args.size());
+  for (const auto& arg : entry.args) resp::write_bulk(out, arg);
+  resp::write_bulk(out, entry.client);
+  resp::write_bulk(out, entry.name);
+}
+
+void slowlog(Session& session, Args args) {
+  SlowLog& log = session.server().slow_log();
+  if (is_word(args[1], "LEN") && args.size() == 2)
+    return session.integer(static_cast<std::int64_t>(log.size()));
+  if (is_word(args[1], "RESET") && args.size() == 2) {
+    log.clear();
+    return session.ok();
+  }
+  if (!is_word(args[1], "GET") || args.size() > 3)
+    return session.error("ERR unknown subcommand or wrong number of arguments. Try SLOWLOG GET.");
+  std::int64_t count = 10;
+  if (args.size() == 3 && (!resp::parse_integer(args[2], &count) || count < -1))
+    return session.error("ERR count should be greater than or equal to -1");
+  const auto entries = log.latest(count < 0 ? SIZE_MAX : static_cast<std::size_t>(count));
+  resp::write_array(session.out(), entries.size());
+  for (const auto& entry : entries) write_slow_entry(session.out(), entry);
+}
+
+// Redis keeps events of its event loop here; ours are in the metrics, so there are none to list.
+void latency(Session& session, Args args) {
+  if (is_word(args[1], "LATEST") || is_word(args[1], "HISTORY")) return resp::write_array(session.out(), 0);
+  if (is_word(args[1], "RESET")) return session.integer(0);
+  if (is_word(args[1], "DOCTOR")) {
+    return resp::write_verbatim(session.out(), "txt", "Latencies are in candor_read_seconds on /metrics.\n",
+                                session.protocol());
+  }
+  session.error("ERR unknown subcommand '" + std::string(args[1].substr(0, 64)) + "'. Try LATENCY LATEST.");
+}
+
+void time(Session& session, Args) {
+  const auto micros = session.server().context().clock->wall().ns / 1000;
+  resp::write_array(session.out(), 2);
+  resp::write_bulk(session.out(), std::to_string(micros / 1'000'000));
+  resp::write_bulk(session.out(), std::to_string(micros % 1'000'000));
+}
+
+using C = Command;
+constexpr Command kCommands[] = {
+    {"COMMAND", -1, C::kSubscriber, Right::kNone, 0, 0, 0, "server", "2.8.13", "The commands that there are.",
+     command},
+    {"INFO", -1, 0, Right::kNone, 0, 0, 0, "server", "1.0.0", "Figures about this node.", info},
+    {"CONFIG", -2, C::kAdmin, Right::kNone, 0, 0, 0, "server", "2.0.0",
+     "GET: settings that Redis tools ask for.", config},
+    {"TIME", 1, C::kFast, Right::kNone, 0, 0, 0, "server", "2.6.0",
+     "The wall clock: seconds and microseconds.", time},
+    {"FLUSHALL", -1, C::kChanges | C::kAdmin | C::kBarrier, Right::kAdmin, 0, 0, 0, "server", "1.0.0",
+     "Drops everything cached, and plain features; never the origin.", flush},
+    {"FLUSHDB", -1, C::kChanges | C::kAdmin | C::kBarrier, Right::kAdmin, 0, 0, 0, "server", "1.0.0",
+     "As FLUSHALL.", flush},
+    {"FUNCTION", -2, C::kAdmin, Right::kAdmin, 0, 0, 0, "scripting", "7.0.0",
+     "There are no functions: FLUSH and LIST answer so.", function},
+    {"SLOWLOG", -2, C::kAdmin, Right::kAdmin, 0, 0, 0, "server", "2.2.12", "Commands that took long.",
+     slowlog},
+    {"LATENCY", -2, C::kAdmin, Right::kAdmin, 0, 0, 0, "server", "2.8.13",
+     "No events are kept; see /metrics.", latency},
+};
+
+}  // namespace
+
+std::span<const Command> admin_commands() { return kCommands; }
+
 }  // namespace candor::server

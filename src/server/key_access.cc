@@ -80,13 +80,34 @@ l1::Store::Update store_entry(std::string value, l1::Millis now, l1::Millis expi
   return update;
 }
 
+namespace {
+
+// False: an error has been answered.
+bool is_stored(Session& session, l1::Store::PutResult result) {
+  switch (result) {
+    case l1::Store::PutResult::kStored:
+    case l1::Store::PutResult::kConditionFailed:
+      return true;
+    case l1::Store::PutResult::kTooLarge:
+      session.error(
+          "LIMIT the value does not fit into L1; raise [l1] memory, which is a hard limit, or store smaller "
+          "values");
+      return false;
+    case l1::Store::PutResult::kNoRoom:
+      session.error(
+          "OVERLOADED L1 cannot make room while its readers hold on to what they read; try again in a "
+          "moment");
+      return false;
+  }
+  return false;
+}
+
+}  // namespace
+
 bool update_local(Session& session, const Target& target,
                   const std::function<l1::Store::Update(const l1::EntryView*)>& decide) {
-  const auto result =
-      session.store().update(target.hash, target.feature->id(), target.key, session.now_ms(), decide);
-  if (result != l1::Store::PutResult::kTooLarge) return true;
-  too_large(session);
-  return false;
+  return is_stored(session, session.store().update(target.hash, target.feature->id(), target.key,
+                                                   session.now_ms(), decide));
 }
 
 bool put_local(Session& session, const Target& target, std::string_view value, l1::Millis expires_at) {
@@ -98,20 +119,12 @@ bool put_local(Session& session, const Target& target, std::string_view value, l
   request.now = session.now_ms();
   request.meta.loaded_at = request.now;
   request.meta.expires_at = expires_at;
-  if (session.store().put(request) != l1::Store::PutResult::kTooLarge) return true;
-  too_large(session);
-  return false;
+  return is_stored(session, session.store().put(request));
 }
 
 bool peek_local(Session& session, const Target& target, const l1::Store::ReadGuard& guard,
                 l1::EntryView* view) {
   return session.store().peek(guard, target.hash, target.feature->id(), target.key, session.now_ms(), view);
-}
-
-void too_large(Session& session) {
-  session.error(
-      "LIMIT the value does not fit into L1; raise [l1] memory, which is a hard limit, or store smaller "
-      "values");
 }
 
 // ---- Gathering ----

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -44,14 +45,14 @@ enum class TimeUnit : std::uint8_t { kSeconds, kMillis, kUnixSeconds, kUnixMilli
 [[nodiscard]] l1::Store::Update erase_entry();
 [[nodiscard]] l1::Store::Update store_entry(std::string value, l1::Millis now, l1::Millis expires_at);
 
-// Applies `decide` to the key. False: the value did not fit, and an error has been answered.
+// Applies `decide` to the key; it may be called more than once, the last call counts. False: the value did
+// not fit, and an error has been answered.
 [[nodiscard]] bool update_local(Session& session, const Target& target,
                                 const std::function<l1::Store::Update(const l1::EntryView*)>& decide);
 [[nodiscard]] bool put_local(Session& session, const Target& target, std::string_view value,
                              l1::Millis expires_at);
 [[nodiscard]] bool peek_local(Session& session, const Target& target, const l1::Store::ReadGuard& guard,
                               l1::EntryView* view);
-void too_large(Session& session);
 
 // ---- reads of one key, wherever it lives ----
 

@@ -456,6 +456,21 @@ void Session::plain_write(const Target& target, std::optional<std::string> value
                       change_done(target.hash.value, std::move(then)));
 }
 
+void Session::flush(std::optional<FeatureId> feature, void (*answer)(Session&, std::string& out)) {
+  const auto place = defer_alone();
+  auto done = [loop = loop_, id = id_, place, answer](Result<WriteResult> result) mutable {
+    loop->with_session(id, [place, answer, result = std::move(result)](Session& session) {
+      session.finish(place, [&](std::string& out) {
+        if (result) return answer(session, out);
+        session.server_.counters().command_errors.add();
+        resp::write_error(out, reply_text(result.error()));
+      });
+      session.completed();
+    });
+  };
+  cache().flush(feature, std::move(done));
+}
+
 // ---- identity ----
 
 void Session::log_in(const User* user) {

@@ -18,6 +18,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -101,6 +102,10 @@ class Session final : public ConnectionHandler {
   void erase(const Target& target, WriteThen then);
   void invalidate(const Target& target, WriteThen then);
   void plain_write(const Target& target, std::optional<std::string> value, Duration ttl, WriteThen then);
+
+  // Drops what is cached, of one feature or of all; nothing of this connection runs meanwhile. `answer` on
+  // success.
+  void flush(std::optional<FeatureId> feature, void (*answer)(Session&, std::string& out));
 
   // The reply to a read: the value, null, or its error.
   void write_value(std::string& output, const Result<ReadResult>& result);

@@ -232,6 +232,7 @@ void set_local(Session& session, const Target& target, std::string_view value, c
   std::optional<std::string> old;
   const l1::Millis now = session.now_ms();
   const auto decide = [&](const l1::EntryView* current) {
+    old.reset();
     if (options.get && current != nullptr) old = std::string(current->value);
     stored = options.mode == l1::PutMode::kAlways ||
              (options.mode == l1::PutMode::kOnlyIfAbsent) == (current == nullptr);
@@ -314,6 +315,7 @@ void getdel(Session& session, Args args) {
   if (!resolve_local(session, args[1], Right::kWrite, "GETDEL", &target)) return;
   std::optional<std::string> old;
   const auto decide = [&](const l1::EntryView* current) {
+    old.reset();
     if (current == nullptr) return keep_entry();
     old = std::string(current->value);
     return erase_entry();
@@ -333,6 +335,7 @@ void getex(Session& session, Args args) {
   std::optional<std::string> value;
   const l1::Millis now = session.now_ms();
   const auto decide = [&](const l1::EntryView* current) {
+    value.reset();
     if (current == nullptr) return keep_entry();
     value = std::string(current->value);
     return persist || unit ? store_entry(*value, now, options.expires_at) : keep_entry();
@@ -426,6 +429,8 @@ void add_integer(Session& session, std::string_view key, std::int64_t amount, st
   std::int64_t value = 0;
   const l1::Millis now = session.now_ms();
   const auto decide = [&](const l1::EntryView* current) {
+    error = nullptr;
+    value = 0;
     if (current != nullptr && !resp::parse_integer(current->value, &value)) {
       error = "ERR value is not an integer or out of range";
     } else if (__builtin_add_overflow(value, amount, &value)) {
@@ -474,6 +479,7 @@ void incrbyfloat(Session& session, Args args) {
   std::string text;
   const l1::Millis now = session.now_ms();
   const auto decide = [&](const l1::EntryView* current) {
+    error = nullptr;
     long double value = 0;
     if (current != nullptr && !parse_float(current->value, &value)) {
       error = "ERR value is not a valid float";
