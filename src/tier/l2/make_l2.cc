@@ -42,7 +42,9 @@ Result<std::unique_ptr<L2>> make_l2(std::string_view url, const MakeOptions& opt
   redis.client.command_timeout = options.command_timeout;
   redis.prefix = options.prefix;
   redis.format = options.format;
-  return std::make_unique<RedisL2>(world.executor, world.transport, std::move(redis), world.seed);
+  auto tier = std::make_unique<RedisL2>(world.executor, world.transport, std::move(redis), world.seed);
+  tier->client().connect_soon();
+  return tier;
 }
 
 }  // namespace candor::l2

@@ -28,8 +28,9 @@ struct World {
   std::uint64_t seed = 0;
 };
 
-// `memory:`, redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss://… . kConfiguration says what is wrong,
-// without the password.
+// Begins to connect; a server that is not there is no error here. The tier is destroyed on the executor's
+// thread. `memory:`, redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss://… . kConfiguration says what is
+// wrong, without the password.
 [[nodiscard]] Result<std::unique_ptr<L2>> make_l2(std::string_view url, const MakeOptions& options,
                                                   const World& world);
 

@@ -25,13 +25,19 @@ TEST_F(MakeL2Test, MemoryTakesTheByteLimit) {
   EXPECT_EQ(tier->stats().bytes_limit, 1234U);
 }
 
-TEST_F(MakeL2Test, RedisConnectsOnFirstUseAndHidesThePassword) {
+TEST_F(MakeL2Test, RedisConnectsInTheNextTurnAndHidesThePassword) {
   const auto tier = make("rediss://:hunter2@cache.example:7000/4").value();
   EXPECT_EQ(tier->describe(), "rediss cache.example:7000/4");
   EXPECT_TRUE(transport.lines.empty());
-  spawn(tier->get("f:1"), [](Result<std::optional<L2Entry>>) {});
+  executor.run_ready();
   ASSERT_EQ(transport.lines.size(), 1U);
   EXPECT_TRUE(transport.last().endpoint.tls);
+}
+
+TEST_F(MakeL2Test, ATierThatIsGoneBeforeItsFirstTurnDoesNotConnect) {
+  make("redis://h").value().reset();
+  executor.run_ready();
+  EXPECT_TRUE(transport.lines.empty());
 }
 
 TEST_F(MakeL2Test, UrlsThatCannotWorkSayWhatToWrite) {

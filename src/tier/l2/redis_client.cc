@@ -225,6 +225,12 @@ void Client::connect() {
   link_->connect(*transport_, options_.endpoint, options_.connect_timeout);
 }
 
+void Client::connect_soon() {
+  executor_->post([this, alive = alive_] {
+    if (*alive && state_ == State::kIdle) connect();
+  });
+}
+
 void Client::on_connected() {
   state_ = State::kGreeting;
   greeting_until_ = executor_->now() + options_.connect_timeout;

@@ -16,7 +16,8 @@
 // exponential backoff and full jitter. A server that is there but fails (timeouts, LOADING) opens the
 // breaker.
 //
-// Thread safety: one executor. Must not be destroyed from inside an answer.
+// Thread safety: one executor, for destruction as well; construction and connect_soon() from any thread. Must
+// not be destroyed from inside an answer.
 #pragma once
 
 #include <deque>
@@ -76,6 +77,9 @@ class Client {
 
   // Connects if there is no connection; send() does it by itself.
   void connect();
+  // As connect(), in a turn of the executor: from any thread, so that whoever builds the client need not be
+  // there.
+  void connect_soon();
 
   // The server's own errors (WRONGTYPE …) are a value of type kError; kUnavailable also stands for a server
   // that says that it cannot serve now (LOADING, MASTERDOWN, …). `timeout` zero: the client's own, which
