@@ -212,6 +212,20 @@ TEST_P(ConnectionTest, a_pause_set_while_data_arrives_holds_for_what_comes_next)
   EXPECT_TRUE(until([&] { return factory_.last->received == "12"; }));
 }
 
+TEST_P(ConnectionTest, a_pause_because_of_unsent_output_ends_with_on_drained) {
+  factory_.prepare = [](Scripted& handler) {
+    handler.data = [](Scripted& self, std::string_view) {
+      self.peer->output().append("small enough to leave at once");
+      self.peer->flush();
+      self.peer->pause_reading(true);
+    };
+  };
+  Recorder client;
+  const auto stream = connect(client);
+  stream->write("go");
+  EXPECT_TRUE(until([&] { return factory_.last != nullptr && factory_.last->drained == 1; }));
+}
+
 TEST_P(ConnectionTest, a_paused_connection_that_is_reset_does_not_spin) {
   Descriptor client = raw_client();
   ASSERT_TRUE(until([&] { return factory_.accepted == 1; }));

@@ -100,6 +100,8 @@ void TcpPeer::pause_reading(bool paused) {
   if (paused_ == paused || ended_ || finishing_) return;
   paused_ = paused;
   backend().set_reading(*socket_, !paused);
+  // Whoever pauses because output is waiting must hear when it has left, even if it leaves at once.
+  if (paused && unsent_bytes() > 0) socket_->notify_when_sent = true;
   if (paused || !tls_) return;
   // What arrived before the pause sits in the session, and no socket event will mention it again.
   set_->loop().cancel(resume_timer_);
