@@ -100,7 +100,8 @@ struct OriginConfig {
   std::string password_file;
   unsigned max_concurrency = 0;
   unsigned waiting_max = 0;
-  Duration connect_timeout{0};
+  unsigned connections_max = 0;
+  Duration connect_timeout{0}, statement_timeout{0};
 };
 
 struct WatchConfig {

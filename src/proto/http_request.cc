@@ -50,11 +50,17 @@ HttpRequestParser::Status HttpRequestParser::bad(int status, const char* text) {
   return Status::kBad;
 }
 
-HttpRequestParser::Status HttpRequestParser::feed(std::string_view bytes) {
-  if (failed_) return Status::kBad;
-  if (buffer_.size() + bytes.size() > limits_.header_bytes_max + limits_.body_bytes_max)
-    return bad(413, "the request is too large");
+void HttpRequestParser::hold(std::string_view bytes) {
+  if (failed_) return;
+  if (buffer_.size() + bytes.size() > limits_.header_bytes_max + limits_.body_bytes_max) {
+    (void)bad(413, "the request is too large");
+    return;
+  }
   buffer_ += bytes;
+}
+
+HttpRequestParser::Status HttpRequestParser::feed(std::string_view bytes) {
+  hold(bytes);
   return next();
 }
 

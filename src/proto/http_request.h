@@ -48,6 +48,8 @@ class HttpRequestParser {
 
   // Adds bytes. After kRequest take() gives the request; call next() before more bytes. kBad is final.
   [[nodiscard]] Status feed(std::string_view bytes);
+  // Adds bytes that come while a request is being answered, without looking at them.
+  void hold(std::string_view bytes);
   // Looks for a further request in what is already here.
   [[nodiscard]] Status next();
   [[nodiscard]] HttpRequest take() { return std::move(request_); }

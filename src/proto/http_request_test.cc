@@ -57,6 +57,15 @@ TEST(HttpRequestParserTest, RequestsThatComeTogetherAreReadOneByOne) {
   EXPECT_EQ(parser.next(), Status::kMore);
 }
 
+TEST(HttpRequestParserTest, WhatIsHeldWhileARequestIsAnsweredIsReadAfterIt) {
+  HttpRequestParser parser;
+  ASSERT_EQ(parser.feed("GET /a HTTP/1.1\r\nHost: h\r\n\r\n"), Status::kRequest);
+  parser.hold("GET /b HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_EQ(parser.take().path, "/a");
+  ASSERT_EQ(parser.next(), Status::kRequest);
+  EXPECT_EQ(parser.take().path, "/b");
+}
+
 TEST(HttpRequestParserTest, ConnectionCloseIsKept) {
   HttpRequestParser parser;
   ASSERT_EQ(parser.feed("GET / HTTP/1.1\r\nHost: h\r\nConnection: Close\r\n\r\n"), Status::kRequest);

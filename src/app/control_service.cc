@@ -1,0 +1,308 @@
+#include "app/control_service.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "app/metrics.h"
+#include "app/status_json.h"
+#include "app/version.h"
+#include "app/web_assets.h"
+
+namespace candor::app {
+namespace {
+
+using nlohmann::json;
+
+HttpResponse json_response(int status, const json& body) {
+  return {.status = status, .body = dump_json(body)};
+}
+HttpResponse error_response(int status, std::string text) {
+  return json_response(status, {{"error", std::move(text)}});
+}
+HttpResponse text_response(int status, std::string body) {
+  return {.status = status, .content_type = "text/plain; charset=utf-8", .body = std::move(body)};
+}
+
+std::string event(const char* name, const json& data) {
+  return fmt::format("event: {}\ndata: {}\n\n", name, dump_json(data));
+}
+
+int status_of(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kNotFound:
+    case ErrorCode::kNoFeature:
+      return 404;
+    case ErrorCode::kInvalidArgument:
+    case ErrorCode::kLimit:
+      return 400;
+    case ErrorCode::kTimeout:
+      return 504;
+    default:
+      return 503;
+  }
+}
+
+// A body that is a JSON object, or nothing at all, which is an empty one.
+std::optional<json> parse_body(const std::string& body) {
+  if (body.empty()) return json::object();
+  json parsed = json::parse(body, nullptr, false);
+  if (!parsed.is_object()) return std::nullopt;
+  return parsed;
+}
+
+std::optional<std::string> text_member(const json& object, const char* name) {
+  const auto it = object.find(name);
+  if (it == object.end() || !it->is_string()) return std::nullopt;
+  return it->get<std::string>();
+}
+
+constexpr std::string_view kFeaturePrefix = "/api/v1/features/";
+
+}  // namespace
+
+struct ControlService::Route {
+  std::string_view method;
+  std::string_view path;  // a path that ends with "{f}" takes one more segment
+  Guard guard;
+  std::string_view summary;
+  void (*run)(ControlService& self, const HttpReply& reply, HttpRequest& request);
+};
+
+struct ControlRoutes {
+  using S = ControlService;
+  using R = const HttpReply&;
+  static constexpr S::Route kAll[] = {
+      {"GET", "/healthz", Guard::kOpen, "Alive: this process answers.",
+       [](S& s, R r, HttpRequest&) { s.get_health(r); }},
+      {"GET", "/readyz", Guard::kOpen, "200 when the node serves, 503 while it starts or drains.",
+       [](S& s, R r, HttpRequest&) { s.get_ready(r); }},
+      {"GET", "/metrics", Guard::kOpen, "Prometheus text format.",
+       [](S& s, R r, HttpRequest&) { s.get_metrics(r); }},
+      {"GET", "/api/v1/status", Guard::kPage, "The node: tiers, origins, features, connections.",
+       [](S& s, R r, HttpRequest&) { s.get_status(r); }},
+      {"GET", "/api/v1/features", Guard::kPage, "Every feature with its counters.",
+       [](S& s, R r, HttpRequest&) { s.get_features(r); }},
+      {"GET", "/api/v1/features/{f}", Guard::kPage, "One feature.",
+       [](S& s, R r, HttpRequest& q) { s.get_feature(r, q.path.substr(kFeaturePrefix.size())); }},
+      {"GET", "/api/v1/openapi.json", Guard::kPage, "This list.",
+       [](S& s, R r, HttpRequest&) { s.get_openapi(r); }},
+      {"GET", "/api/v1/events", Guard::kPage, "Server-sent events: `history` once, then `tick` every second.",
+       [](S& s, R r, HttpRequest&) { s.get_events(r); }},
+      {"GET", "/events", Guard::kPage, "As /api/v1/events.",
+       [](S& s, R r, HttpRequest&) { s.get_events(r); }},
+      {"POST", "/api/v1/flush", Guard::kToken,
+       "Drops what is cached, of {\"feature\": …} or of all; never the origin.",
+       [](S& s, R r, HttpRequest& q) { s.post_flush(r, q); }},
+      {"POST", "/api/v1/invalidate", Guard::kToken,
+       "Drops one key, {\"feature\": …, \"key\": …}, from every tier.",
+       [](S& s, R r, HttpRequest& q) { s.post_invalidate(r, q); }},
+  };
+
+  static bool matches(const S::Route& route, std::string_view path) {
+    if (!route.path.ends_with("{f}")) return route.path == path;
+    const auto prefix = route.path.substr(0, route.path.size() - 3);
+    return path.size() > prefix.size() && path.starts_with(prefix) &&
+           path.find('/', prefix.size()) == std::string_view::npos;
+  }
+};
+
+namespace {
+
+const WebAsset* find_asset(std::string_view path) {
+  const auto assets = web_assets();
+  const auto it =
+      std::ranges::find(assets, path == "/" ? std::string_view("/index.html") : path, &WebAsset::path);
+  return it == assets.end() ? nullptr : &*it;
+}
+
+json openapi_operation(const ControlService::Route& route) {
+  json responses = {{"200", {{"description", "done"}}}};
+  if (route.guard != Guard::kOpen) responses["403"] = {{"description", "the Host or Origin is not allowed"}};
+  json operation = {{"summary", route.summary}};
+  if (route.guard == Guard::kToken) {
+    responses["401"] = {{"description", "the token is missing or wrong"}};
+    operation["security"] = json::array({{{"admin_token", json::array()}}});
+    operation["requestBody"] = {{"content", {{"application/json", {{"schema", {{"type", "object"}}}}}}}};
+  }
+  if (route.path.ends_with("{f}"))
+    operation["parameters"] =
+        json::array({{{"name", "f"}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}}});
+  operation["responses"] = std::move(responses);
+  return operation;
+}
+
+}  // namespace
+
+std::optional<std::string> percent_decode(std::string_view text) {
+  const auto digit = [](char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+  };
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      out += text[i];
+      continue;
+    }
+    if (i + 2 >= text.size() || digit(text[i + 1]) < 0 || digit(text[i + 2]) < 0) return std::nullopt;
+    out += static_cast<char>(digit(text[i + 1]) * 16 + digit(text[i + 2]));
+    i += 2;
+  }
+  return out;
+}
+
+ControlService::ControlService(ControlOptions options, NodeControl* node)
+    : options_(std::move(options)), node_(node), alive_(std::make_shared<ControlService*>(this)) {}
+ControlService::~ControlService() = default;
+
+std::unique_ptr<ConnectionHandler> ControlService::accept(Peer* peer) {
+  return std::make_unique<HttpConnection>(peer, this);
+}
+
+void ControlService::on_request(HttpRequest request, HttpReply reply) { route(std::move(request), reply); }
+
+void ControlService::route(HttpRequest request, const HttpReply& reply) {
+  // HEAD is GET whose body the connection leaves out.
+  const std::string_view method =
+      request.method == "HEAD" ? std::string_view("GET") : std::string_view(request.method);
+  for (const Route& candidate : ControlRoutes::kAll) {
+    if (!ControlRoutes::matches(candidate, request.path)) continue;
+    if (auto refusal = check_guard(candidate.guard, request, options_.guard)) {
+      HttpResponse response = error_response(refusal->status, refusal->text);
+      if (refusal->status == 405) response.headers.emplace_back("Allow", "POST");
+      if (refusal->status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
+      return reply.send(std::move(response));
+    }
+    if (candidate.method == method) return candidate.run(*this, reply, request);
+    HttpResponse response = error_response(405, fmt::format("use {}", candidate.method));
+    response.headers.emplace_back("Allow",
+                                  candidate.method == "GET" ? "GET, HEAD" : std::string(candidate.method));
+    return reply.send(std::move(response));
+  }
+  if (auto refusal = check_guard(Guard::kPage, request, options_.guard))
+    return reply.send(error_response(refusal->status, refusal->text));
+  const WebAsset* asset = method == "GET" ? find_asset(request.path) : nullptr;
+  if (asset == nullptr) return reply.send(error_response(404, "nothing is here; see /api/v1/openapi.json"));
+  HttpResponse response{.content_type = std::string(asset->content_type), .body = std::string(asset->bytes)};
+  response.headers.emplace_back("Cache-Control", "no-cache");
+  reply.send(std::move(response));
+}
+
+void ControlService::with_report(const HttpReply& reply,
+                                 std::function<HttpResponse(const NodeReport&)> make) {
+  node_->report([reply, make = std::move(make)](const std::shared_ptr<const NodeReport>& report) {
+    reply.send(make(*report));
+  });
+}
+
+void ControlService::get_health(const HttpReply& reply) {
+  // Through the home loop and back: a node whose miss path hangs is not alive, and gets no answer.
+  with_report(reply, [](const NodeReport&) { return text_response(200, "alive\n"); });
+}
+
+void ControlService::get_ready(const HttpReply& reply) {
+  with_report(reply, [](const NodeReport& report) {
+    if (report.ready) return text_response(200, "ready\n");
+    return text_response(503, fmt::format("not ready: {}\n", report.not_ready_because));
+  });
+}
+
+void ControlService::get_metrics(const HttpReply& reply) {
+  with_report(reply, [](const NodeReport& report) {
+    return HttpResponse{.content_type = "text/plain; version=0.0.4; charset=utf-8",
+                        .body = metrics_text(report)};
+  });
+}
+
+void ControlService::get_status(const HttpReply& reply) {
+  with_report(reply, [](const NodeReport& report) {
+    return json_response(200, status_json(report, report.features.size()));
+  });
+}
+
+void ControlService::get_features(const HttpReply& reply) {
+  with_report(reply, [](const NodeReport& report) {
+    json features = json::array();
+    for (const FeatureReport& feature : report.features) features.push_back(feature_json(feature));
+    return json_response(200, {{"features", std::move(features)}});
+  });
+}
+
+void ControlService::get_feature(const HttpReply& reply, std::string name) {
+  with_report(reply, [name = std::move(name)](const NodeReport& report) {
+    const auto decoded = percent_decode(name);
+    const auto it = std::ranges::find(report.features, decoded.value_or(""), &FeatureReport::name);
+    if (it == report.features.end()) return error_response(404, "no such feature; see /api/v1/features");
+    return json_response(200, feature_json(*it));
+  });
+}
+
+void ControlService::get_openapi(const HttpReply& reply) {
+  json paths = json::object();
+  for (const Route& candidate : ControlRoutes::kAll)
+    paths[std::string(candidate.path)][candidate.method == "GET" ? "get" : "post"] =
+        openapi_operation(candidate);
+  reply.send(json_response(
+      200,
+      {{"openapi", "3.0.3"},
+       {"info", {{"title", "Candor control plane"}, {"version", kVersion}}},
+       {"paths", std::move(paths)},
+       {"components", {{"securitySchemes", {{"admin_token", {{"type", "http"}, {"scheme", "bearer"}}}}}}}}));
+}
+
+void ControlService::get_events(const HttpReply& reply) {
+  if (watchers_.size() >= options_.event_clients_max)
+    return reply.send(error_response(
+        503, fmt::format("{} clients watch already; that is [http] event_clients_max", watchers_.size())));
+  json points = json::array();
+  for (const TimelinePoint& point : timeline_.points()) points.push_back(point_json(point));
+  if (reply.open_stream("retry: 2000\n" + event("history", {{"points", std::move(points)}})))
+    watchers_.push_back(reply);
+}
+
+void ControlService::tick() {
+  node_->report([alive = std::weak_ptr(alive_)](const std::shared_ptr<const NodeReport>& report) {
+    const auto self = alive.lock();
+    if (self == nullptr) return;
+    ControlService& s = **self;
+    const bool added = s.timeline_.add(*report);
+    if (s.watchers_.empty()) return;
+    json data = {{"status", status_json(*report, s.options_.event_features_max)}};
+    data["point"] = added ? point_json(s.timeline_.points().back()) : json(nullptr);
+    const std::string text = event("tick", data);
+    std::erase_if(s.watchers_, [&](const HttpReply& watcher) { return !watcher.send_event(text); });
+  });
+}
+
+void ControlService::post_flush(const HttpReply& reply, const HttpRequest& request) {
+  const auto body = parse_body(request.body);
+  if (!body)
+    return reply.send(
+        error_response(400, "the body must be a JSON object, such as {\"feature\": \"profile\"}, or empty"));
+  const auto feature = text_member(*body, "feature");
+  // A feature that is meant but misspelt as another member must not flush everything.
+  if (!feature && !body->empty())
+    return reply.send(error_response(400, "the body may hold \"feature\" (a string) and nothing else"));
+  node_->flush(feature, [reply](const Result<void>& done) {
+    reply.send(done ? json_response(200, {{"flushed", true}})
+                    : error_response(status_of(done.error().code), done.error().message));
+  });
+}
+
+void ControlService::post_invalidate(const HttpReply& reply, const HttpRequest& request) {
+  const auto body = parse_body(request.body);
+  const auto feature = body ? text_member(*body, "feature") : std::nullopt;
+  const auto key = body ? text_member(*body, "key") : std::nullopt;
+  if (!feature || !key)
+    return reply.send(error_response(400, "the body must be {\"feature\": …, \"key\": …}"));
+  node_->invalidate(*feature, *key, [reply](const Result<bool>& done) {
+    reply.send(done ? json_response(200, {{"existed", *done}})
+                    : error_response(status_of(done.error().code), done.error().message));
+  });
+}
+
+}  // namespace candor::app

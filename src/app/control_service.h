@@ -1,0 +1,79 @@
+// The control plane's answers: health, metrics, status, the dashboard and its events, and the few things that
+// can be asked for. What is possible stands in one table, from which /api/v1/openapi.json is made.
+//
+// Thread safety: one loop, the one that its listener has.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "app/http_connection.h"
+#include "app/http_guard.h"
+#include "app/node_report.h"
+#include "app/timeline.h"
+#include "base/acceptor.h"
+#include "base/result.h"
+
+namespace candor::app {
+
+// What the control plane may ask of a node. Every `done` runs on the control plane's loop, once.
+class NodeControl {
+ public:
+  virtual ~NodeControl() = default;
+  virtual void report(std::function<void(std::shared_ptr<const NodeReport>)> done) = 0;
+  // Drops what is cached of one feature, or of all; never the origin.
+  virtual void flush(std::optional<std::string> feature, std::function<void(Result<void>)> done) = 0;
+  // True: an entry was there.
+  virtual void invalidate(std::string feature, std::string key, std::function<void(Result<bool>)> done) = 0;
+};
+
+struct ControlOptions {
+  GuardRules guard;
+  std::size_t event_clients_max = 16;
+  // Features in one event of the dashboard; the API gives all.
+  std::size_t event_features_max = 100;
+};
+
+class ControlService final : public ConnectionFactory, public HttpService {
+ public:
+  ControlService(ControlOptions options, NodeControl* node);
+  ~ControlService() override;
+
+  [[nodiscard]] std::unique_ptr<ConnectionHandler> accept(Peer* peer) override;
+  void on_request(HttpRequest request, HttpReply reply) override;
+  // Once a second: takes a report, keeps the timeline, tells those who watch.
+  void tick();
+
+  [[nodiscard]] std::size_t event_clients() const { return watchers_.size(); }
+
+  struct Route;
+
+ private:
+  friend struct ControlRoutes;
+  void route(HttpRequest request, const HttpReply& reply);
+  void with_report(const HttpReply& reply, std::function<HttpResponse(const NodeReport&)> make);
+  void get_health(const HttpReply& reply);
+  void get_ready(const HttpReply& reply);
+  void get_metrics(const HttpReply& reply);
+  void get_status(const HttpReply& reply);
+  void get_features(const HttpReply& reply);
+  void get_feature(const HttpReply& reply, std::string name);
+  void get_openapi(const HttpReply& reply);
+  void get_events(const HttpReply& reply);
+  void post_flush(const HttpReply& reply, const HttpRequest& request);
+  void post_invalidate(const HttpReply& reply, const HttpRequest& request);
+
+  ControlOptions options_;
+  NodeControl* node_;
+  Timeline timeline_;
+  std::vector<HttpReply> watchers_;
+  std::shared_ptr<ControlService*> alive_;  // answers of the node that come after our end find it gone
+};
+
+// "a%20b" becomes "a b"; nullopt when an escape is not one.
+[[nodiscard]] std::optional<std::string> percent_decode(std::string_view text);
+
+}  // namespace candor::app

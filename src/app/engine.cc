@@ -1,0 +1,277 @@
+#include "app/engine.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <future>
+#include <thread>
+
+#include "base/units.h"
+#include "origin/factory.h"
+#include "tier/l2/make_l2.h"
+
+namespace candor::app {
+namespace {
+
+// SQLite's statements each hold a thread while they run; beyond this more threads only wait for the same
+// disk.
+constexpr std::size_t kPoolThreadsMax = 64;
+// Password checks and name look-ups, when there is no SQLite origin.
+constexpr std::size_t kPoolThreadsMin = 4;
+// Beyond an origin's connect_timeout: preparing statements on a slow database. After it the start goes on
+// with a warning.
+constexpr Duration kPrepareGrace = 5s;
+
+std::size_t pool_threads(const Config& config) {
+  std::size_t wanted = kPoolThreadsMin;
+  for (const OriginConfig& origin : config.origins)
+    if (origin.url.starts_with("sqlite:")) wanted += origin.max_concurrency;
+  return std::min(wanted, kPoolThreadsMax);
+}
+
+// The database may come back: not a reason to refuse to start.
+bool may_pass(ErrorCode code) {
+  return code == ErrorCode::kOriginDown || code == ErrorCode::kTimeout || code == ErrorCode::kUnavailable ||
+         code == ErrorCode::kOverloaded;
+}
+
+l1::StoreOptions store_options(const Config& config, std::size_t features, std::uint64_t seed) {
+  l1::StoreOptions options;
+  options.memory_limit = config.l1.memory;
+  options.policy = config.l1.policy;
+  options.hash_seed = seed;
+  options.features_max = std::max<std::size_t>(1, features);
+  return options;
+}
+
+}  // namespace
+
+Engine::Engine() : parts_(std::make_unique<Parts>()) {}
+
+Result<std::unique_ptr<Engine>> Engine::open(const Config& config, Room room) {
+  std::unique_ptr<Engine> engine(new Engine);
+  if (auto built = engine->build(config, room); !built) return std::unexpected(std::move(built.error()));
+  return engine;
+}
+
+Result<void> Engine::build(const Config& config, Room room) {
+  seed_ = entropy_.next_seed();
+  home_ = std::make_unique<RunningLoop>("home");
+  upkeep_ = std::make_unique<RunningLoop>("upkeep");
+  pool_ = std::make_unique<ThreadPool>(pool_threads(config) + room.pool_threads, "pool");
+  parts_->store = std::make_unique<l1::Store>(
+      store_options(config, config.features.size() + room.features, mix64(seed_)));
+  Result<void> built;
+  home_->run_there([&] {
+    built = make_l2(config.l2);
+    for (const OriginConfig& origin : config.origins)
+      if (built) built = make_origin(origin);
+    if (!built) return;
+    CacheCore::Parts parts;
+    parts.clock = &clock_;
+    parts.home = &home();
+    parts.l1 = parts_->store.get();
+    parts.l2 = parts_->l2.get();
+    parts.l2_is_shared = config.l2.url != "memory:";
+    parts.seed = mix64(seed_ + 1);
+    parts_->cache = std::make_unique<CacheCore>(parts);
+    for (const FeatureConfig& feature : config.features)
+      if (built) built = add_feature(feature);
+  });
+  if (!built) return built;
+  if (auto prepared = prepare_origins(config); !prepared) return prepared;
+  upkeep_->run_there([this] { keep_up(); });
+  return {};
+}
+
+Result<void> Engine::make_l2(const L2Config& config) {
+  if (config.url == "none") return {};
+  l2::MakeOptions options;
+  options.memory_bytes = config.memory;
+  options.prefix = config.prefix;
+  options.format.compress_above = config.compress_above;
+  options.connect_timeout = config.connect_timeout;
+  options.command_timeout = config.timeout;
+  auto l2 = l2::make_l2(config.url, options, l2::World{&home(), &home(), mix64(seed_ + 2)});
+  if (!l2) return std::unexpected(std::move(l2.error()));
+  parts_->l2 = std::move(*l2);
+  notes_.push_back({false, fmt::format("l2: {}", parts_->l2->describe())});
+  return {};
+}
+
+Result<void> Engine::make_origin(const OriginConfig& config) {
+  OriginOptions options;
+  options.max_concurrency = config.max_concurrency;
+  options.waiting_max = config.waiting_max;
+  options.connect_timeout = config.connect_timeout;
+  options.statement_timeout = config.statement_timeout;
+  options.connections_max = config.connections_max;
+  auto origin = candor::make_origin(config.name, config.url, options, home(), home(), *pool_, entropy_);
+  if (!origin) return std::unexpected(std::move(origin.error()));
+  parts_->origins.push_back({config.name, std::move(*origin)});
+  return {};
+}
+
+Result<void> Engine::add_feature(const FeatureConfig& config) {
+  std::unique_ptr<OriginFeature> bound;
+  if (!config.is_plain()) {
+    const auto it = std::ranges::find(parts_->origins, config.origin, &Parts::NamedOrigin::name);
+    if (it == parts_->origins.end())
+      return fail(ErrorCode::kConfiguration,
+                  fmt::format("features.{}.origin: no origin is named \"{}\"", config.name, config.origin));
+    auto result = it->origin->bind({config.name, config.load, config.load_many, config.store, config.erase});
+    if (!result) return std::unexpected(std::move(result.error()));
+    bound = std::move(*result);
+  }
+  auto id = parts_->cache->add_feature(feature_policy(config), std::move(bound));
+  if (!id) return std::unexpected(std::move(id.error()));
+  parts_->features.push_back(config);
+  return {};
+}
+
+Result<void> Engine::prepare_origins(const Config& config) {
+  for (auto& [name, origin] : parts_->origins) {
+    const OriginConfig* settings = config.find_origin(name);
+    const Duration patience =
+        (settings != nullptr ? settings->connect_timeout : Duration::zero()) + kPrepareGrace;
+    // Shared with the task: it may answer after we have gone on.
+    auto answer = std::make_shared<std::promise<Result<void>>>();
+    auto prepared = answer->get_future();
+    home().post([origin = origin.get(), answer] {
+      spawn(origin->prepare(), [answer](Result<void> result) { answer->set_value(std::move(result)); });
+    });
+    if (prepared.wait_for(patience) != std::future_status::ready) {
+      notes_.push_back(
+          {true, fmt::format("origin {}: no answer from {} in {}; reads of it will fail until it answers",
+                             name, origin->describe(), format_duration(patience))});
+      continue;
+    }
+    const Result<void> result = prepared.get();
+    if (result) {
+      notes_.push_back({false, fmt::format("origin {}: {}", name, origin->describe())});
+    } else if (may_pass(result.error().code)) {
+      notes_.push_back({true, fmt::format("origin {}: {}; reads of it will fail until it answers", name,
+                                          result.error().message)});
+    } else {
+      return std::unexpected(result.error());
+    }
+  }
+  return {};
+}
+
+void Engine::keep_up() {
+  parts_->store->maintain(clock_.now().ms());
+  upkeep().schedule(upkeep().now() + kMaintainPeriod, [this] { keep_up(); });
+}
+
+bool Engine::is_quiet() const {
+  if (parts_->cache != nullptr && parts_->cache->waiting() > 0) return false;
+  return std::ranges::all_of(parts_->origins, [](const Parts::NamedOrigin& named) {
+    const OriginStats stats = named.origin->stats();
+    return stats.in_flight == 0 && stats.waiting == 0;
+  });
+}
+
+// Quiet is quiet for a while: between a load and its fill nothing is in flight at the origin, but something
+// at L2.
+bool Engine::wait_until_quiet() {
+  constexpr int kQuietLooksWanted = 5;
+  constexpr Duration kLookPeriod = 10ms;
+  int quiet_looks = 0;
+  for (const MonoTime end = clock_.now() + kQuietPatience;
+       clock_.now() < end && quiet_looks < kQuietLooksWanted;) {
+    bool quiet = false;
+    home_->run_there([&] { quiet = is_quiet(); });
+    quiet_looks = quiet ? quiet_looks + 1 : 0;
+    std::this_thread::sleep_for(
+        kLookPeriod);  // tidy: allow(the end of the process; nothing is simulated here)
+  }
+  return quiet_looks >= kQuietLooksWanted;
+}
+
+Engine::~Engine() {
+  if (upkeep_ != nullptr) upkeep_->stop();
+  const bool quiet = home_ == nullptr || wait_until_quiet();
+  if (quiet) {
+    if (home_ != nullptr) {
+      home_->run_there([this] {
+        parts_->cache.reset();  // features, and with them their hold on the origins
+        parts_->origins.clear();
+        parts_->l2.reset();
+      });
+      home_->stop();
+    }
+    return;
+  }
+  // Tasks that are still under way own pieces of all this, and nothing will ever wake them; taking their
+  // ground away is worse than leaving it to the end of the process.
+  home_->stop();
+  (void)parts_.release();
+}
+
+FeatureReport Engine::report_feature(FeatureId id) const {
+  const Feature& feature = parts_->cache->feature(id);
+  const FeatureConfig& config = parts_->features[id.value];
+  const FeatureCounters& c = feature.counters;
+  FeatureReport out;
+  out.name = feature.policy().name;
+  out.origin = config.origin;
+  out.consistency = consistency_name(config.consistency);
+  out.served_as = consistency_name(feature.policy().consistency);
+  out.ttl = feature.policy().ttl;
+  out.writable = feature.origin() == nullptr || feature.origin()->can_store();
+  out.reads_stale = c.served_stale.value();
+  out.reads_l1 = c.hits_l1.value() + out.reads_stale;  // a stale copy is L1's
+  out.reads_l2 = c.reads_l2.value();
+  out.reads_origin = c.reads_origin.value();
+  out.reads_negative = c.negative_hits.value();
+  out.errors = c.errors.value();
+  out.coalesced = c.coalesced.value();
+  out.refreshes = c.refreshes.value();
+  out.loads_ok = c.loads_ok.value();
+  out.loads_absent = c.loads_absent.value();
+  out.loads_failed = c.loads_failed.value();
+  out.loads_timeout = c.loads_timeout.value();
+  out.writes = c.writes.value();
+  out.write_errors = c.write_errors.value();
+  out.miss_ns = c.read_miss_ns.snapshot();
+  out.usage = parts_->store->usage(id);
+  return out;
+}
+
+NodeReport Engine::report() const {
+  NodeReport report;
+  report.at = clock_.now();
+  for (std::size_t i = 0; i < parts_->cache->feature_count(); ++i)
+    report.features.push_back(report_feature(FeatureId{static_cast<std::uint16_t>(i)}));
+  report.l1 = parts_->store->stats();
+  report.has_l2 = parts_->l2 != nullptr;
+  if (report.has_l2) {
+    report.l2 = parts_->l2->stats();
+    report.l2_description = parts_->l2->describe();
+    if (!report.l2.connected) report.degraded.emplace_back("l2_down");
+    if (report.l2.breaker_open) report.degraded.emplace_back("l2_breaker_open");
+  }
+  for (const auto& [name, origin] : parts_->origins) {
+    report.origins.push_back({name, origin->describe(), origin->stats()});
+    if (!report.origins.back().stats.connected) report.degraded.push_back("origin_down:" + name);
+  }
+  report.waiting = parts_->cache->waiting();
+  report.owed_invalidations = parts_->cache->owed_invalidations();
+  if (report.owed_invalidations > 0) report.degraded.emplace_back("invalidations_owed");
+  return report;
+}
+
+void Engine::reload(const Config& config) {
+  for (std::size_t i = 0; i < parts_->features.size(); ++i) {
+    const FeatureConfig* fresh = config.find_feature(parts_->features[i].name);
+    if (fresh == nullptr || fresh->is_plain() != parts_->features[i].is_plain()) continue;
+    FeatureConfig& held = parts_->features[i];
+    const std::string origin = held.origin;
+    held = *fresh;
+    held.origin = origin;  // statements and origin stay as they were bound
+    (void)parts_->cache->update_policy(FeatureId{static_cast<std::uint16_t>(i)}, feature_policy(held));
+  }
+}
+
+}  // namespace candor::app

@@ -1,0 +1,98 @@
+// The cache of one node without its listeners: home loop (miss path, L2, origins), upkeep loop, L1, features.
+// The daemon puts a RESP server and a control plane around it, the library puts a C++ interface around it.
+//
+// Invariants
+//   - CacheCore's miss path, L2 and the origins live on home() and are touched on its thread only.
+//   - L1 is maintained every kMaintainPeriod from the upkeep loop, as long as the engine is open.
+// Thread safety: open() and the destructor on one thread; the rest as commented.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/config.h"
+#include "app/node_report.h"
+#include "cache/cache.h"
+#include "io/clock.h"
+#include "io/running_loop.h"
+#include "io/thread_pool.h"
+#include "tier/l1/store.h"
+
+namespace candor::app {
+
+// What a start says besides yes or no: "origin shop: sqlite shop.db, ready".
+struct StartNote {
+  bool is_warning = false;
+  std::string text;
+};
+
+class Engine {
+ public:
+  // Errors are one line: what, where, what to do. A database that cannot be reached now is a warning in
+  // notes(); one that cannot ever work (no such file, a statement that it refuses) is an error.
+  [[nodiscard]] static Result<std::unique_ptr<Engine>> open(const Config& config) { return open(config, {}); }
+  // What the caller will add to cache() itself, before traffic: the library's features by functions.
+  struct Room {
+    std::size_t features = 0;
+    std::size_t pool_threads = 0;
+  };
+  [[nodiscard]] static Result<std::unique_ptr<Engine>> open(const Config& config, Room room);
+  // Callers have seen to it that nobody asks any more. Loads still under way are given kQuietPatience.
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  [[nodiscard]] CacheCore& cache() { return *parts_->cache; }
+  [[nodiscard]] Loop& home() { return home_->loop(); }
+  [[nodiscard]] Loop& upkeep() { return upkeep_->loop(); }
+  [[nodiscard]] RunningLoop& upkeep_thread() { return *upkeep_; }
+  [[nodiscard]] ThreadPool& pool() { return *pool_; }
+  [[nodiscard]] const SystemClock& clock() const { return clock_; }
+  [[nodiscard]] SystemEntropy& entropy() { return entropy_; }
+  [[nodiscard]] const std::vector<StartNote>& notes() const { return notes_; }
+
+  // Everything that is known here: all but connections, process and names. On home().
+  [[nodiscard]] NodeReport report() const;
+  // Replaces the policies of features that both configurations have. On home().
+  void reload(const Config& config);
+
+  static constexpr Duration kMaintainPeriod = 100ms;  // Store::maintain() asks for it
+  static constexpr Duration kQuietPatience = 2s;
+
+ private:
+  // What lives on home and ends together.
+  struct Parts {
+    std::unique_ptr<l1::Store> store;
+    std::unique_ptr<L2> l2;
+    struct NamedOrigin {
+      std::string name;
+      std::unique_ptr<Origin> origin;
+    };
+    std::vector<NamedOrigin> origins;
+    std::unique_ptr<CacheCore> cache;
+    std::vector<FeatureConfig> features;  // by FeatureId
+  };
+
+  Engine();
+  Result<void> build(const Config& config, Room room);
+  Result<void> make_l2(const L2Config& config);
+  Result<void> make_origin(const OriginConfig& config);
+  Result<void> add_feature(const FeatureConfig& config);
+  Result<void> prepare_origins(const Config& config);
+  void keep_up();
+  [[nodiscard]] bool is_quiet() const;
+  [[nodiscard]] bool wait_until_quiet();
+  [[nodiscard]] FeatureReport report_feature(FeatureId id) const;
+
+  SystemClock clock_;
+  SystemEntropy entropy_;
+  std::uint64_t seed_ = 0;
+  std::unique_ptr<RunningLoop> home_;
+  std::unique_ptr<RunningLoop> upkeep_;
+  std::unique_ptr<ThreadPool> pool_;
+  std::unique_ptr<Parts> parts_;
+  std::vector<StartNote> notes_;
+};
+
+}  // namespace candor::app

@@ -1,0 +1,325 @@
+#include "app/node.h"
+
+#include <fmt/core.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <future>
+#include <thread>
+
+#include "app/log.h"
+#include "app/process_report.h"
+#include "app/version.h"
+#include "io/files.h"
+
+namespace candor::app {
+namespace {
+
+constexpr std::size_t kTokenBytes = 32;
+constexpr Duration kTickPeriod = 1s;
+// Scrapers, a few dashboards and a person.
+constexpr std::size_t kHttpConnectionsMax = 256;
+// After the data plane has drained, the control plane's clients get this long for an answer under way.
+constexpr Duration kHttpDrainPatience = 1s;
+
+std::string to_hex(const unsigned char* bytes, std::size_t count) {
+  std::string out;
+  for (std::size_t i = 0; i < count; ++i) out += fmt::format("{:02x}", bytes[i]);
+  return out;
+}
+
+// The admin token: made once, and then the same for the life of the data directory.
+Result<std::string> admin_token(const std::string& data_dir, EntropySource& entropy) {
+  const std::string path = data_dir + "/admin.token";
+  if (file_exists(path)) {
+    auto text = read_file(path, 4096);
+    if (!text) return std::unexpected(std::move(text.error()));
+    std::string token = text->substr(0, text->find_first_of("\r\n"));
+    if (token.size() >= kTokenBytes) return token;
+    return fail(ErrorCode::kConfiguration,
+                fmt::format("{} holds no token; remove it and a new one is made", path));
+  }
+  unsigned char bytes[kTokenBytes];
+  entropy.fill(bytes, sizeof bytes);
+  const std::string token = to_hex(bytes, sizeof bytes);
+  if (auto written = write_file_atomic(path, token + "\n", 0600); !written)
+    return fail(ErrorCode::kConfiguration,
+                fmt::format("[node] data_dir: {}; make the directory writable or name another",
+                            written.error().message));
+  return token;
+}
+
+Result<void> make_data_dir(const std::string& path) {
+  auto made = make_directories(path, 0750);
+  if (made) return made;
+  return fail(
+      ErrorCode::kConfiguration,
+      fmt::format("[node] data_dir: {}; make the directory writable or name another", made.error().message));
+}
+
+unsigned data_threads(const RespConfig& config) {
+  return config.threads > 0 ? config.threads : std::max(1U, std::thread::hardware_concurrency());
+}
+
+server::ServerOptions server_options(const Config& config, const std::string& node_name) {
+  const RespConfig& resp = config.resp;
+  server::ServerOptions options;
+  options.connections_max = resp.connections_max;
+  options.pending_max = resp.pending_max;
+  options.output_bytes_max = resp.output_max;
+  options.output_pause_bytes = std::min<std::size_t>(options.output_pause_bytes, resp.output_max / 2);
+  options.auth_deadline = resp.auth_timeout;
+  options.command_deadline = resp.command_timeout;
+  options.idle_deadline = resp.idle_timeout;
+  options.plain_feature = resp.plain_feature;
+  options.node_name = node_name;
+  options.version = kVersion;
+  options.port = resp.listen.port;
+  return options;
+}
+
+GuardRules guard_rules(const HttpConfig& config, std::string token) {
+  GuardRules rules;
+  rules.token = std::move(token);
+  for (const std::string& host : config.hosts) rules.hosts.push_back(host_name(host));
+  const bool is_wildcard =
+      config.listen.host == "0.0.0.0" || config.listen.host == "::" || config.listen.host == "*";
+  if (!is_wildcard) rules.hosts.push_back(host_name(config.listen.host));
+  return rules;
+}
+
+void drain_listener(Listener& listener, Duration patience, std::size_t& cut_off) {
+  auto drained = std::make_shared<std::promise<DrainReport>>();
+  auto report = drained->get_future();
+  listener.drain(patience, [drained](DrainReport r) { drained->set_value(r); });
+  cut_off += report.get().cut_off;
+}
+
+}  // namespace
+
+Node::Node(Config config) : config_(std::move(config)) {}
+
+Result<std::unique_ptr<Node>> Node::start(Config config) {
+  std::unique_ptr<Node> node(new Node(std::move(config)));
+  if (auto opened = node->open(); !opened) return std::unexpected(std::move(opened.error()));
+  return node;
+}
+
+Result<void> Node::open() {
+  SystemClock clock;
+  started_wall_ = clock.wall();
+  started_ = clock.now();
+  node_name_ = config_.node.name.empty() ? machine_name() : config_.node.name;
+  if (auto made = make_data_dir(config_.node.data_dir); !made) return made;
+  auto engine = Engine::open(config_);
+  if (!engine) return std::unexpected(std::move(engine.error()));
+  engine_ = std::move(*engine);
+  if (auto opened = open_resp(); !opened) return opened;
+  if (auto opened = open_http(); !opened) return opened;
+  serving_ = true;
+  return {};
+}
+
+Result<void> Node::open_resp() {
+  server::ServerContext context;
+  context.cache = &engine_->cache();
+  context.clock = &engine_->clock();
+  context.entropy = &engine_->entropy();
+  context.pool = &engine_->pool();
+  context.options = server_options(config_, node_name_);
+  for (const UserConfig& user : config_.resp.users)
+    context.users.push_back({user.name, user.password_hash, user.rights, user.features});
+  auto server = server::RespServer::make(std::move(context));
+  if (!server) return std::unexpected(std::move(server.error()));
+  resp_server_ = std::move(*server);
+
+  std::vector<Loop*> loops;
+  for (unsigned i = 0; i < data_threads(config_.resp); ++i) {
+    data_loops_.push_back(std::make_unique<RunningLoop>(fmt::format("data-{}", i)));
+    loops.push_back(&data_loops_.back()->loop());
+  }
+  ListenerOptions options;
+  options.host = config_.resp.listen.host;
+  options.port = config_.resp.listen.port;
+  options.setting = "[resp] listen";
+  options.connections_max = config_.resp.connections_max;
+  options.refusal = "-ERR max number of clients reached\r\n";
+  auto listener = Listener::open(options, loops, resp_server_.get());
+  if (!listener) return std::unexpected(std::move(listener.error()));
+  resp_listener_ = std::move(*listener);
+  if (!config_.resp.tls_listen) return {};
+
+  auto tls = TlsContext::server(config_.resp.tls_cert, config_.resp.tls_key);
+  if (!tls) return std::unexpected(std::move(tls.error()));
+  options.tls = std::move(*tls);
+  options.host = config_.resp.tls_listen->host;
+  options.port = config_.resp.tls_listen->port;
+  options.setting = "[resp] tls_listen";
+  auto tls_listener = Listener::open(options, loops, resp_server_.get());
+  if (!tls_listener) return std::unexpected(std::move(tls_listener.error()));
+  tls_listener_ = std::move(*tls_listener);
+  return {};
+}
+
+Result<void> Node::open_http() {
+  auto token = admin_token(config_.node.data_dir, engine_->entropy());
+  if (!token) return std::unexpected(std::move(token.error()));
+  ControlOptions control;
+  control.guard = guard_rules(config_.http, std::move(*token));
+  control.event_clients_max = config_.http.event_clients_max;
+  control_ = std::make_unique<ControlService>(std::move(control), this);
+  ListenerOptions options;
+  options.host = config_.http.listen.host;
+  options.port = config_.http.listen.port;
+  options.setting = "[http] listen";
+  options.connections_max = kHttpConnectionsMax;
+  options.refusal = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+  auto listener = Listener::open(options, {&engine_->upkeep()}, control_.get());
+  if (!listener) return std::unexpected(std::move(listener.error()));
+  http_listener_ = std::move(*listener);
+  engine_->upkeep_thread().run_there([this] { tick(); });
+  return {};
+}
+
+void Node::tick() {
+  control_->tick();
+  engine_->upkeep().schedule(engine_->upkeep().now() + kTickPeriod, [this] { tick(); });
+}
+
+std::size_t Node::drain() {
+  if (draining_.exchange(true)) return 0;
+  std::size_t cut_off = 0;
+  // The two listeners of the data plane drain side by side only in the sense of the same patience: most nodes
+  // have one.
+  if (resp_listener_ != nullptr) drain_listener(*resp_listener_, config_.node.drain_timeout, cut_off);
+  if (tls_listener_ != nullptr) drain_listener(*tls_listener_, config_.node.drain_timeout, cut_off);
+  std::size_t control_cut_off = 0;
+  if (http_listener_ != nullptr) drain_listener(*http_listener_, kHttpDrainPatience, control_cut_off);
+  return cut_off;
+}
+
+Node::~Node() {
+  drain();
+  // Loops stop before what they run is destroyed; listeners end while their loops still exist.
+  for (auto& loop : data_loops_) loop->stop();
+  if (engine_ != nullptr) engine_->upkeep_thread().stop();
+  resp_listener_.reset();
+  tls_listener_.reset();
+  http_listener_.reset();
+  control_.reset();
+  // Loads under way may still answer sessions' posts to these loops: the engine becomes quiet first.
+  engine_.reset();
+  resp_server_.reset();
+  data_loops_.clear();
+}
+
+void Node::reload() {
+  ConfigReading reading = read_config_file(config_.file);
+  for (const Finding& finding : reading.findings) {
+    if (finding.is_error())
+      spdlog::error("{}", finding.to_string());
+    else
+      spdlog::warn("{}", finding.to_string());
+  }
+  if (reading.has_errors())
+    return spdlog::error("reload: nothing was changed; mend {} and send SIGHUP again", config_.file);
+  const auto changes = compare_configs(config_, reading.config);
+  for (const ConfigChange& change : changes) {
+    if (change.applies_now)
+      spdlog::info("reload: {} is now \"{}\" (was \"{}\")", change.key, change.after, change.before);
+    else
+      spdlog::warn("reload: {} = \"{}\" needs a restart; \"{}\" stays in force", change.key, change.after,
+                   change.before);
+  }
+  spdlog::info("reload: {} change{} in {}", changes.size(), changes.size() == 1 ? "" : "s", config_.file);
+  // What needs a restart keeps its old value here as well, so that the next reload says so again.
+  engine_->home().post([this, fresh = reading.config] { engine_->reload(fresh); });
+  set_log_level(reading.config.node.log_level);
+  config_.node.log_level = reading.config.node.log_level;
+  config_.node.drain_timeout = reading.config.node.drain_timeout;
+  for (const ConfigChange& change : changes) {
+    if (!change.applies_now) continue;
+    const auto it = reading.config.values.find(change.key);
+    if (it == reading.config.values.end())
+      config_.values.erase(change.key);
+    else
+      config_.values.insert_or_assign(change.key, it->second);
+  }
+}
+
+ConnectionReport Node::connections() const {
+  server::ServerCounters& c = resp_server_->counters();
+  ConnectionReport out;
+  out.open = resp_server_->connections();
+  out.accepted = c.connections_accepted.value();
+  out.refused = c.connections_refused.value();
+  for (const Listener* listener : {resp_listener_.get(), tls_listener_.get()})
+    if (listener != nullptr)
+      out.refused = std::max<std::uint64_t>(out.refused, listener->stats().refused.load());
+  out.commands = c.commands.value();
+  out.command_errors = c.command_errors.value();
+  out.protocol_errors = c.protocol_errors.value();
+  out.foreign_protocols = c.foreign_protocols.value();
+  out.slow_readers_cut = c.slow_readers_cut.value();
+  out.deadlines_missed = c.deadlines_missed.value();
+  out.wrong_passwords = c.wrong_passwords.value();
+  out.bytes_in = c.bytes_in.value();
+  out.hit_ns = c.hit_ns.snapshot();
+  return out;
+}
+
+void Node::complete_report(NodeReport& report) {
+  report.node = node_name_;
+  report.region = config_.node.region;
+  report.version = kVersion;
+  report.uptime = report.at - started_;
+  report.ready = serving_ && !draining_;
+  if (!report.ready) report.not_ready_because = draining_ ? "draining" : "starting";
+  report.connections = connections();
+  report.process = process_report(started_wall_);
+}
+
+// Callers that ask while a report is on its way share it.
+void Node::report(ReportDone done) {
+  report_waiters_.push_back(std::move(done));
+  if (report_waiters_.size() > 1) return;
+  engine_->home().post([this] {
+    auto report = std::make_shared<NodeReport>(engine_->report());
+    engine_->upkeep().post([this, report = std::move(report)] {
+      complete_report(*report);
+      const auto waiters = std::move(report_waiters_);
+      report_waiters_.clear();
+      for (const ReportDone& waiter : waiters) waiter(report);
+    });
+  });
+}
+
+void Node::flush(std::optional<std::string> feature, std::function<void(Result<void>)> done) {
+  std::optional<FeatureId> id;
+  if (feature) {
+    const Feature* found = engine_->cache().find_feature(*feature);
+    if (found == nullptr) return done(fail(ErrorCode::kNoFeature, "no such feature; see /api/v1/features"));
+    id = found->id();
+  }
+  spdlog::info("flush of {} asked for over HTTP", feature ? "feature " + *feature : "everything");
+  engine_->cache().flush(id, [this, done = std::move(done)](Result<WriteResult> result) {
+    engine_->upkeep().post([done, result = std::move(result)] {
+      done(result ? Result<void>{} : std::unexpected(result.error()));
+    });
+  });
+}
+
+void Node::invalidate(std::string feature, std::string key, std::function<void(Result<bool>)> done) {
+  const Feature* found = engine_->cache().find_feature(feature);
+  if (found == nullptr) return done(fail(ErrorCode::kNoFeature, "no such feature; see /api/v1/features"));
+  if (key.size() > kKeyBytesMax)
+    return done(fail(ErrorCode::kLimit, fmt::format("a key has at most {} bytes", kKeyBytesMax)));
+  engine_->cache().invalidate(
+      found->id(), std::move(key), [this, done = std::move(done)](Result<WriteResult> result) {
+        engine_->upkeep().post([done, result = std::move(result)] {
+          done(result ? Result<bool>(result->existed) : Result<bool>(std::unexpected(result.error())));
+        });
+      });
+}
+
+}  // namespace candor::app

@@ -1,0 +1,164 @@
+#include "app/status_json.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+namespace candor::app {
+namespace {
+
+using nlohmann::json;
+
+// Three decimals are enough for a rate and keep an event short.
+double rounded(double value) { return std::round(value * 1000.0) / 1000.0; }
+
+json quantiles_json(const LatencyHistogram::Snapshot& snapshot) {
+  if (snapshot.count == 0) return nullptr;
+  const auto us = [&](double q) { return static_cast<double>(snapshot.quantile_ns(q)) / 1000.0; };
+  return {{"count", snapshot.count},
+          {"p50_us", us(0.50)},
+          {"p90_us", us(0.90)},
+          {"p99_us", us(0.99)},
+          {"p999_us", us(0.999)}};
+}
+
+json origin_json(const OriginReport& origin) {
+  const OriginStats& s = origin.stats;
+  return {{"name", origin.name},
+          {"description", origin.description},
+          {"connected", s.connected},
+          {"statements", s.statements},
+          {"loads", s.loads},
+          {"batches", s.batches},
+          {"errors", s.errors},
+          {"in_flight", s.in_flight},
+          {"in_flight_max", s.in_flight_max},
+          {"waiting", s.waiting},
+          {"max_concurrency", s.max_concurrency}};
+}
+
+json tiers_json(const NodeReport& report) {
+  json tiers = json::array();
+  tiers.push_back({{"tier", "l1"},
+                   {"bytes", report.l1.bytes_used},
+                   {"limit_bytes", report.l1.memory_limit},
+                   {"entries", report.l1.entries},
+                   {"evictions", report.l1.evictions},
+                   {"expirations", report.l1.expirations}});
+  if (!report.has_l2) return tiers;
+  const L2Stats& l2 = report.l2;
+  json tier = {{"tier", "l2"},
+               {"description", report.l2_description},
+               {"connected", l2.connected},
+               {"breaker_open", l2.breaker_open},
+               {"hits", l2.hits},
+               {"misses", l2.misses},
+               {"errors", l2.errors},
+               {"timeouts", l2.timeouts},
+               {"fills_refused", l2.fills_refused}};
+  tier["bytes"] = l2.bytes_limit > 0 ? json(l2.bytes) : json(nullptr);  // null: a remote tier does not say
+  tier["limit_bytes"] = l2.bytes_limit > 0 ? json(l2.bytes_limit) : json(nullptr);
+  tiers.push_back(std::move(tier));
+  return tiers;
+}
+
+json features_json(const NodeReport& report, std::size_t features_max) {
+  std::vector<const FeatureReport*> order;
+  for (const FeatureReport& feature : report.features) order.push_back(&feature);
+  std::ranges::sort(order, [](const FeatureReport* a, const FeatureReport* b) {
+    return a->reads() != b->reads() ? a->reads() > b->reads() : a->name < b->name;
+  });
+  if (order.size() > features_max) order.resize(features_max);
+  json features = json::array();
+  for (const FeatureReport* feature : order) features.push_back(feature_json(*feature));
+  return features;
+}
+
+json connections_json(const ConnectionReport& c) {
+  return {{"open", c.open},
+          {"accepted", c.accepted},
+          {"refused", c.refused},
+          {"commands", c.commands},
+          {"command_errors", c.command_errors},
+          {"protocol_errors", c.protocol_errors},
+          {"foreign_protocols", c.foreign_protocols},
+          {"slow_readers_cut", c.slow_readers_cut},
+          {"deadlines_missed", c.deadlines_missed},
+          {"hit_latency_sampled", quantiles_json(c.hit_ns)}};
+}
+
+}  // namespace
+
+json feature_json(const FeatureReport& f) {
+  return {{"name", f.name},
+          {"origin", f.origin},
+          {"consistency", f.consistency},
+          {"served_as", f.served_as},
+          {"ttl_ms", f.ttl / 1ms},
+          {"writable", f.writable},
+          {"reads", f.reads()},
+          {"reads_by_tier", {{"l1", f.reads_l1}, {"l2", f.reads_l2}, {"origin", f.reads_origin}}},
+          {"reads_stale", f.reads_stale},
+          {"reads_negative", f.reads_negative},
+          {"errors", f.errors},
+          {"coalesced", f.coalesced},
+          {"refreshes", f.refreshes},
+          {"loads",
+           {{"ok", f.loads_ok},
+            {"absent", f.loads_absent},
+            {"failed", f.loads_failed},
+            {"timeout", f.loads_timeout}}},
+          {"writes", f.writes},
+          {"write_errors", f.write_errors},
+          {"miss_latency", quantiles_json(f.miss_ns)},
+          {"entries", f.usage.entries},
+          {"bytes", f.usage.bytes},
+          {"evictions", f.usage.evictions},
+          {"expirations", f.usage.expirations}};
+}
+
+json point_json(const TimelinePoint& p) {
+  return {{"at", rounded(p.at_seconds)},
+          {"l1", rounded(p.l1)},
+          {"l2", rounded(p.l2)},
+          {"origin", rounded(p.origin)},
+          {"errors", rounded(p.errors)},
+          {"loads", rounded(p.loads)},
+          {"writes", rounded(p.writes)},
+          {"evictions", rounded(p.evictions)},
+          {"p50_us", p.p50_us ? json(rounded(*p.p50_us)) : json(nullptr)},
+          {"p99_us", p.p99_us ? json(rounded(*p.p99_us)) : json(nullptr)},
+          {"memory_bytes", p.memory_bytes},
+          {"memory_limit_bytes", p.memory_limit_bytes},
+          {"in_flight", p.in_flight}};
+}
+
+json status_json(const NodeReport& report, std::size_t features_max) {
+  json origins = json::array();
+  for (const OriginReport& origin : report.origins) origins.push_back(origin_json(origin));
+  return {{"node", report.node},
+          {"region", report.region},
+          {"version", report.version},
+          {"uptime_seconds", rounded(std::chrono::duration<double>(report.uptime).count())},
+          {"ready", report.ready},
+          {"not_ready_because", report.not_ready_because},
+          {"degraded", report.degraded},
+          {"features_total", report.features.size()},
+          {"features", features_json(report, features_max)},
+          {"tiers", tiers_json(report)},
+          {"origins", std::move(origins)},
+          {"waiting_reads", report.waiting},
+          {"owed_invalidations", report.owed_invalidations},
+          {"connections", connections_json(report.connections)},
+          {"process",
+           {{"cpu_seconds", report.process.cpu_seconds},
+            {"resident_bytes", report.process.resident_bytes},
+            {"open_fds", report.process.open_fds},
+            {"threads", report.process.threads}}}};
+}
+
+std::string dump_json(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+}  // namespace candor::app

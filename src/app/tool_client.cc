@@ -1,0 +1,112 @@
+#include "app/tool_client.h"
+
+#include <fmt/core.h>
+#include <httplib.h>
+
+#include <memory>
+
+#include "app/config.h"
+#include "io/loop.h"
+#include "proto/command_writer.h"
+
+namespace candor::app {
+namespace {
+
+// The largest answer of the API is a status of 4096 features, about 4 MiB.
+constexpr std::size_t kHttpAnswerBytesMax = std::size_t{64} << 20;
+
+std::string unreachable(const std::string& address, const std::string& reason) {
+  return fmt::format(
+      "no answer from {} ({}); is candord running there? Name another address with --at HOST:PORT", address,
+      reason);
+}
+
+// One connection's worth of replies, gathered on a loop that the caller turns.
+class Conversation final : public StreamHandler {
+ public:
+  Conversation(Loop& loop, std::size_t replies_wanted) : loop_(loop), wanted_(replies_wanted) {}
+
+  Result<void> run(const ListenAddress& address, const std::string& bytes, Duration timeout) {
+    const MonoTime deadline = SystemClock().now() + timeout;
+    const Endpoint endpoint{address.host, address.port, false};
+    stream_ = loop_.connect(endpoint, this, timeout);
+    stream_->write(bytes);
+    while (replies.size() < wanted_ && !closed_) {
+      const Duration left = deadline - SystemClock().now();
+      if (left <= Duration::zero())
+        return fail(ErrorCode::kTimeout, unreachable(address.to_string(), "no reply in time"));
+      loop_.turn(left);
+    }
+    stream_.reset();
+    if (replies.size() < wanted_)
+      return fail(ErrorCode::kUnavailable, unreachable(address.to_string(), reason_));
+    return {};
+  }
+
+  void on_connected() override {}
+  void on_data(std::string_view bytes) override {
+    using Status = resp::ReplyParser::Status;
+    for (;;) {
+      resp::RespValue value;
+      const Status status = parser_.next(&bytes, &value);
+      if (status == Status::kNeedMore) return;
+      if (status == Status::kError) return end("not a Redis protocol reply: " + parser_.error());
+      replies.push_back(std::move(value));
+      if (replies.size() == wanted_) return;
+    }
+  }
+  void on_closed(const std::string& reason) override { end(reason); }
+
+  std::vector<resp::RespValue> replies;
+
+ private:
+  void end(std::string reason) {
+    closed_ = true;
+    reason_ = std::move(reason);
+  }
+
+  Loop& loop_;
+  std::size_t wanted_;
+  std::unique_ptr<Stream> stream_;
+  resp::ReplyParser parser_;
+  bool closed_ = false;
+  std::string reason_;
+};
+
+}  // namespace
+
+Result<HttpAnswer> http_get(const std::string& address, const std::string& path, Duration timeout) {
+  const auto target = parse_listen_address(address);
+  if (!target) return std::unexpected(target.error());
+  httplib::Client client(target->host, target->port);
+  const auto limit = std::chrono::duration_cast<std::chrono::microseconds>(timeout);
+  client.set_connection_timeout(limit);
+  client.set_read_timeout(limit);
+  std::string body;
+  const auto receive = [&](const char* data, std::size_t size) {
+    if (body.size() + size > kHttpAnswerBytesMax) return false;
+    body.append(data, size);
+    return true;
+  };
+  const auto answer = client.Get(path, receive);
+  if (!answer) return fail(ErrorCode::kUnavailable, unreachable(address, httplib::to_string(answer.error())));
+  return HttpAnswer{answer->status, std::move(body)};
+}
+
+Result<std::vector<resp::RespValue>> resp_ask(const std::string& address,
+                                              const std::vector<std::vector<std::string>>& commands,
+                                              Duration timeout) {
+  const auto target = parse_listen_address(address);
+  if (!target) return std::unexpected(target.error());
+  std::string bytes;
+  for (const auto& command : commands) {
+    const std::vector<std::string_view> args(command.begin(), command.end());
+    resp::write_command(bytes, args);
+  }
+  Loop loop(LoopOptions{.backend = LoopBackend::kEpoll});
+  Conversation conversation(loop, commands.size());
+  if (auto done = conversation.run(*target, bytes, timeout); !done) return std::unexpected(done.error());
+  return std::move(conversation.replies);
+}
+
+}  // namespace candor::app

@@ -1,0 +1,111 @@
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "app/tool.h"
+#include "app/tool_client.h"
+#include "base/units.h"
+
+namespace candor::app {
+namespace {
+
+using nlohmann::json;
+
+constexpr Duration kAnswerTimeout = 5s;
+
+struct StatusOptions {
+  std::string at = "127.0.0.1:8390";
+};
+
+std::string mebibytes(const json& bytes) {
+  if (!bytes.is_number()) return "?";
+  return fmt::format("{:.1f} MiB", bytes.get<double>() / (1 << 20));
+}
+
+std::string percent(double part, double whole) {
+  return whole > 0 ? fmt::format("{:.1f}%", 100.0 * part / whole) : "-";
+}
+
+void print_features(const json& features) {
+  fmt::print("\n{:<20} {:>12} {:>7} {:>7} {:>8} {:>10} {:>8} {:>10} {:>12}\n", "feature", "reads", "l1", "l2",
+             "origin", "loads", "errors", "entries", "miss p99");
+  for (const json& f : features) {
+    const double reads = f["reads"].get<double>();
+    const json& tiers = f["reads_by_tier"];
+    const json& loads = f["loads"];
+    const auto loaded = loads["ok"].get<std::uint64_t>() + loads["absent"].get<std::uint64_t>() +
+                        loads["failed"].get<std::uint64_t>() + loads["timeout"].get<std::uint64_t>();
+    const std::string p99 = f["miss_latency"].is_object()
+                                ? fmt::format("{:.0f} us", f["miss_latency"]["p99_us"].get<double>())
+                                : "-";
+    fmt::print("{:<20} {:>12.0f} {:>7} {:>7} {:>8} {:>10} {:>8} {:>10} {:>12}\n",
+               f["name"].get<std::string>(), reads, percent(tiers["l1"].get<double>(), reads),
+               percent(tiers["l2"].get<double>(), reads), percent(tiers["origin"].get<double>(), reads),
+               loaded, f["errors"].get<std::uint64_t>(), f["entries"].get<std::uint64_t>(), p99);
+  }
+}
+
+void print_text(const json& status) {
+  const auto uptime = static_cast<std::int64_t>(status["uptime_seconds"].get<double>());
+  fmt::print(
+      "{} ({}), candor {}, up {}, {}\n", status["node"].get<std::string>(),
+      status["region"].get<std::string>(), status["version"].get<std::string>(),
+      format_duration(std::chrono::seconds(uptime)),
+      status["ready"].get<bool>() ? "ready" : "not ready: " + status["not_ready_because"].get<std::string>());
+  for (const json& reason : status["degraded"]) fmt::print("DEGRADED: {}\n", reason.get<std::string>());
+  for (const json& tier : status["tiers"])
+    fmt::print("{:<8} {} of {}{}\n", tier["tier"].get<std::string>(), mebibytes(tier["bytes"]),
+               mebibytes(tier["limit_bytes"]),
+               tier.contains("description") ? "  (" + tier["description"].get<std::string>() + ")" : "");
+  for (const json& origin : status["origins"])
+    fmt::print("origin   {}: {}, {} of {} statements in flight, {} waiting, {}\n",
+               origin["name"].get<std::string>(), origin["description"].get<std::string>(),
+               origin["in_flight"].get<std::uint64_t>(), origin["max_concurrency"].get<std::uint64_t>(),
+               origin["waiting"].get<std::uint64_t>(),
+               origin["connected"].get<bool>() ? "connected" : "NOT connected");
+  const json& c = status["connections"];
+  fmt::print("clients  {} connected, {} commands, {} errors, {} slow readers cut\n",
+             c["open"].get<std::uint64_t>(), c["commands"].get<std::uint64_t>(),
+             c["command_errors"].get<std::uint64_t>(), c["slow_readers_cut"].get<std::uint64_t>());
+  print_features(status["features"]);
+}
+
+// Whatever answers on that port, the tool must not fall over it.
+Result<json> fetch_status(const std::string& at) {
+  const auto answer = http_get(at, "/api/v1/status", kAnswerTimeout);
+  if (!answer) return std::unexpected(answer.error());
+  json status = json::parse(answer->body, nullptr, false);
+  if (answer->status != 200 || !status.is_object() || !status.contains("features"))
+    return fail(
+        ErrorCode::kUnavailable,
+        fmt::format("{} answered {} and no status; is it candord's HTTP address?", at, answer->status));
+  return status;
+}
+
+void status(const StatusOptions& options, ToolRun& run) {
+  const auto status = fetch_status(options.at);
+  if (!status) return report_failure(run, "status", status.error().message);
+  if (run.json)
+    fmt::print("{}\n", status->dump(2, ' ', false, json::error_handler_t::replace));
+  else
+    print_text(*status);
+  if (!(*status)["ready"].get<bool>() || !(*status)["degraded"].empty()) run.exit_code = kExitFinding;
+}
+
+}  // namespace
+
+void add_status(CLI::App& tool, ToolRun& run) {
+  auto options = std::make_shared<StatusOptions>();
+  CLI::App* command =
+      tool.add_subcommand("status", "Says what a running daemon is doing: tiers, origins, features");
+  command->add_option("--at", options->at, "Where the daemon's HTTP listens")->capture_default_str();
+  add_json_flag(*command, run);
+  command->footer(
+      "Exit code 1 when the node is not ready or degraded.\nExamples:\n  candor status\n  candor status --at "
+      "127.0.0.1:8391 --json");
+  command->callback([options, &run] { status(*options, run); });
+}
+
+}  // namespace candor::app
