@@ -11,23 +11,28 @@ candor_program(candord src/app/candord_main.cc)
 candor_program(candor src/app/candor_main.cc)
 candor_program(candor-load src/app/candor_load_main.cc)
 
+# Starts and stops real servers, for integration tests and benchmarks.
+file(GLOB test_support CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/support/*.cc)
+add_library(candor_test_support STATIC ${test_support})
+target_include_directories(candor_test_support PUBLIC ${CMAKE_SOURCE_DIR})
+target_link_libraries(candor_test_support PUBLIC candor_base)
+
 if(CANDOR_BUILD_BENCH)
   file(GLOB benches CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/bench/*_bench.cc)
   foreach(bench ${benches})
     get_filename_component(target ${bench} NAME_WE)
     add_executable(${target} ${bench})
-    target_link_libraries(${target} PRIVATE candor_app)
+    target_link_libraries(${target} PRIVATE candor_app candor_test_support)
     set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
   endforeach()
 endif()
 
-# What crosses rooms and starts real servers: tests/*_test.cc with the helpers in tests/support.
+# What crosses rooms and starts real servers: tests/*_test.cc.
 if(CANDOR_BUILD_TESTS)
-  file(GLOB integration CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/*_test.cc ${CMAKE_SOURCE_DIR}/tests/support/*.cc)
+  file(GLOB integration CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/*_test.cc)
   if(integration)
     add_executable(candor_integration_test ${integration})
-    target_include_directories(candor_integration_test PRIVATE ${CMAKE_SOURCE_DIR})
-    target_link_libraries(candor_integration_test PRIVATE candor_app GTest::gmock GTest::gtest_main ${RAPIDCHECK_LIBRARY})
+    target_link_libraries(candor_integration_test PRIVATE candor_app candor_test_support GTest::gmock GTest::gtest_main ${RAPIDCHECK_LIBRARY})
     add_test(NAME integration COMMAND candor_integration_test --gtest_brief=1)
   endif()
 endif()
