@@ -73,6 +73,7 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
 
   void on_late(const SqlRequestPtr& request) override {
     const auto all = ready_;  // a connection may end here
+    proven_ = true;           // and if so by our hand: the server may well be there
     for (const auto& connection : all) connection->on_late(*request);
   }
 
@@ -132,6 +133,8 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
   void on_done(PostgresConnection&, PostgresJob job, PostgresOutcome outcome) override {
     gave_places(1);
     forget(job);
+    proven_ = true;
+    pause_ = kFirstPause;
     switch (outcome.kind) {
       case PostgresOutcome::Kind::kAnswers:
         return answer(job, std::move(outcome));
@@ -184,7 +187,11 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
   }
 
   void again_alone(const SqlRequestPtr& request) {
-    if (request->is_answered() || is_closed()) return;
+    if (request->is_answered()) return;
+    if (is_closed()) {
+      return finish(request,
+                    fail(ErrorCode::kOriginDown, fmt::format("origin {} is closing", options().name)));
+    }
     request->alone = true;
     line().push_front(request);
     schedule_pump();
@@ -214,7 +221,7 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
   void on_ready(PostgresConnection& connection) override {
     ready_.push_back(std::exchange(connecting_, nullptr));
     down_.reset();
-    pause_ = kFirstPause;
+    proven_ = false;
     counters().connected = true;
     for (const auto& done : std::exchange(checks_, {})) check_on(connection, done);
   }
@@ -239,7 +246,12 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
     gave_places(static_cast<std::uint32_t>(sent.size() + unsent.size()));
     for (const auto& job : sent) forget(job);
     for (const auto& job : unsent) forget(job);
-    connect();
+    // A server that lets us in and then drops us has not come back: pause, as if it had not let us in.
+    if (ready_.empty() && !proven_) {
+      attempt_failed(reason);
+    } else {
+      connect();
+    }
     for (const auto& job : unsent) again(job);
     for (const auto& job : sent) lost_in_flight(job, reason);
     if (!is_closed()) schedule_pump();
@@ -280,6 +292,7 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
   Connection connecting_;
   TimerId retry_timer_;
   Duration pause_ = kFirstPause;
+  bool proven_ = false;        // a statement has come back since the last connection was made
   std::optional<Error> down_;  // why the last attempt failed, while there is no connection
   std::vector<OneShot<Result<void>>> checks_;
   std::unordered_set<SqlRequestPtr> in_flight_;
