@@ -8,6 +8,7 @@
 #include "tier/l1/policy_rehearsal.h"
 #include "tier/l1/policy_s3fifo.h"
 #include "tier/l1/policy_sieve.h"
+#include "tier/l1/policy_wtinylfu.h"
 
 namespace candor::l1 {
 namespace {
@@ -31,6 +32,7 @@ std::unique_ptr<EvictionPolicy> make_policy(PolicyKind kind, std::uint64_t seed)
     case PolicyKind::kDefault:
       return std::make_unique<RehearsalPolicy>(seed);
     case PolicyKind::kWTinyLfu:
+      return std::make_unique<WTinyLfuPolicy>(seed);
     case PolicyKind::kS3Fifo:
       break;
   }

@@ -8,11 +8,11 @@ namespace {
 // The miniature caches hold between half of this and this many entries, until the shard has
 // kEntriesPerRehearsed times as many; from there on they grow with it. Hit ratios do not change between 64
 // and 512.
-constexpr std::size_t kSmallCacheMax = 256;
+constexpr std::size_t kSmallCacheMax = 512;
 constexpr std::size_t kEntriesPerRehearsed = 512;
 
 // Decayed counts remember so many requests for each entry of the miniature: enough for every entry to be read
-// several times, few enough to follow a load that changes. Between 16 and 128 hit ratios do not change.
+// several times, few enough to follow a load that changes. Between 16 and 128 hit ratios hardly change.
 constexpr double kWindowPerEntry = 32;
 
 // One key in how many is rehearsed, minus one.
