@@ -29,9 +29,9 @@ TEST(ThreadPool, one_thread_runs_work_in_order) {
 }
 
 TEST(ThreadPool, two_threads_run_two_pieces_of_work_at_once) {
-  ThreadPool pool(2, "test");
   std::promise<void> first;
   std::promise<void> second;
+  ThreadPool pool(2, "test");  // joins before the promises die
   pool.run([&] {
     first.set_value();
     second.get_future().wait();
