@@ -372,9 +372,14 @@ TEST_P(ConnectionTest, a_port_in_use_is_an_error_that_says_what_to_do) {
 }
 
 TEST_P(ConnectionTest, running_out_of_descriptors_pauses_accepting_and_recovers) {
+#if defined(__has_feature)
+#if __has_feature(undefined_behavior_sanitizer)
+  GTEST_SKIP()
+      << "this sanitizer checks addresses through a pipe, and calls types invalid when it cannot open one";
+#endif
+#endif
   rlimit before{};
   ::getrlimit(RLIMIT_NOFILE, &before);
-  Recorder client;
   std::vector<Descriptor> hogs;
   const Descriptor waiting = raw_client();  // in the kernel's queue; not accepted yet
   // From here the process has no descriptor left.
