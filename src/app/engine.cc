@@ -221,10 +221,11 @@ FeatureReport Engine::report_feature(FeatureId id) const {
   out.ttl = feature.policy().ttl;
   out.writable = feature.origin() == nullptr || feature.origin()->can_store();
   out.reads_stale = c.served_stale.value();
-  out.reads_l1 = c.hits_l1.value() + out.reads_stale;  // a stale copy is L1's
+  out.reads_negative = c.negative_hits.value();
+  // Counted apart, all answered by L1: values, "no such row", and values past their ttl.
+  out.reads_l1 = c.hits_l1.value() + out.reads_negative + out.reads_stale;
   out.reads_l2 = c.reads_l2.value();
   out.reads_origin = c.reads_origin.value();
-  out.reads_negative = c.negative_hits.value();
   out.errors = c.errors.value();
   out.coalesced = c.coalesced.value();
   out.refreshes = c.refreshes.value();

@@ -1,0 +1,165 @@
+// The dashboard in a real browser: what it shows, in both themes and at two widths, and what it must not do.
+// CANDOR_SCREENSHOTS=FOLDER keeps the pictures.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { chromium } from 'playwright-core';
+
+const BUILD = process.env.CANDOR_BUILD ?? join(import.meta.dirname ?? new URL('.', import.meta.url).pathname, '../../build/release');
+const HOSTILE_NAME = '<img src=x onerror=window.hacked=1>';
+const BROWSER_ARGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync'];
+
+const freePort = () => new Promise((resolve) => {
+  const server = net.createServer().listen(0, '127.0.0.1', () => {
+    const { port } = server.address();
+    server.close(() => resolve(port));
+  });
+});
+
+let folder, port, httpPort, daemon, browser, traffic;
+
+async function startDaemon() {
+  daemon = spawn(join(BUILD, 'candord'), ['--config', join(folder, 'candor.toml')], { cwd: folder, stdio: ['ignore', 'ignore', 'inherit'] });
+  for (let i = 0; i < 200; i++) {
+    const ready = await fetch(`http://127.0.0.1:${httpPort}/readyz`).catch(() => null);
+    if (ready?.status === 200) return;
+    await sleep(50);
+  }
+  throw new Error('candord did not become ready');
+}
+const stopDaemon = () => new Promise((resolve) => { daemon.once('exit', resolve); daemon.kill('SIGTERM'); });
+
+// Sets and gets, some of them of keys that are not there; about 5000 commands a second until it is stopped.
+function startTraffic() {
+  const socket = net.connect(port, '127.0.0.1');
+  socket.on('data', () => {});
+  socket.on('error', () => {});
+  let i = 0;
+  const timer = setInterval(() => {
+    let batch = '';
+    for (let n = 0; n < 50; n++, i++) batch += i % 10 ? `GET ${i % 3 ? 'session' : 'price'}:${i % 500}\r\n` : `SET session:${i % 500} ${'x'.repeat(100)}\r\n`;
+    socket.write(batch);
+  }, 10);
+  return () => { clearInterval(timer); socket.destroy(); };
+}
+
+before(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'candor-web-'));
+  [port, httpPort] = [await freePort(), await freePort()];
+  writeFileSync(join(folder, 'candor.toml'), `[node]\nname = "${HOSTILE_NAME}"\ndata_dir = "data"\n[resp]\nlisten = "127.0.0.1:${port}"\n` +
+    `[http]\nlisten = "127.0.0.1:${httpPort}"\n[l1]\nmemory = "16MiB"\n[features.session]\norigin = "none"\n[features.price]\norigin = "none"\n`);
+  await startDaemon();
+  traffic = startTraffic();
+  browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: BROWSER_ARGS });
+});
+after(async () => {
+  traffic?.();
+  await browser?.close();
+  if (daemon?.exitCode === null) await stopDaemon();
+  if (folder) rmSync(folder, { recursive: true, force: true });
+});
+
+// A page, and everything that went wrong or went elsewhere while it was open.
+async function open(options = {}) {
+  const context = await browser.newContext({ viewport: { width: options.width ?? 1280, height: 900 }, colorScheme: options.theme ?? 'light' });
+  const page = await context.newPage();
+  const problems = [];
+  page.on('console', (message) => { if (message.type() === 'error') problems.push(message.text()); });
+  page.on('pageerror', (error) => problems.push(String(error)));
+  page.on('request', (request) => { if (!request.url().startsWith(`http://127.0.0.1:${httpPort}/`)) problems.push('external: ' + request.url()); });
+  await options.prepare?.(page);
+  await page.goto(`http://127.0.0.1:${httpPort}/`);
+  return { page, problems, close: () => context.close() };
+}
+const pillSays = (page, word) => page.waitForFunction((w) => document.getElementById('link').textContent === w, word, { timeout: 15000 });
+const figure = (page, id) => page.locator('#' + id).textContent();
+
+test('the page goes live and shows real figures', async () => {
+  const { page, problems, close } = await open();
+  await pillSays(page, 'Live');
+  await page.waitForFunction(() => parseFloat(document.getElementById('f-reads').textContent) > 0, null, { timeout: 10000 });
+  const api = await (await fetch(`http://127.0.0.1:${httpPort}/api/v1/status`)).json();
+  assert.equal(await figure(page, 'version'), api.version);
+  assert.match(await figure(page, 'n-memory'), /of 16.0 MiB/);
+  assert.equal(await page.locator('#rows tr').count(), 2);
+  assert.equal(await page.locator('.plot canvas').count(), 4);
+  assert.deepEqual(problems, []);
+  await close();
+});
+
+test('names from outside are text, never markup', async () => {
+  const { page, close } = await open();
+  await pillSays(page, 'Live');
+  assert.equal(await figure(page, 'node'), HOSTILE_NAME);
+  assert.equal(await page.locator('#node img').count(), 0);
+  assert.equal(await page.evaluate(() => window.hacked), undefined);
+  await close();
+});
+
+for (const width of [1280, 400]) {
+  for (const theme of ['light', 'dark']) {
+    test(`nothing overflows at ${width} px, ${theme}`, async () => {
+      const { page, problems, close } = await open({ width, theme });
+      await pillSays(page, 'Live');
+      await sleep(2500);
+      if (process.env.CANDOR_SCREENSHOTS) await page.screenshot({ path: join(process.env.CANDOR_SCREENSHOTS, `dashboard-${width}-${theme}.png`), fullPage: true });
+      const [content, view] = await page.evaluate(() => [document.scrollingElement.scrollWidth, innerWidth]);
+      assert.ok(content <= view, `${content} > ${view}`);
+      const cut = await page.evaluate(() => [...document.querySelectorAll('.figure')].filter((f) => f.scrollWidth > f.clientWidth + 1).map((f) => f.textContent));
+      assert.deepEqual(cut, []);
+      assert.deepEqual(problems, []);
+      await close();
+    });
+  }
+}
+
+test('the table is sorted with the keyboard alone', async () => {
+  const { page, close } = await open();
+  await pillSays(page, 'Live');
+  for (let i = 0; i < 30; i++) {
+    await page.keyboard.press('Tab');
+    if (await page.evaluate(() => document.activeElement.textContent === 'Feature')) break;
+  }
+  await page.keyboard.press('Enter');
+  assert.equal(await page.locator('th').first().getAttribute('aria-sort'), 'ascending');
+  assert.match(await page.locator('#rows tr').first().textContent(), /^price/);
+  await page.keyboard.press('Enter');
+  assert.equal(await page.locator('th').first().getAttribute('aria-sort'), 'descending');
+  assert.match(await page.locator('#rows tr').first().textContent(), /^session/);
+  await close();
+});
+
+test('pausing holds the picture', async () => {
+  const { page, close } = await open();
+  await pillSays(page, 'Live');
+  await page.getByRole('button', { name: 'Pause' }).click();
+  const before = await figure(page, 'uptime');
+  await sleep(2200);
+  assert.equal(await figure(page, 'uptime'), before);
+  await page.getByRole('button', { name: 'Resume' }).click();
+  assert.notEqual(await figure(page, 'uptime'), before);
+  await close();
+});
+
+test('without events the page polls', async () => {
+  const { page, close } = await open({ prepare: (p) => p.route('**/api/v1/events', (route) => route.abort()) });
+  await pillSays(page, 'Polling');
+  await page.waitForFunction(() => parseFloat(document.getElementById('f-reads').textContent) > 0, null, { timeout: 10000 });
+  await close();
+});
+
+test('a node that goes away is said to be away, and comes back', async () => {
+  const { page, close } = await open();
+  await pillSays(page, 'Live');
+  await stopDaemon();
+  await pillSays(page, 'No answer');
+  await startDaemon();
+  await page.waitForFunction(() => ['Live', 'Polling'].includes(document.getElementById('link').textContent), null, { timeout: 20000 });
+  await close();
+});
