@@ -243,7 +243,9 @@ function drawFigures() {
 
 // ---- features ----
 
-const hitShare = (f) => (f.reads > 0 ? f.reads_by_tier.l1 / f.reads : -1);
+// For a database's feature "no such row" is an answer from memory; for a plain cache it is a miss.
+const hits = (f) => f.reads_by_tier.l1 - (f.origin === "none" ? f.reads_negative : 0);
+const hitShare = (f) => (f.reads > 0 ? hits(f) / f.reads : -1);
 const COLUMNS = [
   { id: "name", label: "Feature", sort: (f) => f.name, left: true },
   { id: "rate", label: "Reads/s", sort: (f) => state.rates.get(f.name)?.rate ?? 0 },
@@ -278,7 +280,8 @@ function bar(feature) {
   holder.setAttribute("aria-hidden", "true");
   for (const tier of ["l1", "l2", "origin"]) {
     const part = make("i", tier);
-    part.style.width = (feature.reads > 0 ? (100 * feature.reads_by_tier[tier]) / feature.reads : 0) + "%";
+    const part_reads = tier === "l1" ? hits(feature) : feature.reads_by_tier[tier];
+    part.style.width = (feature.reads > 0 ? (100 * part_reads) / feature.reads : 0) + "%";
     holder.append(part);
   }
   return holder;

@@ -93,7 +93,10 @@ void Session::answer_lookups(const l1::Store::ReadGuard& guard) {
 
 void Session::answer_miss(const l1::Store::Lookup& lookup, const Feature& feature) {
   Target target{&feature, lookup.key, lookup.hash, server_.features().backing(feature)};
-  if (target.backing == Backing::kPlainLocal) return null();
+  if (target.backing == Backing::kPlainLocal) {
+    cache().count_hits(feature, 0, 1);  // L1 is the authority here: its "absent" is an answer
+    return null();
+  }
   const auto place = defer();
   read(target, {}, [place](Session& session, Result<ReadResult> result) {
     session.finish(place, [&](std::string& output) { session.write_value(output, result); });

@@ -103,6 +103,7 @@ std::size_t look_up(Session& session, const l1::Store::ReadGuard& guard, const s
     } else {
       (*served)[i] = targets[i].backing == Backing::kPlainLocal;
       if (!(*served)[i]) ++misses;
+      if ((*served)[i]) cache.count_hits(feature, 0, 1);
     }
   }
   return misses;
