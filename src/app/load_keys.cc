@@ -18,7 +18,7 @@ class GeneratedKeys final : public KeySource {
         cumulative_(shape.keys),
         key_at_rank_(shape.keys),
         recent_(shape.repeat_window) {
-    CANDOR_ASSERT(shape.keys > 0 && shape.repeat_window > 0);
+    CANDOR_ASSERT(shape.keys > 0 && shape.repeat_window > 0 && shape.scan_share < kScanPace);
     double sum = 0;
     for (std::uint32_t rank = 0; rank < shape.keys; ++rank) {
       sum += std::pow(rank + 1.0, -shape.zipf);
@@ -52,8 +52,9 @@ class GeneratedKeys final : public KeySource {
 
   std::uint32_t fresh() {
     if (scan_left_ > 0 && random_.unit() < kScanPace) return scan_step();
-    // A scan of length L begins often enough that scans make up scan_share of all requests.
-    const double start_chance = shape_.scan_share / (1 - shape_.scan_share) / shape_.scan_length;
+    // Between two scans lie so many requests that scans make up scan_share of all; while one runs at
+    // kScanPace, as many others come along as it has keys.
+    const double start_chance = shape_.scan_share / (1 - shape_.scan_share / kScanPace) / shape_.scan_length;
     if (shape_.scan_share > 0 && scan_left_ == 0 && random_.unit() < start_chance) {
       scan_left_ = shape_.scan_length;
       scan_next_ = static_cast<std::uint32_t>(random_.below(shape_.keys));

@@ -21,7 +21,7 @@ struct KeyShape {
   double zipf = 0.9;                // exponent of the popularity law
   double repeat_share = 0.0;        // of the requests that ask again for a recent key
   std::uint32_t repeat_window = 1;  // how many requests back they reach; the nearer the likelier (1/distance)
-  double scan_share = 0.0;          // of the requests that belong to scans
+  double scan_share = 0.0;          // of the requests that belong to scans; below 0.5
   std::uint32_t scan_length = 100;  // keys in one scan
   double drift = 0.0;               // chance per request that a popular key changes places with any other
 };

@@ -65,7 +65,7 @@ class Process:
     def alive(self):
         return self.child.poll() is None
 
-    def signal(self, number):
+    def send(self, number):
         self.child.send_signal(number)
 
     def wait(self, timeout=STOP_TIMEOUT_S):

@@ -84,12 +84,12 @@ def test_del_erases_at_the_origin(node, shop):
 
 
 def test_feature_without_store_is_read_only(node):
-    with pytest.raises(redis.ResponseError, match="^READONLY"):
+    with pytest.raises(redis.exceptions.ReadOnlyError):  # what the client makes of READONLY
         node.client().set("shown:1", "x")
 
 
 def test_feature_without_erase_is_read_only(node):
-    with pytest.raises(redis.ResponseError, match="^READONLY"):
+    with pytest.raises(redis.exceptions.ReadOnlyError):  # what the client makes of READONLY
         node.client().delete("shown:1")
 
 
@@ -260,7 +260,7 @@ def test_introspection_that_clients_open_with(node):
     client = node.client()
     assert client.ping() is True
     assert client.info()["redis_mode"] == "standalone"
-    assert client.execute_command("COMMAND", "COUNT") > 40
+    assert node.raw().command("COMMAND", "COUNT") > 40
     assert client.client_setname("me") is True and client.client_getname() == "me"
     assert client.execute_command("SELECT", "0") in (True, b"OK", "OK")
     assert isinstance(client.config_get("maxmemory"), dict)

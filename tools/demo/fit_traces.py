@@ -64,7 +64,7 @@ def generate(count, keys_total, s, repeats, window, share, drift, length=200, se
     chance.shuffle(at_rank)
     ranks = chance.choices(range(keys_total), cum_weights=cumulative, k=count)
     out, left, following, reach = [], 0, 0, math.log(window)
-    start = share / (1 - share) / length if share else 0
+    start = share / (1 - 2 * share) / length if share else 0
     for rank in ranks:
         if repeats and len(out) >= window and chance.random() < repeats:
             out.append(out[-int(math.exp(chance.random() * reach))])
@@ -124,7 +124,7 @@ def main():
         requests = list(keys(Path(sys.argv[1]) / name, form)[:REQUESTS])
         counts = collections.Counter(requests)
         s = zipf_exponent(sorted(counts.values(), reverse=True))
-        share = min(scan_share(requests, counts), 0.9)
+        share = min(scan_share(requests, counts), 0.4)
         want, (repeats, window, drift, got) = best_fit(requests, len(counts), s, share)
         pairs = " | ".join(f"{a:.3f} / {b:.3f}" for a, b in zip(want, got))
         print(f"| {name} | {len(requests):,} | {len(counts):,} | {s:.2f} | {share:.2f} | {repeats:g} | {window:,} | {drift:g} | {pairs} |",
