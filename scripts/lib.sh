@@ -25,15 +25,17 @@ die() { say "error: $*"; exit 1; }
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"
-  elif command -v sudo >/dev/null; then sudo -n "$@" || die "sudo refused '$1'; run this as root, or allow sudo without a password"
+  elif command -v sudo >/dev/null && [ -t 2 ]; then sudo "$@"
+  elif command -v sudo >/dev/null; then sudo -n "$@" || die "sudo refused '$1' without a terminal to ask on; run this as root"
   else die "'$1' needs root: run this as root or install sudo"; fi
 }
 
-# The packages of the list that are not installed.
+# The packages of the list that are not installed; one question to dpkg, because it takes 10 ms each time.
 missing_packages() {
-  local name
+  local name have
+  have=" $(dpkg-query -W -f '${db:Status-Status}=${Package} ' "$@" 2>/dev/null || true)"
   for name in "$@"; do
-    dpkg-query -W -f '${db:Status-Status}\n' "$name" 2>/dev/null | grep -qx installed || printf '%s ' "$name"
+    [[ "$have" == *" installed=$name "* ]] || printf '%s ' "$name"
   done
 }
 
@@ -92,7 +94,9 @@ build() {
   local log="build/$preset.log" extra=()
   mkdir -p build
   [ "${CANDOR_CMAKE_ARGS:-}" ] && read -r -a extra <<<"$CANDOR_CMAKE_ARGS"
-  cmake --preset "$preset" "${extra[@]}" >"$log" 2>&1 || { tail -n 40 "$log" >&2; die "cmake --preset $preset failed; all of it in $log"; }
+  # ninja calls cmake again by itself when a CMake file changed; presets it does not know.
+  [ "build/$preset/build.ninja" -nt CMakePresets.json ] && [ ${#extra[@]} = 0 ] && : >"$log" ||
+    cmake --preset "$preset" "${extra[@]}" >"$log" 2>&1 || { tail -n 40 "$log" >&2; die "cmake --preset $preset failed; all of it in $log"; }
   local begin=$SECONDS
   if ! ninja -C "build/$preset" -j"$JOBS" "$@" >>"$log" 2>&1; then
     grep -nE 'error|FAILED' "$log" | head -n 20 >&2; tail -n 30 "$log" >&2
