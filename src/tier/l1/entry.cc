@@ -100,25 +100,27 @@ void encode_entry(std::byte* at, const EntryShape& shape, FeatureId feature, std
   }
 }
 
-bool EntryRef::matches_wide(std::uint32_t head, std::uint32_t identity, std::string_view key) const {
+bool EntryRef::matches_wide(EntryRef entry, std::uint32_t head, std::uint32_t identity,
+                            std::string_view key) {
   // The key may be short (it is the value that is long): compare the feature, then the stored length.
-  return (head >> 12 & 0xFFF) == (identity >> 12 & 0xFFF) && this->key(head) == key;
+  return (head >> 12 & 0xFFF) == (identity >> 12 & 0xFFF) && entry.key(head) == key;
 }
 
-void EntryRef::view_wide(std::uint32_t head, EntryView* out) const {
-  const std::uint32_t value_bytes = word(8);
-  const ValueBlock* block = this->block(head);
-  out->value = {block != nullptr ? block->bytes() : chars(kWideHeaderBytes + word(4)), value_bytes};
-  out->meta.stamp.position.value = word64(12);
-  out->meta.loaded_at = static_cast<Millis>(word64(20));
-  out->meta.expires_at = static_cast<Millis>(word64(28));
+void EntryRef::view_wide(EntryRef entry, std::uint32_t head, EntryView* out) {
+  const std::uint32_t value_bytes = entry.word(8);
+  const ValueBlock* block = entry.block(head);
+  out->value = {block != nullptr ? block->bytes() : entry.chars(kWideHeaderBytes + entry.word(4)),
+                value_bytes};
+  out->meta.stamp.position.value = entry.word64(12);
+  out->meta.loaded_at = static_cast<Millis>(entry.word64(20));
+  out->meta.expires_at = static_cast<Millis>(entry.word64(28));
   out->meta.negative = (head & entry_bits::kNegative) != 0;
   out->meta.user_flags = static_cast<std::uint8_t>(head >> 3 & 7);
 }
 
-std::uint32_t EntryRef::wide_bytes(std::uint32_t head) const {
-  const std::uint32_t value = (head & entry_bits::kIndirect) != 0 ? sizeof(ValueBlock*) : word(8);
-  return static_cast<std::uint32_t>(kWideHeaderBytes) + word(4) + value;
+std::uint32_t EntryRef::wide_bytes(EntryRef entry, std::uint32_t head) {
+  const std::uint32_t value = (head & entry_bits::kIndirect) != 0 ? sizeof(ValueBlock*) : entry.word(8);
+  return static_cast<std::uint32_t>(kWideHeaderBytes) + entry.word(4) + value;
 }
 
 }  // namespace candor::l1

@@ -115,7 +115,7 @@ class EntryRef {
     if (((head ^ identity) & entry_bits::kIdentity) == 0 && (head & entry_bits::kWide) == 0) [[likely]] {
       return equal_bytes(chars(kCompactHeaderBytes), key.data(), key.size());
     }
-    return (head & entry_bits::kWide) != 0 && matches_wide(head, identity, key);
+    return (head & entry_bits::kWide) != 0 && matches_wide(*this, head, identity, key);
   }
 
   [[nodiscard]] FeatureId feature(std::uint32_t head) const {
@@ -138,7 +138,7 @@ class EntryRef {
   }
   void view(std::uint32_t head, EntryView* out) const {
     if ((head & entry_bits::kWide) != 0) [[unlikely]]
-      return view_wide(head, out);
+      return view_wide(*this, head, out);
     const std::uint32_t packed = word(4);
     out->value = {chars(kCompactHeaderBytes + (head >> 24)), packed & 0xFFF};
     out->meta.stamp.position.value = std::uint64_t{packed >> 20} << 32 | word(16);
@@ -157,7 +157,7 @@ class EntryRef {
   // Bytes in the segment, without padding.
   [[nodiscard]] std::uint32_t bytes(std::uint32_t head) const {
     if ((head & entry_bits::kWide) != 0) [[unlikely]]
-      return wide_bytes(head);
+      return wide_bytes(*this, head);
     return static_cast<std::uint32_t>(kCompactHeaderBytes) + (head >> 24) + (word(4) & 0xFFF);
   }
   [[nodiscard]] ValueBlock* block(std::uint32_t head) const {  // null unless indirect
@@ -208,9 +208,11 @@ class EntryRef {
   void store_byte(std::size_t offset, std::uint8_t value) const {
     __atomic_store_n(reinterpret_cast<std::uint8_t*>(at_) + offset, value, __ATOMIC_RELAXED);
   }
-  [[nodiscard]] bool matches_wide(std::uint32_t head, std::uint32_t identity, std::string_view key) const;
-  void view_wide(std::uint32_t head, EntryView* out) const;
-  [[nodiscard]] std::uint32_t wide_bytes(std::uint32_t head) const;
+  // Static and by value: a call on `this` would force every EntryRef on the hit path into memory.
+  [[nodiscard]] static bool matches_wide(EntryRef entry, std::uint32_t head, std::uint32_t identity,
+                                         std::string_view key);
+  static void view_wide(EntryRef entry, std::uint32_t head, EntryView* out);
+  [[nodiscard]] static std::uint32_t wide_bytes(EntryRef entry, std::uint32_t head);
 
   std::byte* at_;
 };

@@ -4,10 +4,8 @@ namespace candor::l1 {
 
 constinit thread_local EpochDomain::Slot* EpochDomain::current_slot_ = nullptr;
 
-EpochDomain& EpochDomain::instance() {
-  static constinit EpochDomain domain;  // no destructor runs: threads may outlive static objects
-  return domain;
-}
+// Constant-initialised, trivially destroyed: threads may outlive static objects.
+constinit EpochDomain EpochDomain::instance_;
 
 // Gives a thread's slot back when the thread ends.
 struct SlotLease {

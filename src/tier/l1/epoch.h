@@ -29,7 +29,7 @@ class EpochDomain {
     Slot* next = nullptr;
   };
 
-  static EpochDomain& instance();
+  static EpochDomain& instance() { return instance_; }
 
   Slot* enter() {
     Slot* slot = current_slot_;
@@ -57,6 +57,7 @@ class EpochDomain {
   friend struct SlotLease;
   Slot* register_thread();
 
+  static EpochDomain instance_;
   static constinit thread_local Slot* current_slot_;
   std::atomic<std::uint64_t> epoch_{1};
   std::atomic<Slot*> slots_{nullptr};  // grows to the largest number of threads at one time; never shrinks

@@ -6,7 +6,7 @@ namespace candor::l1 {
 
 namespace {
 
-// The lowest match is exact, and tag 0 marks the empty slots.
+// Tag 0 marks the empty slots.
 unsigned first_empty(const Bucket& bucket) {
   TagMatches empty(bucket, 0);
   return empty.any() ? empty.pop() : kBucketSlots;
@@ -52,7 +52,7 @@ bool IndexTable::insert(std::uint64_t hash, std::uint32_t offset) {
 void IndexTable::erase(std::uint64_t hash, Slot slot) {
   Bucket& b = data()[slot.bucket];
   set_tag(b, slot.slot, 0);
-  // Zero, so that a reader with the old tags (or a false match) never follows an offset whose entry is gone
+  // Zero, so that a reader with the old tags never follows an offset whose entry is gone
   // for good.
   b.offsets[slot.slot].store(0, std::memory_order_release);
   for (std::uint64_t i = bucket_of_hash(hash, buckets_); i != slot.bucket;

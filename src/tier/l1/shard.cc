@@ -280,7 +280,7 @@ void Shard::sweep_expired(std::uint32_t segment, Millis now) {
   SegmentInfo& swept = info(segment);
   if (swept.owner.load(std::memory_order_relaxed) != id_) return;
   Millis earliest = kNeverMs;
-  for_each_live(segment, [&](std::uint32_t offset, std::uint32_t head) {
+  for_each_live(segment, [&](std::uint32_t offset, std::uint32_t head) CANDOR_NO_TSA {
     if (is_doomed(offset, head)) {
       remove_doomed(offset, head);
     } else if ((head & entry_bits::kNoExpiry) == 0) {
@@ -299,7 +299,7 @@ void Shard::begin_erase(bool all, FeatureId feature) {
 
 void Shard::sweep_erased(std::uint32_t segment) {
   if (info(segment).owner.load(std::memory_order_relaxed) != id_) return;
-  for_each_live(segment, [&](std::uint32_t offset, std::uint32_t head) {
+  for_each_live(segment, [&](std::uint32_t offset, std::uint32_t head) CANDOR_NO_TSA {
     if (is_doomed(offset, head)) remove_doomed(offset, head);
   });
 }

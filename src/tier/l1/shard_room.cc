@@ -21,12 +21,23 @@ constexpr double kShrinkTo = 0.60;
 constexpr std::size_t kSmallIndexBytes = std::size_t{64} << 10;
 constexpr double kIndexGrowth = 1.2;
 
-// A reader holds a guard for microseconds; one that was preempted inside may need a few turns of the
-// scheduler.
-constexpr int kReaderWaits = 64;
+// A reader holds a guard for microseconds, so a short spin nearly always suffices; one that was preempted
+// inside its guard needs a turn of the scheduler, which is milliseconds: few of these, since the shard's
+// writers wait as well.
+constexpr int kReaderSpins = 32;
+constexpr int kReaderYields = 4;
+constexpr int kPausesPerSpin = 32;  // about 1 µs
 // What may wait in limbo beyond the room asked for: a part of the shard's share. More would empty the cache
-// for one slow reader.
-constexpr std::size_t kLimboPart = 16;
+// for one slow reader, less would make writers wait for one.
+constexpr std::size_t kLimboPart = 8;
+
+void pause_briefly() {
+  for (int i = 0; i < kPausesPerSpin; ++i) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+  }
+}
 
 // A policy hears of a new capacity when it is off by this much.
 constexpr std::size_t kCapacityDrift = 8;        // an eighth
@@ -116,8 +127,8 @@ bool Shard::can_evict_more(std::size_t wanted) const {
 
 bool Shard::wait_for_readers() {
   if (EpochDomain::this_thread_reads()) return false;  // it would wait for itself
-  for (int i = 0; i < kReaderWaits; ++i) {
-    std::this_thread::yield();
+  for (int i = 0; i < kReaderSpins + kReaderYields; ++i) {
+    i < kReaderSpins ? pause_briefly() : std::this_thread::yield();
     if (reclaim()) return true;
   }
   return false;

@@ -1,6 +1,7 @@
 #include "tier/l1/store.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <new>
 #include <vector>
@@ -111,8 +112,8 @@ class Store::Impl {
   std::byte* arena_base_;  // one unit before the arena: offsets begin at 1
   unsigned unit_shift_;
   unsigned shard_mask_;
-  std::unique_ptr<ShardView[]> views_;
   std::uint64_t hash_seed_;
+  std::array<ShardView, kShardsMax> views_;  // in place: one dependent load less on the hit path
 
   std::size_t features_max_;
   StoreMemory memory_;
@@ -127,7 +128,6 @@ class Store::Impl {
 
 Store::Impl::Impl(const StoreOptions& options, const PolicyFactory& policy)
     : shard_mask_(shards_for(options) - 1),
-      views_(std::make_unique<ShardView[]>(shard_mask_ + 1)),
       hash_seed_(options.hash_seed),
       features_max_(options.features_max),
       memory_(options.memory_limit, segment_bytes_for(options.memory_limit, shard_mask_ + 1),

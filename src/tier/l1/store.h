@@ -103,7 +103,7 @@ class Store {
   // Pins what readers see. Cheap (one store to a cache line of this thread); nestable; hold it for one
   // request or one pipeline batch, never across a wait: memory is not given back while a guard lives. Writing
   // under one's own guard is allowed, but what such writes replace and evict stays until the guard ends:
-  // after about a sixteenth of the store they are rejected (kNoRoom). Let go of the guard before a batch of
+  // after about an eighth of the store they are rejected (kNoRoom). Let go of the guard before a batch of
   // writes.
   class ReadGuard {
    public:
