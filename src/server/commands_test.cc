@@ -328,6 +328,21 @@ TEST_F(CommandsTest, CommandTableDescribesItself) {
             "*4\r\n$10\r\nappendonly\r\n$2\r\nno\r\n$4\r\nsave\r\n$0\r\n\r\n");
 }
 
+TEST_F(CommandsTest, SlowLogKeepsWhatWaitedLong) {
+  hold_answers();
+  run("GET row:slow");
+  run("EXISTS row:quick");
+  let_go(1);
+  executor.advance(20ms);
+  let_go(0);
+  client_->take();
+  EXPECT_EQ(run("SLOWLOG LEN"), ":1\r\n");
+  EXPECT_NE(run("SLOWLOG GET").find(":20000\r\n*2\r\n$3\r\nGET\r\n$4\r\nslow\r\n$11\r\n127.0.0.1:1\r\n"),
+            std::string::npos);
+  EXPECT_EQ(run("SLOWLOG RESET"), "+OK\r\n");
+  EXPECT_EQ(run("SLOWLOG GET"), "*0\r\n");
+}
+
 // ---- CANDOR.* ----
 
 TEST_F(CommandsTest, CandorGetSaysWhereTheValueCameFrom) {

@@ -134,7 +134,9 @@ void Session::execute(Args args) {
   if (may_run(*command, args)) {
     identity_.last_command = command;
     had_command_ = true;
+    running_ = args;
     command->run(*this, args);
+    running_ = {};
   }
   muted_ = false;
   if (alone_ || output_is_full() || deferred_ >= server_.options().pending_max) stall();
@@ -350,7 +352,24 @@ void Session::error(const Error& error) { this->error(reply_text(error)); }
 
 ReplyQueue::Place Session::defer() {
   ++deferred_;
-  return places_.reserve(muted_);
+  const auto place = places_.reserve(muted_);
+  note_deferred(place);
+  return place;
+}
+
+void Session::note_deferred(ReplyQueue::Place place) {
+  // Passwords stay out of every log.
+  const bool is_secret = !running_.empty() && (is_word(running_[0], "AUTH") || is_word(running_[0], "HELLO"));
+  const Args shown = is_secret ? running_.first(1) : running_;
+  notes_.emplace(place, Deferred{peer_->executor().now(), SlowLog::cut_args(shown)});
+}
+
+void Session::note_finished(ReplyQueue::Place place) {
+  auto note = notes_.extract(place);
+  const Duration took = peer_->executor().now() - note.mapped().since;
+  if (took < server_.options().slow_command) return;
+  server_.slow_log().add(server_.context().clock->wall(), took, std::move(note.mapped().args),
+                         std::string(peer_->address()), identity_.name);
 }
 
 ReplyQueue::Place Session::defer_alone() {

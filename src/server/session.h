@@ -87,6 +87,7 @@ class Session final : public ConnectionHandler {
   void finish(ReplyQueue::Place place, Write&& write) {
     --deferred_;
     if (deferred_ == 0) alone_ = false;
+    note_finished(place);
     places_.fill(place, peer_->output(), std::forward<Write>(write));
   }
   void completed();
@@ -180,6 +181,10 @@ class Session final : public ConnectionHandler {
   void settle();
   [[nodiscard]] const char* missed_deadline(MonoTime now);
 
+  // For the slow log: what waits, and since when.
+  void note_deferred(ReplyQueue::Place place);
+  void note_finished(ReplyQueue::Place place);
+
   void begin_use(std::uint64_t key, bool change);
   void end_use(std::uint64_t key, bool change);
   [[nodiscard]] WriteDone change_done(std::uint64_t key, WriteThen then);
@@ -198,7 +203,13 @@ class Session final : public ConnectionHandler {
   std::size_t changes_ = 0;                         // the changes among them
   std::unordered_map<std::uint64_t, KeyUse> uses_;  // by L1's seeded hash; a collision only waits needlessly
   bool alone_ = false;                              // the deferred command lets nothing pass
-  std::vector<OwnedRequest> waiting_;               // parsed, but may not run yet; in order
+  struct Deferred {
+    MonoTime since;
+    std::vector<std::string> args;  // cut
+  };
+  std::unordered_map<ReplyQueue::Place, Deferred> notes_;
+  Args running_;                       // of the command whose handler runs
+  std::vector<OwnedRequest> waiting_;  // parsed, but may not run yet; in order
 
   bool stalled_ = false;
   bool watching_output_ = false;

@@ -97,7 +97,10 @@ void Session::answer_miss(const l1::Store::Lookup& lookup, const Feature& featur
     cache().count_hits(feature, 0, 1);  // L1 is the authority here: its "absent" is an answer
     return null();
   }
+  const std::string_view args[] = {"GET", lookup.key};
+  running_ = args;
   const auto place = defer();
+  running_ = {};
   read(target, {}, [place](Session& session, Result<ReadResult> result) {
     session.finish(place, [&](std::string& output) { session.write_value(output, result); });
   });

@@ -1,8 +1,10 @@
-// The last commands that took long, for SLOWLOG. A ring of fixed size; arguments are cut.
+// The last commands that waited long for the miss path or the origin, for SLOWLOG. A ring of fixed size;
+// arguments are cut.
 //
 // Thread safety: any thread.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <string>
