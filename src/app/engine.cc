@@ -22,6 +22,9 @@ constexpr std::size_t kPoolThreadsMin = 4;
 // with a warning.
 constexpr Duration kPrepareGrace = 5s;
 
+// How often the start and the end look whether what they wait for has come.
+constexpr Duration kLookPeriod = 10ms;
+
 std::size_t pool_threads(const Config& config) {
   std::size_t wanted = kPoolThreadsMin;
   for (const OriginConfig& origin : config.origins)
@@ -79,6 +82,7 @@ Result<void> Engine::build(const Config& config, Room room) {
       if (built) built = add_feature(feature);
   });
   if (!built) return built;
+  reach_l2(config.l2);
   if (auto prepared = prepare_origins(config); !prepared) return prepared;
   upkeep_->run_there([this] { keep_up(); });
   return {};
@@ -95,8 +99,25 @@ Result<void> Engine::make_l2(const L2Config& config) {
   auto l2 = l2::make_l2(config.url, options, l2::World{&home(), &home(), mix64(seed_ + 2)});
   if (!l2) return std::unexpected(std::move(l2.error()));
   parts_->l2 = std::move(*l2);
-  notes_.push_back({false, fmt::format("l2: {}", parts_->l2->describe())});
   return {};
+}
+
+// The first command makes the connection; so the log can say whether the shared tier is there, and nobody's
+// first read pays for it. Its absence is never an error: reads then go to the origin.
+void Engine::reach_l2(const L2Config& config) {
+  if (parts_->l2 == nullptr) return;
+  bool connected = false;
+  home().post([l2 = parts_->l2.get()] { spawn(l2->get("candor:hello"), [](const auto&) {}); });
+  for (const MonoTime end = clock_.now() + config.connect_timeout; !connected && clock_.now() < end;) {
+    home_->run_there([&] { connected = parts_->l2->stats().connected; });
+    if (!connected)
+      std::this_thread::sleep_for(kLookPeriod);  // tidy: allow(the start; nothing is simulated here)
+  }
+  if (connected)
+    notes_.push_back({false, fmt::format("l2: {}", parts_->l2->describe())});
+  else
+    notes_.push_back({true, fmt::format("l2: {} does not answer; reads go to the origin until it does",
+                                        parts_->l2->describe())});
 }
 
 Result<void> Engine::make_origin(const OriginConfig& config) {
@@ -176,7 +197,6 @@ bool Engine::is_quiet() const {
 // at L2.
 bool Engine::wait_until_quiet() {
   constexpr int kQuietLooksWanted = 5;
-  constexpr Duration kLookPeriod = 10ms;
   int quiet_looks = 0;
   for (const MonoTime end = clock_.now() + kQuietPatience;
        clock_.now() < end && quiet_looks < kQuietLooksWanted;) {

@@ -77,6 +77,7 @@ class Engine {
   Engine();
   Result<void> build(const Config& config, Room room);
   Result<void> make_l2(const L2Config& config);
+  void reach_l2(const L2Config& config);
   Result<void> make_origin(const OriginConfig& config);
   Result<void> add_feature(const FeatureConfig& config);
   Result<void> prepare_origins(const Config& config);

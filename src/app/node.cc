@@ -58,7 +58,8 @@ Result<void> make_data_dir(const std::string& path) {
 }
 
 unsigned data_threads(const RespConfig& config) {
-  return config.threads > 0 ? config.threads : std::max(1U, std::thread::hardware_concurrency());
+  if (config.threads > 0) return config.threads;
+  return std::max(1U, std::thread::hardware_concurrency());  // tidy: allow(the number of cores, no thread)
 }
 
 server::ServerOptions server_options(const Config& config, const std::string& node_name) {
