@@ -99,8 +99,13 @@ std::vector<std::vector<std::string>> commands_of(const GetOptions& options) {
 void get(const GetOptions& options, ToolRun& run) {
   const auto replies = resp_ask(options.at, commands_of(options), kAnswerTimeout);
   if (!replies) return report_failure(run, "get", replies.error().message);
-  for (const auto& reply : *replies)
-    if (reply.is_error()) return report_failure(run, "get", reply.text);
+  for (const auto& reply : *replies) {
+    if (!reply.is_error()) continue;
+    const bool wants_user = reply.text.starts_with("NOAUTH");
+    return report_failure(
+        run, "get",
+        wants_user ? "this daemon wants a user: add --user NAME --password-env VARIABLE" : reply.text);
+  }
   const resp::RespValue& answer = replies->back();
   if (run.json)
     print_json(options.key, answer);
