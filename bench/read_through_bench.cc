@@ -48,9 +48,9 @@ constexpr int kBodyBytes = 128;
 struct Options {
   std::string trace;
   std::string format = "be32";
-  std::size_t requests = 300'000;
+  std::size_t requests = 600'000;
   unsigned threads = 8;
-  int memory_mib = 4;
+  int memory_mib = 10;  // of it 1 MiB is Candor's embedded L2, the least it takes
   int rounds = 3;
   std::string candord = "build/release/candord";
 };
@@ -305,8 +305,8 @@ std::string write_config(const testing::TempDir& folder, const Options& options,
   std::ofstream out(path);
   out << "[node]\ndata_dir = \"" << folder.path()
       << "/data\"\n[resp]\nthreads = 1\nlisten = \"127.0.0.1:" << resp
-      << "\"\n[http]\nlisten = \"127.0.0.1:" << http << "\"\n[l1]\nmemory = \"" << options.memory_mib
-      << "MiB\"\n[l2]\nurl = \"memory:\"\nmemory = \"64KiB\"\n[origins.shop]\nurl = \""
+      << "\"\n[http]\nlisten = \"127.0.0.1:" << http << "\"\n[l1]\nmemory = \"" << options.memory_mib - 1
+      << "MiB\"\n[l2]\nurl = \"memory:\"\nmemory = \"1MiB\"\n[origins.shop]\nurl = \""
       << database.server.url()
       << "\"\nmax_concurrency = 8\n[features.item]\norigin = \"shop\"\nload = \"select body from item where "
          "id = :key\"\n"
@@ -320,8 +320,10 @@ Measured run_daemon(const candor::app::NumberedTrace& trace, const Options& opti
   const int resp = testing::free_port();
   const auto config = write_config(folder, options, database, resp, testing::free_port());
   testing::Process candord({{options.candord, "--config", config}, folder.path() + "/log", "", ""});
-  if (!testing::wait_for_port(static_cast<std::uint16_t>(resp)))
-    die("candord does not start; see " + folder.path() + "/log");
+  if (!testing::wait_for_port(static_cast<std::uint16_t>(resp))) {
+    std::ifstream log(folder.path() + "/log");
+    die("candord does not start: " + std::string((std::istreambuf_iterator<char>(log)), {}));
+  }
   return measure(trace, options, database, candord.pid(), [&] {
     auto client = std::make_shared<RespClient>(resp);
     return [client](const std::string& id) {
