@@ -119,8 +119,8 @@ TEST(Rehearsal, AForgottenKeyIsAMissForAll) {
   EXPECT_EQ(rehearsal.request(mix64(1)), 0U);
 }
 
-TEST(Rehearsal, OverALongRunOldGhostsDoNotComeBack) {
-  // The ghost's clock has 16 bits. A key that left 65536 departures ago must not look as if it had just left.
+TEST(Rehearsal, KeepsItsInvariantsWhenTheGhostsClockWraps) {
+  // It has 16 bits; sweeps must drop an old ghost before its age looks young again.
   Rehearsal rehearsal(8, 1);
   for (std::uint64_t key = 0; key < 200; ++key) (void)rehearsal.request(mix64(key));
   for (std::uint64_t key = 1000; key < 1000 + 65536; ++key) (void)rehearsal.request(mix64(key));
