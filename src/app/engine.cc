@@ -158,8 +158,8 @@ Result<void> Engine::prepare_origins(const Config& config) {
     // Shared with the task: it may answer after we have gone on.
     auto answer = std::make_shared<std::promise<Result<void>>>();
     auto prepared = answer->get_future();
-    home().post([origin = origin.get(), answer] {
-      spawn(origin->prepare(), [answer](Result<void> result) { answer->set_value(std::move(result)); });
+    home().post([asked = origin.get(), answer] {
+      spawn(asked->prepare(), [answer](Result<void> result) { answer->set_value(std::move(result)); });
     });
     if (prepared.wait_for(patience) != std::future_status::ready) {
       notes_.push_back(
