@@ -2,8 +2,11 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <filesystem>
+#include <fstream>
 #include <future>
 #include <map>
+#include <thread>
 
 #include "base/mutex.h"
 #include "candor/candor.h"
@@ -175,6 +178,25 @@ TEST_F(LibraryTest, ManyThreadsMissingOneKeyLoadItOnce) {
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(right, 8);
   EXPECT_EQ(directory_.loads, 1);
+}
+
+TEST_F(LibraryTest, AConfigurationFileOpensItsFeaturesAndNoListeners) {
+  const std::string path = ::testing::TempDir() + "candor_library_test.toml";
+  // Port 1 could not be opened; a library does not try.
+  std::ofstream(path) << "[resp]\nlisten = \"127.0.0.1:1\"\n[features.note]\norigin = \"none\"\n";
+  auto cache = Cache::open(path);
+  std::filesystem::remove(path);
+  ASSERT_TRUE(cache) << cache.error().message;
+  ASSERT_TRUE(cache->set("note:1", "milk"));
+  EXPECT_EQ(cache->get("note:1")->value, "milk");
+  ASSERT_TRUE(cache->erase("note:1"));
+  EXPECT_EQ(cache->get("note:1")->value, std::nullopt);
+}
+
+TEST_F(LibraryTest, AMissingConfigurationFileIsNamed) {
+  const auto cache = Cache::open("no-such-file.toml");
+  ASSERT_FALSE(cache);
+  EXPECT_NE(cache.error().message.find("no-such-file.toml"), std::string::npos);
 }
 
 TEST_F(LibraryTest, StatsCountHitsAndLoads) {

@@ -24,7 +24,7 @@ TEST(LoadKeysTest, OneSeedGivesOneSequence) {
 
 TEST(LoadKeysTest, KeysStayInRange) {
   auto keys =
-      make_generated_keys({.keys = 10, .zipf = 1.2, .scan_share = 0.5, .scan_length = 30, .drift = 0.5}, 1);
+      make_generated_keys({.keys = 10, .zipf = 1.2, .scan_share = 0.4, .scan_length = 30, .drift = 0.5}, 1);
   for (int i = 0; i < 10'000; ++i) ASSERT_LT(keys->next(), 10U);
 }
 
