@@ -57,19 +57,19 @@ std::size_t PubSubHub::publish(std::string_view channel, std::string_view payloa
   if (deliveries.empty()) return 0;
   const auto message = std::make_shared<const Message>(Message{std::string(channel), std::string(payload)});
   std::size_t count = 0;
-  for (auto& [loop, receivers] : deliveries) {
-    count += receivers.size();
-    auto deliver = [loop = loop.get(), keep = loop, receivers = std::move(receivers), message] {
+  for (auto& [target, listeners] : deliveries) {
+    count += listeners.size();
+    auto deliver = [loop = target, receivers = std::move(listeners), message] {
       for (const auto& receiver : receivers) {
         if (Session* session = loop->find(receiver.session)) {
           session->push_message(receiver.pattern.get(), message->channel, message->payload);
         }
       }
     };
-    if (loop->executor().is_current()) {
+    if (target->executor().is_current()) {
       deliver();
     } else {
-      loop->executor().post(std::move(deliver));
+      target->executor().post(std::move(deliver));
     }
   }
   return count;
