@@ -25,6 +25,10 @@ if(CANDOR_BUILD_BENCH)
     target_link_libraries(${target} PRIVATE candor_app candor_test_support)
     set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
   endforeach()
+  if(TARGET l1_bench)
+    find_package(TBB REQUIRED)  # a peer that l1_bench measures beside ours
+    target_link_libraries(l1_bench PRIVATE TBB::tbb)
+  endif()
 endif()
 
 # What crosses rooms and starts real servers: tests/*_test.cc.
