@@ -118,8 +118,7 @@ struct Database {
   // Rows that PostgreSQL fetched from `item` by its index: loads of keys, however they were batched.
   [[nodiscard]] double loads() const {
     run("select pg_stat_force_next_flush()");
-    std::this_thread::sleep_for(
-        std::chrono::milliseconds(1200));  // other backends report when they are idle, after a second
+    std::this_thread::sleep_for(std::chrono::milliseconds(1200));  // backends that are ending
     return std::stod(text("select idx_tup_fetch from pg_stat_user_tables where relname = 'item'"));
   }
   [[nodiscard]] pid_t postmaster() const {
@@ -261,14 +260,12 @@ Measured measure(const candor::app::NumberedTrace& trace, const Options& options
                  pid_t server, Make make) {
   LatencyHistogram latency;
   const pid_t postmaster = database.postmaster();
-  const double loads = database.loads();
   const double cpu = own_cpu() + cpu_of_family(postmaster) + (server > 0 ? cpu_of_family(server) : 0);
   const auto began = Clock::now();
   replay(trace, options, latency, make);
   Measured m;
   m.seconds = std::chrono::duration<double>(Clock::now() - began).count();
   m.cpu = own_cpu() + cpu_of_family(postmaster) + (server > 0 ? cpu_of_family(server) : 0) - cpu;
-  m.loads = database.loads() - loads;
   const auto snapshot = latency.snapshot();
   m.p50_us = static_cast<double>(snapshot.quantile_ns(0.5)) / 1000.0;
   m.p99_us = static_cast<double>(snapshot.quantile_ns(0.99)) / 1000.0;
@@ -391,7 +388,14 @@ int main(int argc, char** argv) {
       {"cache-aside, redis", run_aside}, {"candor daemon", run_daemon}, {"candor library", run_library}};
   std::map<std::string, std::vector<Measured>> results;
   for (int round = 0; round < options.rounds; ++round) {
-    for (const auto& [name, run] : contestants) results[name].push_back(run(trace, options, database));
+    for (const auto& [name, run] : contestants) {
+      // Backends hand in their counts at the latest when their connection ends, so both looks are outside the
+      // run.
+      const double before = database.loads();
+      Measured measured = run(trace, options, database);
+      measured.loads = database.loads() - before;
+      results[name].push_back(measured);
+    }
   }
   const auto of = [&](const std::string& name, auto member) {
     std::vector<double> values;
