@@ -1,5 +1,5 @@
-// The seam for connections that others open to us. io drives it with real sockets, the simulator with its own.
-// Everything here belongs to one loop and is called on its thread, unless a comment says otherwise.
+// The seam for connections that others open to us. io drives it with real sockets, the simulator with its
+// own. Everything here belongs to one loop and is called on its thread, unless a comment says otherwise.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,8 @@ namespace candor {
 class Peer {
  public:
   virtual ~Peer() = default;
-  // The output buffer. Append replies here, then call flush(); what several calls append in one turn leaves in one write.
+  // The output buffer. Append replies here, then call flush(); what several calls append in one turn leaves
+  // in one write.
   [[nodiscard]] virtual std::string& output() = 0;
   virtual void flush() = 0;
   // Bytes appended and not yet taken by the kernel.

@@ -1,5 +1,5 @@
-// Checks of things that cannot happen. They stay in release builds: a broken invariant in a cache is a lie told
-// to a reader, and a crash is better than a lie.
+// Checks of things that cannot happen. They stay in release builds: a broken invariant in a cache is a lie
+// told to a reader, and a crash is better than a lie.
 #pragma once
 
 #include <cstdio>

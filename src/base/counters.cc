@@ -29,7 +29,8 @@ LatencyHistogram::Snapshot LatencyHistogram::snapshot() const {
 
 std::uint64_t LatencyHistogram::Snapshot::quantile_ns(double q) const {
   if (count == 0) return 0;
-  const auto rank = static_cast<std::uint64_t>(std::ceil(std::clamp(q, 0.0, 1.0) * static_cast<double>(count)));
+  const auto rank =
+      static_cast<std::uint64_t>(std::ceil(std::clamp(q, 0.0, 1.0) * static_cast<double>(count)));
   std::uint64_t seen = 0;
   for (unsigned i = 0; i < kBuckets; ++i) {
     seen += counts[i];

@@ -34,8 +34,9 @@ class Counter {
   std::array<Slot, kCounterSlots> slots_;
 };
 
-// Log-linear histogram of nanoseconds: 8 sub-buckets for each power of two, relative error below 6.25 % at the
-// bucket's middle (the scheme of HdrHistogram, with 3 bits of precision). Covers 0 … 2^42 ns (73 minutes); more is clamped.
+// Log-linear histogram of nanoseconds: 8 sub-buckets for each power of two, relative error below 6.25 % at
+// the bucket's middle (the scheme of HdrHistogram, with 3 bits of precision). Covers 0 … 2^42 ns (73
+// minutes); more is clamped.
 class LatencyHistogram {
  public:
   static constexpr unsigned kSubBits = 3;
@@ -44,7 +45,8 @@ class LatencyHistogram {
   [[nodiscard]] static constexpr unsigned bucket_of(std::uint64_t ns) {
     if (ns < (1U << kSubBits)) return static_cast<unsigned>(ns);
     const unsigned top = 63U - static_cast<unsigned>(std::countl_zero(ns));
-    const unsigned index = ((top - kSubBits + 1) << kSubBits) + static_cast<unsigned>((ns >> (top - kSubBits)) & ((1U << kSubBits) - 1));
+    const unsigned index = ((top - kSubBits + 1) << kSubBits) +
+                           static_cast<unsigned>((ns >> (top - kSubBits)) & ((1U << kSubBits) - 1));
     return index < kBuckets ? index : kBuckets - 1;
   }
   // Smallest value of the bucket after this one: every value in the bucket is below it.

@@ -1,5 +1,6 @@
-// Where work runs. One Executor is one thread (or, in the simulator, one simulated thread): everything posted to
-// it runs there, one at a time, in order. The miss path lives on one executor and therefore needs no locks.
+// Where work runs. One Executor is one thread (or, in the simulator, one simulated thread): everything posted
+// to it runs there, one at a time, in order. The miss path lives on one executor and therefore needs no
+// locks.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +24,8 @@ class Executor {
   // Runs `work` on this executor soon, after the work already posted. Any thread may call it.
   virtual void post(Work work) = 0;
 
-  // As post(), but only from this executor's own thread: runs `work` when everything that is ready in this turn of
-  // the loop has run. This is where requests that arrive together are gathered into one batch.
+  // As post(), but only from this executor's own thread: runs `work` when everything that is ready in this
+  // turn of the loop has run. This is where requests that arrive together are gathered into one batch.
   virtual void at_end_of_turn(Work work) = 0;
 
   // Runs `work` at `at` or a little later, never earlier. Only from this executor's own thread.

@@ -1,5 +1,5 @@
-// The seeded hash of a key in its feature. Every map keyed by outside data uses a seed that is drawn at start,
-// so that nobody can prepare keys that collide. XXH3 (Collet): about 2 ns for a 16-byte key.
+// The seeded hash of a key in its feature. Every map keyed by outside data uses a seed that is drawn at
+// start, so that nobody can prepare keys that collide. XXH3 (Collet): about 2 ns for a 16-byte key.
 #pragma once
 
 #include <cstdint>

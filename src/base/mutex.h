@@ -1,5 +1,5 @@
-// An annotated mutex: clang's thread-safety analysis checks what it guards (-Wthread-safety in the clang presets).
-// The only mutex of the project; tools/tidy refuses a bare std::mutex elsewhere.
+// An annotated mutex: clang's thread-safety analysis checks what it guards (-Wthread-safety in the clang
+// presets). The only mutex of the project; tools/tidy refuses a bare std::mutex elsewhere.
 #pragma once
 
 #include <condition_variable>

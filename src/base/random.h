@@ -1,5 +1,6 @@
-// Randomness. `Random` is a small deterministic generator (xoshiro256**, Blackman & Vigna 2018); its seed comes
-// from the EntropySource, which is the seam: io has the real one, the simulator gives out the run's seed.
+// Randomness. `Random` is a small deterministic generator (xoshiro256**, Blackman & Vigna 2018); its seed
+// comes from the EntropySource, which is the seam: io has the real one, the simulator gives out the run's
+// seed.
 #pragma once
 
 #include <array>

@@ -1,5 +1,6 @@
-// Task<T>: the one idiom of the miss path. A lazily started coroutine that runs on one executor from start to end
-// and never moves to another thread; awaiting is single-threaded, so none of this has a lock or an atomic.
+// Task<T>: the one idiom of the miss path. A lazily started coroutine that runs on one executor from start to
+// end and never moves to another thread; awaiting is single-threaded, so none of this has a lock or an
+// atomic.
 //
 //   Task<Result<Value>> load(Key key) {
 //     auto row = co_await origin.load(key);
@@ -141,8 +142,8 @@ void spawn(Task<T> task, Done done) {
   detail::run_detached_with(std::move(task), std::move(done));
 }
 
-// A value that will be set once; awaited by at most one task. Copyable handle; the first set() wins and says so,
-// which makes "answer or timeout" a race without cancellation. Single-threaded, like everything here.
+// A value that will be set once; awaited by at most one task. Copyable handle; the first set() wins and says
+// so, which makes "answer or timeout" a race without cancellation. Single-threaded, like everything here.
 //
 // The waiter resumes inside set(): callers treat set() as a call that may run anything, and make it last.
 template <class T>

@@ -53,7 +53,8 @@ class FdWatch {
 class Transport {
  public:
   virtual ~Transport() = default;
-  // Begins to connect; the outcome arrives at the handler, never inside this call. `connect_timeout` bounds it.
+  // Begins to connect; the outcome arrives at the handler, never inside this call. `connect_timeout` bounds
+  // it.
   [[nodiscard]] virtual std::unique_ptr<Stream> connect(const Endpoint& endpoint, StreamHandler* handler,
                                                         Duration connect_timeout) = 0;
   [[nodiscard]] virtual std::unique_ptr<FdWatch> watch(int fd, FdEvents events,

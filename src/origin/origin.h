@@ -1,14 +1,14 @@
-// The origin: the database, the only authority. One Origin is one configured `[origins.NAME]`; one OriginFeature is what a
-// feature does with it (its load, store and erase statements, prepared).
+// The origin: the database, the only authority. One Origin is one configured `[origins.NAME]`; one
+// OriginFeature is what a feature does with it (its load, store and erase statements, prepared).
 //
-// Loads of one feature that are asked for in the same turn of the loop leave together: as one statement where the
-// origin can (`= any(:keys)`), else pipelined. The hard cap on statements in flight (max_concurrency) holds at all times;
-// what waits for a place is bounded too, and beyond that the answer is OVERLOADED.
+// Loads of one feature that are asked for in the same turn of the loop leave together: as one statement where
+// the origin can (`= any(:keys)`), else pipelined. The hard cap on statements in flight (max_concurrency)
+// holds at all times; what waits for a place is bounded too, and beyond that the answer is OVERLOADED.
 //
-// Keys with several columns: `feature:a:b` binds :key1 = "a", :key2 = "b" (the last one takes the rest, colons included).
-// Values: the first column of the row. Text and JSON as their text, bytes raw (bytea, blob), numbers and booleans as
-// the database prints them, NULL as a negative result. No row is a negative result. Several columns: a JSON
-// object of the row, by column name.
+// Keys with several columns: `feature:a:b` binds :key1 = "a", :key2 = "b" (the last one takes the rest,
+// colons included). Values: the first column of the row. Text and JSON as their text, bytes raw (bytea,
+// blob), numbers and booleans as the database prints them, NULL as a negative result. No row is a negative
+// result. Several columns: a JSON object of the row, by column name.
 //
 // Thread safety: one executor; completions arrive on its thread.
 #pragma once
@@ -27,8 +27,9 @@
 namespace candor {
 
 struct OriginStatements {
-  std::string feature;    // for messages
-  std::string load;       // required for SQL; for Redis origins a key pattern such as "user:{key}", default "{key}"
+  std::string feature;  // for messages
+  std::string
+      load;  // required for SQL; for Redis origins a key pattern such as "user:{key}", default "{key}"
   std::string load_many;  // optional, uses :keys; must return (key, value) rows
   std::string store;      // optional
   std::string erase;      // optional
@@ -48,7 +49,8 @@ class OriginFeature {
  public:
   virtual ~OriginFeature() = default;
   // Errors: kOriginDown (not reachable; nothing happened), kRejected (the statement failed; its SQLSTATE and
-  // message are in the text), kTimeout (unknown outcome for writes), kOverloaded, kInvalidArgument (the key has too few parts).
+  // message are in the text), kTimeout (unknown outcome for writes), kOverloaded, kInvalidArgument (the key
+  // has too few parts).
   virtual Task<Result<OriginRow>> load(std::string key, MonoTime deadline) = 0;
   virtual Task<Result<OriginWrite>> store(std::string key, std::string value, MonoTime deadline) = 0;
   virtual Task<Result<OriginWrite>> erase(std::string key, MonoTime deadline) = 0;
@@ -71,14 +73,16 @@ struct OriginStats {
 class Origin {
  public:
   virtual ~Origin() = default;
-  // Checks the statements as far as possible without the database (parameters) and keeps them. Errors name the feature and the
-  // statement. With the database reachable, prepare() below says what the database thinks of them.
+  // Checks the statements as far as possible without the database (parameters) and keeps them. Errors name
+  // the feature and the statement. With the database reachable, prepare() below says what the database thinks
+  // of them.
   virtual Result<std::unique_ptr<OriginFeature>> bind(OriginStatements statements) = 0;
-  // Connects and prepares everything bound; an unreachable origin is an error here but not fatal: connections are
-  // made again on use.
+  // Connects and prepares everything bound; an unreachable origin is an error here but not fatal: connections
+  // are made again on use.
   virtual Task<Result<void>> prepare() = 0;
   [[nodiscard]] virtual OriginStats stats() const = 0;
-  [[nodiscard]] virtual std::string describe() const = 0;  // "sqlite var/shop.db", "postgresql app@127.0.0.1:5432/shop"; no password
+  [[nodiscard]] virtual std::string describe()
+      const = 0;  // "sqlite var/shop.db", "postgresql app@127.0.0.1:5432/shop"; no password
 };
 
 }  // namespace candor

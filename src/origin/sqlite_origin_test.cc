@@ -43,7 +43,9 @@ class SqliteOriginTest : public testing::Test {
     sqlite3* db = nullptr;
     ASSERT_EQ(sqlite3_open(path().c_str(), &db), SQLITE_OK);
     char* error = nullptr;
-    EXPECT_EQ(sqlite3_exec(db, ("pragma synchronous = off; " + text).c_str(), nullptr, nullptr, &error), SQLITE_OK) << error;
+    EXPECT_EQ(sqlite3_exec(db, ("pragma synchronous = off; " + text).c_str(), nullptr, nullptr, &error),
+              SQLITE_OK)
+        << error;
     sqlite3_free(error);
     sqlite3_close(db);
   }

@@ -1,7 +1,7 @@
 // The evidence of what a load saw. It answers one question only: does it include change c?
 //
-// Today a stamp is a position in the origin's change stream, or unknown. PostgreSQL's snapshot form (xmin, xmax,
-// transactions in progress) arrives with the change feeds; stored formats already reserve its place.
+// Today a stamp is a position in the origin's change stream, or unknown. PostgreSQL's snapshot form (xmin,
+// xmax, transactions in progress) arrives with the change feeds; stored formats already reserve its place.
 #pragma once
 
 #include <compare>
