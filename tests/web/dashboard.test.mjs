@@ -23,6 +23,7 @@ const freePort = () => new Promise((resolve) => {
 });
 
 let folder, port, httpPort, daemon, browser, traffic;
+process.on('exit', () => daemon?.kill());
 
 async function startDaemon() {
   daemon = spawn(join(BUILD, 'candord'), ['--config', join(folder, 'candor.toml')], { cwd: folder, stdio: ['ignore', 'ignore', 'inherit'] });
