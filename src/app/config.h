@@ -60,6 +60,7 @@ struct RespConfig {
   Duration idle_timeout{0};
   Duration auth_timeout{0};
   Duration command_timeout{0};
+  Duration output_timeout{0};
   std::vector<UserConfig> users;
 };
 

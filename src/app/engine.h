@@ -29,8 +29,9 @@ struct StartNote {
 
 class Engine {
  public:
-  // Errors are one line: what, where, what to do. A database that cannot be reached now is a warning in
-  // notes(); one that cannot ever work (no such file, a statement that it refuses) is an error.
+  // Errors are one line: what, where, what to do. A database that cannot be used now (not reachable,
+  // no such file, not a database) is a warning in notes(), and reads of its features answer why: the other
+  // features are not held up by it. A statement that a database refuses is an error.
   [[nodiscard]] static Result<std::unique_ptr<Engine>> open(const Config& config) { return open(config, {}); }
   // What the caller will add to cache() itself, before traffic: the library's features by functions.
   struct Room {

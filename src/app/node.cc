@@ -71,6 +71,7 @@ server::ServerOptions server_options(const Config& config, const std::string& no
   options.output_pause_bytes = std::min<std::size_t>(options.output_pause_bytes, resp.output_max / 2);
   options.auth_deadline = resp.auth_timeout;
   options.command_deadline = resp.command_timeout;
+  options.stuck_output_deadline = resp.output_timeout;
   options.idle_deadline = resp.idle_timeout;
   options.plain_feature = resp.plain_feature;
   options.node_name = node_name;

@@ -44,7 +44,6 @@ def test_value_longer_than_the_limit_is_refused_before_it_is_read(node, neighbou
 
 
 def test_announced_lengths_take_no_memory(node, neighbour):
-    before = node.client().info()["used_memory"] if "used_memory" in node.client().info() else 0
     sockets = []
     for _ in range(50):
         raw = node.raw()
@@ -53,7 +52,6 @@ def test_announced_lengths_take_no_memory(node, neighbour):
     time.sleep(0.3)
     status = open(f"/proc/{node.process.pid}/statm").read().split()
     assert int(status[1]) * 4096 < 400 * 2**20, "50 announced values of 64 MiB must not be allocated"
-    assert before >= 0
 
 
 MALFORMED = {
@@ -98,7 +96,8 @@ def test_other_protocols_are_refused_and_logged(node, neighbour, opening):
         pass
     assert raw.is_closed()
     assert neighbour.get("plain:a") is None
-    wait_for(lambda: "127.0.0.1" in node.log(), 3, "a line in the log")
+    wait_for(lambda: node.metric("candor_connections_cut_total", reason="foreign_protocol") >= 1, 3, "it is counted")
+    assert "closed" in node.log(), "and the log says who it was"
 
 
 def test_wrong_number_of_arguments(node, neighbour):
@@ -134,8 +133,8 @@ def resident_bytes(node):
     return int(open(f"/proc/{node.process.pid}/statm").read().split()[1]) * 4096
 
 
-def test_a_client_that_never_reads_costs_bounded_memory(start, shop):
-    node = start(resp_extra='output_max = "2MiB"')
+def test_a_client_that_never_reads_costs_bounded_memory_and_is_cut_off(start, shop):
+    node = start(resp_extra='output_max = "2MiB"\noutput_timeout = "2s"')
     node.client().set("plain:big", b"x" * 500_000)
     before = resident_bytes(node)
     raw = node.raw(timeout=2, receive_buffer=4096)
@@ -146,6 +145,7 @@ def test_a_client_that_never_reads_costs_bounded_memory(start, shop):
         pass
     time.sleep(0.5)
     assert resident_bytes(node) - before < 20 * 2**20
+    wait_for(lambda: node.metric("candor_connections_cut_total", reason="slow_reader") == 1, 10, "it is cut off and counted")
     assert node.client().get("plain:big") == b"x" * 500_000
 
 
@@ -175,7 +175,7 @@ def test_connections_beyond_the_limit_are_refused(start, shop):
         assert isinstance(late.reply(), RespError)
     except (ConnectionError, OSError):
         pass
-    assert late.is_closed() or True
+    assert late.is_closed()
     assert held[0].command("PING") == "PONG"
 
 
