@@ -39,6 +39,10 @@ void pause_briefly() {
   }
 }
 
+// What a reader asks for beside an entry's first line: up to this byte.
+constexpr std::size_t kPrefetchEndMin = 65;
+constexpr std::size_t kPrefetchEndMax = 256;
+
 // A policy hears of a new capacity when it is off by this much.
 constexpr std::size_t kCapacityDrift = 8;        // an eighth
 constexpr std::size_t kEntriesDrift = 4;         // a quarter
@@ -377,6 +381,11 @@ void Shard::refresh_policy() {
 }
 
 void Shard::account_policy() {
+  if (entries_ != 0) {
+    const std::size_t mean = live_bytes_ / entries_;
+    view_.usual_end.store(static_cast<std::uint32_t>(std::clamp(mean, kPrefetchEndMin, kPrefetchEndMax) - 1),
+                          std::memory_order_relaxed);
+  }
   const std::size_t bytes = policy_->memory_bytes();
   if (bytes > policy_charged_) memory_.budget.charge(bytes - policy_charged_);
   if (bytes < policy_charged_) memory_.budget.release(policy_charged_ - bytes);

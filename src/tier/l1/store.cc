@@ -146,6 +146,14 @@ Store::Impl::Impl(const StoreOptions& options, const PolicyFactory& policy)
 // --- reading
 // -----------------------------------------------------------------------------------------------------------
 
+namespace {
+// The lines behind an entry's first, as far as the usual entry reaches.
+inline void prefetch_rest(const ShardView& view, const std::byte* entry) {
+  __builtin_prefetch(entry + 64);
+  __builtin_prefetch(entry + view.usual_end.load(std::memory_order_relaxed));
+}
+}  // namespace
+
 template <bool kIsAccess>
 inline bool Store::Impl::find_in(const ShardView& view, const EpochDomain::Slot& reader, std::uint64_t hash,
                                  FeatureId feature, std::string_view key, Millis now, EntryView* out) const {
@@ -154,7 +162,7 @@ inline bool Store::Impl::find_in(const ShardView& view, const EpochDomain::Slot&
   EntryRef entry(nullptr);
   const bool found = view.table.load(std::memory_order_acquire)->find(hash, [&](std::uint32_t offset) {
     entry = entry_at(offset);
-    __builtin_prefetch(entry.at() + 64);  // the value's end comes with its beginning
+    prefetch_rest(view, entry.at());
     head = entry.head();
     return entry.matches(head, identity, key);
   });
@@ -192,7 +200,7 @@ void Store::Impl::find_many(const EpochDomain::Slot& reader, std::span<Lookup> l
       if (offset == 0) continue;
       const std::byte* entry = entry_at(offset).at();
       __builtin_prefetch(entry);
-      __builtin_prefetch(entry + 64);
+      prefetch_rest(views_[shard_number(batch[i].hash.value)], entry);
     }
     for (Lookup& lookup : batch) {
       lookup.found = find<true>(reader, lookup.hash.value, lookup.feature, lookup.key, now, &lookup.view);

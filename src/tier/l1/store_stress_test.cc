@@ -153,15 +153,15 @@ class Stress {
 
 // Sanitizers make each round some twenty times slower.
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr int kRounds = 10000;
+constexpr int kRounds = 5000;
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-constexpr int kRounds = 10000;
+constexpr int kRounds = 5000;
 #else
-constexpr int kRounds = 30000;
+constexpr int kRounds = 8000;
 #endif
 #else
-constexpr int kRounds = 30000;
+constexpr int kRounds = 8000;
 #endif
 
 TEST(StoreStressTest, TightMemoryOneShard) {
