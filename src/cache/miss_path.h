@@ -18,6 +18,16 @@
 
 namespace candor {
 
+// What a load brought back. Not nested in MissPath: clang wants the class around a default member initializer
+// complete before Result<> may ask whether it can be made from nothing.
+struct LoadedValue {
+  std::shared_ptr<const std::string> value;  // null: no such row
+  Stamp stamp;
+  Tier tier = Tier::kOrigin;
+  Duration age{0};
+  Duration ttl{0};  // left, 0: none
+};
+
 class CacheCore::MissPath {
  public:
   MissPath(Parts parts, const std::vector<std::unique_ptr<Feature>>& features);
@@ -53,14 +63,7 @@ class CacheCore::MissPath {
   using Flights = SingleFlight<std::shared_ptr<Waiter>>;
   using FlightPtr = Flights::FlightPtr;
 
-  // What a load brought back.
-  struct Loaded {
-    std::shared_ptr<const std::string> value;  // null: no such row
-    Stamp stamp;
-    Tier tier = Tier::kOrigin;
-    Duration age{0};
-    Duration ttl{0};  // left, 0: none
-  };
+  using Loaded = LoadedValue;
 
   Task<void> run_flight(FlightPtr flight, std::string key);
   Task<Result<Loaded>> fetch(Feature* feature, std::string key, FlightPtr flight);
