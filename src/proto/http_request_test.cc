@@ -6,6 +6,8 @@
 namespace candor {
 namespace {
 
+using namespace std::string_view_literals;
+
 using Status = HttpRequestParser::Status;
 
 int status_of(std::string_view bytes) {
@@ -85,7 +87,7 @@ TEST(HttpRequestParserTest, MalformedRequestsAreRefused) {
   EXPECT_EQ(status_of("GET / HTTP/1.1\r\nHost: h\r\nA : b\r\n\r\n"), 400);
   EXPECT_EQ(status_of("GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n folded\r\n\r\n"), 400);
   EXPECT_EQ(status_of("GET / HTTP/1.1\r\nHost: h\nA: b\r\n\r\n"), 400);
-  EXPECT_EQ(status_of(std::string_view("GET / HTTP/1.1\r\nHost: h\0x\r\n\r\n", 32)), 400);
+  EXPECT_EQ(status_of("GET / HTTP/1.1\r\nHost: h\0x\r\n\r\n"sv), 400);
 }
 
 TEST(HttpRequestParserTest, AmbiguousLengthsAreRefused) {

@@ -10,6 +10,8 @@
 namespace candor::resp {
 namespace {
 
+using namespace std::string_literals;
+
 using Requests = std::vector<std::vector<std::string>>;
 
 struct Transcript {
@@ -71,7 +73,7 @@ TEST(RequestParserTest, PipelinedRequestsComeOutInOrder) {
 }
 
 TEST(RequestParserTest, BulksMayBeEmptyAndHoldAnyByte) {
-  expect_transcript(std::string("*3\r\n$0\r\n\r\n$4\r\n\r\n\0\xff\r\n$1\r\n$\r\n", 34),
+  expect_transcript("*3\r\n$0\r\n\r\n$4\r\n\r\n\0\xff\r\n$1\r\n$\r\n"s,
                     {{"", std::string("\r\n\0\xff", 4), "$"}});
 }
 
