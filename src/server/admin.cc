@@ -16,6 +16,10 @@ void flush(Session& session, Args args) {
   // Redis' ASYNC and SYNC are taken and make no difference.
   if (args.size() > 2 || (args.size() == 2 && !is_word(args[1], "ASYNC") && !is_word(args[1], "SYNC")))
     return session.syntax_error();
+  if (!session.user()->all_features) {
+    return session.error("NOPERM user '" + session.user()->name +
+                         "' may not touch every feature; CANDOR.INVALIDATE FEATURE drops one");
+  }
   session.flush(std::nullopt, [](Session&, std::string& out) { out.append("+OK\r\n"); });
 }
 

@@ -65,11 +65,7 @@ void explain_hit(Session& session, const Target& target, Consistency level, cons
   if (!hit.negative) read.value = hit.value;
   read.level = level;
   read.age_ms = now - hit.meta.loaded_at;
-  const auto grace =
-      std::chrono::duration_cast<std::chrono::milliseconds>(target.feature->policy().serve_stale).count();
-  if (hit.meta.expires_at != 0)
-    read.ttl_ms =
-        hit.meta.expires_at - now - (hit.negative || target.backing != Backing::kOrigin ? 0 : grace);
+  read.ttl_ms = ttl_left_ms(target, hit.meta, now);
   write_explained(session.out(), session.protocol(), read);
 }
 
@@ -100,8 +96,7 @@ void get(Session& session, Args args) {
       read.tier = result->tier;
       read.level = level;
       read.age_ms = std::chrono::duration_cast<std::chrono::milliseconds>(result->age).count();
-      if (result->ttl_left > Duration::zero())
-        read.ttl_ms = std::chrono::duration_cast<std::chrono::milliseconds>(result->ttl_left).count();
+      if (result->value != nullptr || result->ttl_left > Duration::zero()) read.ttl_ms = ttl_left_ms(*result);
       read.degraded = result->degraded;
       write_explained(out, back.protocol(), read);
     });

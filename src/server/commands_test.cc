@@ -215,6 +215,32 @@ TEST_F(CommandsTest, OriginFeaturesReadAndWriteThrough) {
   EXPECT_EQ(run("GET row:1"), "$-1\r\n");
 }
 
+TEST_F(CommandsTest, TtlOfAnOriginFeatureEndsWithItsFreshnessNotWithItsGrace) {
+  FeaturePolicy policy = cache.find_feature("row")->policy();
+  policy.serve_stale = 10min;
+  ASSERT_TRUE(cache.update_policy(cache.find_feature("row")->id(), policy));
+  rows["1"] = "x";
+  run("GET row:1");
+  executor.advance(20s);
+  const std::int64_t ends_at = executor.wall().ms() + 40'000;
+  EXPECT_EQ(run("PTTL row:1"), ":40000\r\n");
+  EXPECT_EQ(run("TTL row:1"), ":40\r\n");
+  EXPECT_EQ(run("PEXPIRETIME row:1"), ":" + std::to_string(ends_at) + "\r\n");
+  EXPECT_NE(run("CANDOR.GET row:1").find("$6\r\nttl_ms\r\n:40000\r\n"), std::string::npos);
+}
+
+TEST_F(CommandsTest, ValueServedPastItsTtlHasNoneLeft) {
+  FeaturePolicy policy = cache.find_feature("row")->policy();
+  policy.serve_stale = 10min;
+  ASSERT_TRUE(cache.update_policy(cache.find_feature("row")->id(), policy));
+  rows["1"] = "x";
+  run("GET row:1");
+  executor.advance(61s);
+  origin_down = true;
+  EXPECT_EQ(run("PTTL row:1"), ":0\r\n");
+  EXPECT_NE(run("CANDOR.GET row:1").find("$6\r\nttl_ms\r\n:0\r\n"), std::string::npos);
+}
+
 TEST_F(CommandsTest, OriginFeaturesRefuseWhatARowCannotDo) {
   for (const char* line :
        {"SET row:1 v EX 10", "SET row:1 v NX", "SETEX row:1 10 v", "INCR row:1", "APPEND row:1 x",
@@ -261,6 +287,25 @@ TEST_F(CommandsTest, Resp2SubscriberMayOnlyListen) {
   EXPECT_EQ(run("UNSUBSCRIBE"), "*3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:0\r\n");
   EXPECT_EQ(run("GET k"), "$-1\r\n");
   EXPECT_EQ(run("UNSUBSCRIBE"), "*3\r\n$11\r\nunsubscribe\r\n$-1\r\n:0\r\n");
+}
+
+TEST_F(CommandsTest, MessageSentBeforeUnsubscribingFromAnotherLoopIsNotDeliveredAfterIt) {
+  OtherLoop elsewhere(&executor);
+  Client listener(server(), executor, 99, &elsewhere);
+  listener.send("SUBSCRIBE a\r\nPSUBSCRIBE a*\r\n");
+  EXPECT_EQ(connect().send_only("PUBLISH a x\r\n"), ":2\r\n");
+  EXPECT_EQ(listener.send_only("UNSUBSCRIBE\r\nPUNSUBSCRIBE\r\nPING\r\n"),
+            "*3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:1\r\n*3\r\n$12\r\npunsubscribe\r\n$2\r\na*\r\n:0\r\n+"
+            "PONG\r\n");
+  EXPECT_EQ(listener.take(), "");
+}
+
+TEST_F(CommandsTest, NoMessageComesBeforeTheReplyToAnEarlierCommand) {
+  hold_answers();
+  EXPECT_EQ(run("GET row:1\r\nSUBSCRIBE a"), "");
+  EXPECT_EQ(connect().send("PUBLISH a x\r\n"), ":0\r\n");
+  let_go(0);
+  EXPECT_EQ(client_->take(), "$-1\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n");
 }
 
 TEST_F(CommandsTest, SubscriptionsEndWithTheirConnection) {
@@ -315,6 +360,12 @@ TEST_F(CommandsTest, InfoHasTheFieldsThatClientsRead) {
     EXPECT_NE(text.find(field), std::string::npos) << field;
   }
   EXPECT_EQ(run("INFO server").find("used_memory"), std::string::npos);
+}
+
+TEST_F(CommandsTest, InfoSaysOnlyWhatIsCounted) {
+  run("MSET a 1 b 2");
+  run("SET c 3 EX 10");
+  EXPECT_NE(run("INFO keyspace").find("\r\ndb0:keys=3\r\n"), std::string::npos);
 }
 
 TEST_F(CommandsTest, CommandTableDescribesItself) {

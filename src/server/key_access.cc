@@ -1,7 +1,9 @@
 #include "server/key_access.h"
 
+#include <algorithm>
 #include <limits>
 
+#include "cache/freshness.h"
 #include "proto/resp_number.h"
 #include "server/resp_server.h"
 
@@ -125,6 +127,18 @@ bool put_local(Session& session, const Target& target, std::string_view value, l
 bool peek_local(Session& session, const Target& target, const l1::Store::ReadGuard& guard,
                 l1::EntryView* view) {
   return session.store().peek(guard, target.hash, target.feature->id(), target.key, session.now_ms(), view);
+}
+
+std::int64_t ttl_left_ms(const Target& target, const l1::EntryMeta& meta, l1::Millis now) {
+  const bool has_grace = target.backing == Backing::kOrigin;
+  const l1::Millis until = has_grace ? fresh_until(target.feature->policy(), meta) : meta.expires_at;
+  return until == 0 ? -1 : std::max<std::int64_t>(0, until - now);
+}
+
+std::int64_t ttl_left_ms(const ReadResult& result) {
+  if (result.degraded != nullptr) return 0;
+  if (result.ttl_left == Duration::zero()) return -1;
+  return std::chrono::duration_cast<std::chrono::milliseconds>(result.ttl_left).count();
 }
 
 // ---- Gathering ----

@@ -62,6 +62,12 @@ struct Found {
   std::int64_t ttl_ms = -1;  // -1: no expiry
 };
 
+// How long an entry of L1 still is fresh; -1: for ever. The grace that an origin feature allows on top
+// (`serve_stale`) is not part of it.
+[[nodiscard]] std::int64_t ttl_left_ms(const Target& target, const l1::EntryMeta& meta, l1::Millis now);
+// The same for a read that left L1. A value that was served past its ttl has nothing left.
+[[nodiscard]] std::int64_t ttl_left_ms(const ReadResult& result);
+
 // Answers with `render(std::string& out, resp::Protocol, const Found* found)`, now or later; `found` is null
 // when there is no such key.
 template <class Render>
@@ -70,7 +76,7 @@ void answer_read(Session& session, const Target& target, Render render) {
     const l1::Store::ReadGuard guard(session.store());
     CacheCore::Hit hit;
     if (session.hit(guard, target, &hit)) {
-      Found found{hit.value, hit.meta.expires_at == 0 ? -1 : hit.meta.expires_at - session.now_ms()};
+      Found found{hit.value, ttl_left_ms(target, hit.meta, session.now_ms())};
       return render(session.out(), session.protocol(), hit.negative ? nullptr : &found);
     }
   }
@@ -80,8 +86,7 @@ void answer_read(Session& session, const Target& target, Render render) {
     back.finish(place, [&](std::string& out) {
       if (!result) return back.write_value(out, result);
       if (result->value == nullptr) return render(out, back.protocol(), nullptr);
-      const auto ttl = std::chrono::duration_cast<std::chrono::milliseconds>(result->ttl_left).count();
-      Found found{*result->value, ttl == 0 ? -1 : ttl};
+      Found found{*result->value, ttl_left_ms(*result)};
       render(out, back.protocol(), &found);
     });
   });

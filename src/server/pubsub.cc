@@ -91,11 +91,14 @@ void pubsub(Session& session, Args args) {
 
 using C = Command;
 constexpr auto kFlags = C::kPubSub | C::kSubscriber;
+// Messages do not queue behind replies. A RESP2 client would take one for the reply it still waits for, so
+// that listening begins when everything before it has been answered.
+constexpr auto kBegins = kFlags | C::kBarrier;
 constexpr Command kCommands[] = {
-    {"SUBSCRIBE", -2, kFlags, Right::kRead, 0, 0, 0, "pubsub", "2.0.0", "Listens to channels.", subscribe},
+    {"SUBSCRIBE", -2, kBegins, Right::kRead, 0, 0, 0, "pubsub", "2.0.0", "Listens to channels.", subscribe},
     {"UNSUBSCRIBE", -1, kFlags, Right::kRead, 0, 0, 0, "pubsub", "2.0.0", "Stops listening to channels.",
      unsubscribe},
-    {"PSUBSCRIBE", -2, kFlags, Right::kRead, 0, 0, 0, "pubsub", "2.0.0",
+    {"PSUBSCRIBE", -2, kBegins, Right::kRead, 0, 0, 0, "pubsub", "2.0.0",
      "Listens to channels that match patterns.", psubscribe},
     {"PUNSUBSCRIBE", -1, kFlags, Right::kRead, 0, 0, 0, "pubsub", "2.0.0", "Stops listening to patterns.",
      punsubscribe},

@@ -31,7 +31,11 @@ std::string_view reply_code(ErrorCode code) {
 
 std::string reply_text(const Error& error) {
   std::string text(reply_code(error.code));
-  text.append(1, ' ').append(error.message);
+  text.append(1, ' ');
+  // A timeout shares its first word with a failure; the text tells them apart, whoever wrote it.
+  const bool is_said = error.message.find("deadline") != std::string::npos;
+  if (error.code == ErrorCode::kTimeout && !is_said) text.append("the deadline passed: ");
+  text.append(error.message);
   return text;
 }
 

@@ -292,7 +292,7 @@ void Session::settle() {
 }
 
 void Session::cut(const char* reason) {
-  closed_ = true;
+  closed_ = closing_ = true;  // nothing more runs either, of what has arrived already
   peer_->abort(reason);
 }
 
@@ -324,7 +324,7 @@ void Session::on_tick(MonoTime now) {
 
 const char* Session::missed_deadline(MonoTime now) {
   const ServerOptions& options = server_.options();
-  if (user_ == nullptr && now - identity_.since > options.auth_deadline) return "no AUTH in time";
+  if (user_ == nullptr && now - anonymous_since_ > options.auth_deadline) return "no AUTH in time";
   if (!had_command_ && now - identity_.since > options.first_command_deadline) return "no command in time";
   if (unfinished_since_ != MonoTime::max() && now - unfinished_since_ > options.command_deadline)
     return "a command did not arrive whole in time";
@@ -500,6 +500,7 @@ void Session::log_in(const User* user) {
 
 void Session::log_out() {
   user_ = server_.users().is_open() ? &Users::everybody() : nullptr;
+  anonymous_since_ = peer_->executor().now();
   parser_.set_authenticated(user_ != nullptr);
 }
 
@@ -511,7 +512,10 @@ void Session::unsubscribe_all() {
 }
 
 void Session::push_message(const std::string* pattern, std::string_view channel, std::string_view payload) {
-  if (closed_) return;
+  // It may have unsubscribed while the message was on its way from another loop; a RESP2 client would take
+  // the message for the reply to its next command.
+  const bool listens = pattern == nullptr ? channels_.contains(channel) : patterns_.contains(*pattern);
+  if (closed_ || !listens) return;
   std::string& output = peer_->output();
   resp::write_push(output, pattern == nullptr ? 3 : 4, protocol_);
   resp::write_bulk(output, pattern == nullptr ? "message" : "pmessage");

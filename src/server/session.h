@@ -221,6 +221,7 @@ class Session final : public ConnectionHandler {
   Replies replies_ = Replies::kOn;
   bool muted_ = false;  // the command under way gets no reply
 
+  MonoTime anonymous_since_;                     // accept, or RESET: from then on AUTH has its deadline
   MonoTime unfinished_since_ = MonoTime::max();  // when the command that is not complete began to arrive
   MonoTime stuck_since_ = MonoTime::max();       // since when the output has not moved
   std::size_t unsent_seen_ = 0;

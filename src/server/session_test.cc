@@ -125,6 +125,29 @@ TEST_F(SessionTest, ConnectionThatIsGoneGetsNothing) {
   EXPECT_EQ(server().connections(), 0U);
 }
 
+TEST_F(SessionTest, ConnectionThatWasKilledRunsNothingMore) {
+  hold_answers();
+  Client& client = connect();
+  client.send("SET row:1 a\r\nSET row:1 b\r\nSET row:2 c\r\n");
+  const std::string id = std::to_string(client.peer.id());
+  EXPECT_EQ(connect().send("CLIENT KILL ID " + id + "\r\n"), ":1\r\n");
+  let_go(0);  // what waited behind it would run now
+  client.send("SET row:3 d\r\n");
+  EXPECT_EQ(calls, std::vector<std::string>{"store 1"});
+}
+
+TEST_F(SessionTest, ConnectionCutByItsOwnMessagesRunsNothingMore) {
+  context.options.output_bytes_max = 5000;
+  Client& client = connect();
+  client.send("HELLO 3\r\nSUBSCRIBE a\r\n");
+  client.peer.reads_ = false;
+  std::string bytes;
+  for (int i = 0; i < 10; ++i) bytes += "PUBLISH a " + std::string(1000, 'm') + "\r\n";
+  client.send(bytes + "SET cache:k v\r\n");
+  EXPECT_NE(client.peer.aborted_, "");
+  EXPECT_EQ(exchange("GET cache:k\r\n"), "$-1\r\n");
+}
+
 TEST_F(SessionTest, OriginsErrorsAreNamedByTheirFirstWord) {
   origin_down = true;
   EXPECT_TRUE(exchange("GET row:1\r\n").starts_with("-ORIGINDOWN "));
@@ -132,6 +155,19 @@ TEST_F(SessionTest, OriginsErrorsAreNamedByTheirFirstWord) {
   EXPECT_TRUE(exchange("SET view:1 x\r\n").starts_with("-READONLY "));
   EXPECT_TRUE(exchange("DEL view:1\r\n").starts_with("-READONLY "));
   EXPECT_TRUE(exchange("MGET row:1 row:2\r\n").starts_with("-ORIGINDOWN "));
+}
+
+TEST_F(SessionTest, ReadThatDoesNotFinishInTimeSaysSo) {
+  hold_answers();
+  Client& client = connect();
+  client.send("GET row:1\r\n");
+  executor.advance(6s);
+  const std::string reply = client.take();
+  EXPECT_TRUE(reply.starts_with("-ORIGINDOWN ")) << reply;
+  EXPECT_NE(reply.find("deadline"), std::string::npos) << reply;
+  let_go(0);
+  EXPECT_EQ(reply_text(Error{ErrorCode::kTimeout, "no reply from redis"}),
+            "ORIGINDOWN the deadline passed: no reply from redis");
 }
 
 TEST_F(SessionTest, UnknownCommandIsAnsweredInRedisWords) {
@@ -228,6 +264,68 @@ TEST_F(SessionTest, ClientThatDoesNotReadStopsBeingServed) {
   EXPECT_FALSE(client.peer.paused_);
 }
 
+TEST_F(SessionTest, ClientThatReadsSlowlyNeverHasMuchWaiting) {
+  context.options.output_pause_bytes = 1000;
+  Client& client = connect();
+  client.send("SET cache:k " + std::string(400, 'v') + "\r\n");
+  client.peer.reads_ = false;
+  std::string bytes;
+  std::string wanted;
+  for (int i = 0; i < 50; ++i) {
+    const std::string text = std::to_string(i) + std::string(400, 'e');
+    bytes += "GET cache:k\r\nGET cache:k\r\nECHO " + text + "\r\n";
+    const std::string value = "$400\r\n" + std::string(400, 'v') + "\r\n";
+    wanted += value + value + "$" + std::to_string(text.size()) + "\r\n" + text + "\r\n";
+  }
+  client.send(bytes);
+  std::string received;
+  for (int turn = 0; turn < 200; ++turn) {
+    ASSERT_LT(client.peer.output_.size(), 2000U);
+    received += client.read_once();
+  }
+  EXPECT_EQ(received, wanted);
+}
+
+TEST_F(SessionTest, RepliesBehindASlowOneCountAsOutput) {
+  context.options.output_pause_bytes = 1000;
+  context.options.output_bytes_max = 5000;
+  hold_answers();
+  for (int i = 0; i < 10; ++i) rows[std::to_string(i)] = std::string(1000, 'v');
+  Client& patient = connect();
+  std::string bytes = "GET row:none\r\n";
+  for (int i = 0; i < 100; ++i) bytes += "ECHO " + std::string(400, 'e') + "\r\n";
+  patient.send(bytes);
+  EXPECT_TRUE(patient.peer.paused_);
+  EXPECT_EQ(patient.peer.aborted_, "");  // the rest of its requests waits
+  Client& greedy = connect();
+  bytes.clear();
+  for (int i = 0; i < 10; ++i) bytes += "GET row:" + std::to_string(i) + "\r\n";
+  greedy.send(bytes);
+  for (std::size_t gate = 2; gate <= 10; ++gate) let_go(gate);  // all but its first
+  EXPECT_EQ(greedy.peer.aborted_, "output limit: the client does not read its replies");
+  let_go(0);
+  std::size_t replies = 0;
+  for (int turn = 0; turn < 100; ++turn) {
+    for (const char c : patient.take()) replies += c == '$';
+    patient.read_everything();
+  }
+  EXPECT_EQ(replies, 101U);
+  let_go(1);
+}
+
+TEST_F(SessionTest, PendingReadsOfOneChunkAreBounded) {
+  context.options.pending_max = 3;
+  hold_answers();
+  Client& client = connect();
+  std::string bytes;
+  for (int i = 0; i < 300; ++i) bytes += "GET row:" + std::to_string(i) + "\r\n";
+  client.send(bytes);
+  EXPECT_LE(calls.size(), context.options.pending_max + kReadBatchMax);
+  EXPECT_TRUE(client.peer.paused_);
+  for (std::size_t i = 0; i < 300; ++i) let_go(i);
+  EXPECT_EQ(calls.size(), 300U);
+}
+
 TEST_F(SessionTest, ClientThatNeverReadsIsCutOff) {
   Client& client = connect();
   client.peer.reads_ = false;
@@ -310,6 +408,12 @@ class UsersTest : public ServerTest {
                      UserSpec{"writer", *hash_password("w", salt, 16), {"read", "write"}, {"row"}},
                      UserSpec{"admin", *hash_password("a", salt, 16), {"read", "write", "admin"}, {}}};
   }
+  // On a connection of its own.
+  std::string run_as(const std::string& login, const std::string& lines) {
+    Client& client = connect();
+    EXPECT_EQ(client.send("AUTH " + login + "\r\n"), "+OK\r\n");
+    return client.send(lines + "\r\n");
+  }
 };
 
 TEST_F(UsersTest, NothingRunsBeforeAuth) {
@@ -322,6 +426,48 @@ TEST_F(UsersTest, NothingRunsBeforeAuth) {
 TEST_F(UsersTest, AuthIsCheckedInItsPlaceInThePipeline) {
   EXPECT_EQ(exchange("GET row:1\r\nAUTH \"open sesame\"\r\nGET row:1\r\n"),
             "-NOAUTH Authentication required.\r\n+OK\r\n$-1\r\n");
+}
+
+// Runs what it got when the test says so.
+struct HeldPool final : BlockingPool {
+  void run(std::move_only_function<void()> work) override { held.push_back(std::move(work)); }
+  std::vector<std::move_only_function<void()>> held;
+};
+
+TEST_F(UsersTest, PasswordChecksAtOneTimeAreBounded) {
+  HeldPool pool;
+  context.pool = &pool;
+  Client& first = connect();
+  Client& second = connect();
+  EXPECT_EQ(first.send("AUTH admin a\r\n"), "");
+  EXPECT_EQ(second.send("AUTH admin a\r\n"), "");
+  EXPECT_TRUE(connect().send("AUTH admin a\r\n").starts_with("-OVERLOADED "));
+  second.hang_up();
+  for (auto& check : pool.held) check();
+  EXPECT_EQ(first.take(), "+OK\r\n");
+  pool.held.clear();
+  EXPECT_EQ(connect().send("AUTH admin a\r\n"), "");
+  ASSERT_EQ(pool.held.size(), 1U);
+  pool.held[0]();
+}
+
+TEST_F(UsersTest, SlowLogNeverHoldsAPassword) {
+  HeldPool pool;
+  context.pool = &pool;
+  Client& client = connect();
+  client.send("AUTH admin a-password\r\n");
+  executor.advance(20ms);
+  pool.held[0]();
+  client.take();
+  client.send("HELLO 3 AUTH admin a\r\n");
+  executor.advance(20ms);
+  pool.held[1]();
+  client.take();
+  client.send("HELLO 2\r\n");
+  const std::string log = client.send("SLOWLOG GET\r\n");
+  EXPECT_TRUE(log.starts_with("*2\r\n")) << log;
+  EXPECT_NE(log.find("*1\r\n$4\r\nAUTH\r\n"), std::string::npos) << log;
+  EXPECT_NE(log.find("*1\r\n$5\r\nHELLO\r\n"), std::string::npos) << log;
 }
 
 TEST_F(UsersTest, HelloAuthenticatesAndChoosesTheProtocol) {
@@ -354,15 +500,80 @@ TEST_F(UsersTest, RightsAndFeaturesBoundWhatAUserMayDo) {
   EXPECT_EQ(admin.send("AUTH admin a\r\nFLUSHALL\r\n"), "+OK\r\n+OK\r\n");
 }
 
+TEST_F(UsersTest, OnlyAnAdminOfEverythingMayDropEverything) {
+  context.users.push_back(UserSpec{
+      "keeper", *hash_password("k", std::string(kSaltBytes, 's'), 16), {"read", "write", "admin"}, {"row"}});
+  run_as("admin a", "SET cache:k v");
+  for (const char* line : {"FLUSHALL", "FLUSHDB"}) {
+    EXPECT_TRUE(run_as("writer w", line).starts_with("-NOPERM user 'writer' lacks the right 'admin'"))
+        << line;
+    EXPECT_TRUE(run_as("keeper k", line).starts_with("-NOPERM user 'keeper' may not touch every")) << line;
+  }
+  EXPECT_TRUE(run_as("keeper k", "CANDOR.INVALIDATE FEATURE cache").starts_with("-NOPERM "));
+  EXPECT_EQ(run_as("keeper k", "CANDOR.INVALIDATE FEATURE row"), ":1\r\n");
+  EXPECT_EQ(run_as("admin a", "GET cache:k"), "$1\r\nv\r\n");
+}
+
+TEST_F(UsersTest, WhatConcernsOtherConnectionsNeedsAnAdmin) {
+  for (const char* line : {"CLIENT LIST", "CLIENT KILL ID 1", "SLOWLOG GET", "SLOWLOG RESET"}) {
+    EXPECT_TRUE(run_as("writer w", line).starts_with("-NOPERM ")) << line;
+  }
+}
+
+TEST_F(UsersTest, EveryKeyOfAPipelineOfReadsIsChecked) {
+  run_as("admin a", "MSET cache:k secret row:1 x");
+  EXPECT_EQ(run_as("writer w", "GET row:1\r\nGET cache:k\r\nGET row:1"),
+            "$1\r\nx\r\n-NOPERM user 'writer' may not read feature 'cache'\r\n$1\r\nx\r\n");
+  for (const char* line :
+       {"MGET cache:k", "EXISTS cache:k", "TTL cache:k", "STRLEN cache:k", "GETRANGE cache:k 0 -1",
+        "CANDOR.GET cache:k", "DEL cache:k", "SET cache:k v", "APPEND cache:k v", "RENAME cache:k cache:x",
+        "CANDOR.INVALIDATE cache:k", "EXPIRE cache:k 1"}) {
+    EXPECT_TRUE(run_as("writer w", line).starts_with("-NOPERM ")) << line;
+  }
+  EXPECT_EQ(run_as("writer w", "KEYS *"), "*0\r\n");
+  EXPECT_EQ(run_as("admin a", "GET cache:k"), "$6\r\nsecret\r\n");
+}
+
+TEST_F(UsersTest, RightToWriteIsNoRightToRead) {
+  context.users.push_back(
+      UserSpec{"filler", *hash_password("f", std::string(kSaltBytes, 's'), 16), {"write"}, {}});
+  rows["1"] = "secret";
+  EXPECT_TRUE(run_as("filler f", "GET row:1").starts_with("-NOPERM "));
+  EXPECT_TRUE(run_as("filler f", "MGET row:1").starts_with("-NOPERM "));
+  EXPECT_EQ(run_as("filler f", "SET row:2 x"), "+OK\r\n");
+}
+
 TEST_F(UsersTest, LimitsAreSmallerBeforeAuth) {
   EXPECT_EQ(exchange("*2\r\n$3\r\nGET\r\n$20000\r\n"),
             "-ERR Protocol error: unauthenticated bulk length\r\n");
+}
+
+TEST_F(UsersTest, LimitsAreSmallerAgainAfterReset) {
+  const std::string large = "*2\r\n$4\r\nECHO\r\n$20000\r\n" + std::string(20'000, 'x') + "\r\n";
+  Client& client = connect();
+  client.send("AUTH admin a\r\n");
+  EXPECT_TRUE(client.send(large).starts_with("$20000\r\n"));
+  client.send("RESET\r\n");
+  EXPECT_EQ(client.send(large), "-ERR Protocol error: unauthenticated bulk length\r\n");
 }
 
 TEST_F(UsersTest, NoAuthInTimeEndsTheConnection) {
   Client& client = connect();
   client.send("PING\r\n");
   executor.advance(11s);
+  client.tick();
+  EXPECT_EQ(client.peer.aborted_, "no AUTH in time");
+}
+
+TEST_F(UsersTest, ResetLeavesTimeToAuthenticateAgain) {
+  Client& client = connect();
+  client.send("AUTH admin a\r\n");
+  executor.advance(1h);
+  client.send("RESET\r\n");
+  executor.advance(9s);
+  client.tick();
+  EXPECT_EQ(client.peer.aborted_, "");
+  executor.advance(2s);
   client.tick();
   EXPECT_EQ(client.peer.aborted_, "no AUTH in time");
 }

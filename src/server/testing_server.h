@@ -107,10 +107,25 @@ class FakePeer : public Peer {
   bool closed_ = false;
 };
 
+// A second event loop: what comes from the first has to be posted.
+class OtherLoop final : public Executor {
+ public:
+  explicit OtherLoop(VirtualExecutor* inner) : inner_(inner) {}
+  void post(Work work) override { inner_->post(std::move(work)); }
+  void at_end_of_turn(Work work) override { inner_->at_end_of_turn(std::move(work)); }
+  TimerId schedule(MonoTime at, Work work) override { return inner_->schedule(at, std::move(work)); }
+  void cancel(TimerId timer) override { inner_->cancel(timer); }
+  [[nodiscard]] MonoTime now() const override { return inner_->now(); }
+  [[nodiscard]] bool is_current() const override { return false; }
+
+ private:
+  VirtualExecutor* inner_;
+};
+
 class Client {
  public:
-  Client(RespServer& server, VirtualExecutor& executor, std::uint64_t id)
-      : executor_(executor), peer(&executor, id), handler_(server.accept(&peer)) {}
+  Client(RespServer& server, VirtualExecutor& executor, std::uint64_t id, Executor* loop = nullptr)
+      : executor_(executor), peer(loop == nullptr ? &executor : loop, id), handler_(server.accept(&peer)) {}
   ~Client() { hang_up(); }
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
@@ -134,6 +149,15 @@ class Client {
     peer.reads_ = true;
     peer.flush();
     handler_->on_drained();
+  }
+  // The client takes what is there, once, and stops again.
+  std::string read_once() {
+    peer.reads_ = true;
+    peer.flush();
+    peer.reads_ = false;
+    handler_->on_drained();
+    executor_.run_ready();
+    return std::exchange(peer.received_, {});
   }
   void tick() { handler_->on_tick(executor_.now()); }
   void drain() { handler_->on_drain_requested(); }
