@@ -34,9 +34,16 @@ endif()
 # What crosses rooms and starts real servers: tests/*_test.cc.
 if(CANDOR_BUILD_TESTS)
   file(GLOB integration CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/*_test.cc)
+  list(FILTER integration EXCLUDE REGEX "_threads_test\\.cc$")
   if(integration)
     add_executable(candor_integration_test ${integration})
     target_link_libraries(candor_integration_test PRIVATE candor_app candor_test_support GTest::gmock GTest::gtest_main ${RAPIDCHECK_LIBRARY})
     add_test(NAME integration COMMAND candor_integration_test --gtest_brief=1)
   endif()
+  # The server on real event loops. A program of its own, without database clients, because it is what the thread
+  # sanitizer is run on.
+  add_executable(candor_server_threads_test tests/server_threads_test.cc)
+  target_link_libraries(candor_server_threads_test PRIVATE candor_server candor_io GTest::gtest_main)
+  target_include_directories(candor_server_threads_test PRIVATE ${CMAKE_SOURCE_DIR})
+  add_test(NAME server_threads COMMAND candor_server_threads_test --gtest_brief=1)
 endif()
