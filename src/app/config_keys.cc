@@ -187,10 +187,11 @@ const std::array kKeys = {
     ConfigKey{"resp", "command_timeout", T::kDuration, "\"120s\"",
               "How long a client may take to finish sending a command that it began.",
               part<&Config::resp, &RespConfig::command_timeout>},
-    ConfigKey{"resp", "output_timeout", T::kDuration, "\"20s\"",
-              "A connection whose unread replies do not move at all for this long is cut off and counted: its "
-              "client does not read.",
-              part<&Config::resp, &RespConfig::output_timeout>},
+    ConfigKey{
+        "resp", "output_timeout", T::kDuration, "\"20s\"",
+        "A connection whose unread replies do not move at all for this long is cut off and counted: its "
+        "client does not read.",
+        part<&Config::resp, &RespConfig::output_timeout>},
 
     ConfigKey{"resp.users[]", "name", T::kText, "",
               "The name for `AUTH name password`; `default` answers `AUTH password`.",

@@ -47,7 +47,10 @@ for (const RESP of [2, 3]) {
       const subscriber = client.duplicate();
       subscriber.on('error', () => {});
       await subscriber.connect();
-      const message = new Promise((resolve) => { subscriber.subscribe('news', resolve).then(() => client.publish('news', 'hello')); });
+      const message = new Promise((resolve, reject) => { subscriber.subscribe('news', resolve).catch(reject); });
+      // The message may arrive before the publisher's own answer: wait for both before anything is torn down.
+      let receivers = 0;
+      while (receivers === 0) receivers = await client.publish('news', 'hello');
       assert.equal(await message, 'hello');
       subscriber.destroy();
     });
