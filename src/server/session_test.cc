@@ -269,13 +269,16 @@ TEST_F(SessionTest, ClientThatReadsSlowlyNeverHasMuchWaiting) {
   Client& client = connect();
   client.send("SET cache:k " + std::string(400, 'v') + "\r\n");
   client.peer.reads_ = false;
+  const std::string value = "$400\r\n" + std::string(400, 'v') + "\r\n";
   std::string bytes;
   std::string wanted;
-  for (int i = 0; i < 50; ++i) {
-    const std::string text = std::to_string(i) + std::string(400, 'e');
-    bytes += "GET cache:k\r\nGET cache:k\r\nECHO " + text + "\r\n";
-    const std::string value = "$400\r\n" + std::string(400, 'v') + "\r\n";
-    wanted += value + value + "$" + std::to_string(text.size()) + "\r\n" + text + "\r\n";
+  for (int i = 0; i < 20; ++i) {
+    for (int k = 0; k < 10; ++k) {
+      bytes += "GET cache:k\r\n";
+      wanted += value;
+    }
+    bytes += "ECHO " + std::to_string(100 + i) + "\r\n";
+    wanted += "$3\r\n" + std::to_string(100 + i) + "\r\n";
   }
   client.send(bytes);
   std::string received;
