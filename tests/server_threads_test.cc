@@ -26,6 +26,8 @@
 #include "io/clock.h"
 #include "io/listener.h"
 #include "io/running_loop.h"
+#include "io/thread_pool.h"
+#include "server/password.h"
 #include "server/resp_server.h"
 
 namespace candor::server {
@@ -452,6 +454,42 @@ TEST_P(ServerThreadsTest, ClientsThatLeaveWhileReadsArePendingHurtNobody) {
   stop = true;
   steady.join();
   EXPECT_TRUE(wait_until([this] { return server_->connections() == 0; }));
+}
+
+TEST_P(ServerThreadsTest, ClientsThatLeaveDuringTheirPasswordCheckHurtNobody) {
+  const std::string hash = hash_password("p", std::string(kSaltBytes, 's'), 1024).value();
+  std::vector<Loop*> loops;
+  for (auto& loop : loops_) loops.push_back(&loop->loop());
+  auto pool = std::make_unique<ThreadPool>(2, "password");
+  ServerContext context = server_->context();
+  context.pool = pool.get();
+  context.users = {UserSpec{"app", hash, {"read", "write"}, {}}};
+  const auto guarded = std::move(RespServer::make(std::move(context)).value());
+  const auto listener = std::move(Listener::open({}, std::move(loops), guarded.get()).value());
+  in_parallel(3, [&](int c) {
+    Random random(static_cast<std::uint64_t>(c) + 7);
+    for (int life = 0; life < 40; ++life) {
+      Wire wire(listener->port());
+      wire.send("AUTH app p\r\nGET row:fixed1\r\n");
+      if (random.below(2) == 0) {
+        wire.break_off();
+        continue;
+      }
+      // Two checks at a time, three clients: now and then one has to come again.
+      const std::string reply = wire.reply();
+      if (!reply.starts_with("-OVERLOADED ")) {
+        ASSERT_EQ(reply, "+OK");
+        ASSERT_EQ(wire.reply(), "$value of fixed1");
+      }
+    }
+  });
+  EXPECT_TRUE(wait_until([&] { return guarded->connections() == 0; }));
+  std::promise<void> drained;
+  listener->drain(1s, [&drained](DrainReport) { drained.set_value(); });
+  drained.get_future().wait();
+  pool.reset();  // finishes its checks
+  EXPECT_TRUE(wait_until([this] { return cache_->waiting() == 0; }));
+  for (auto& loop : loops_) loop->run_there([] {});
 }
 
 TEST_P(ServerThreadsTest, EverythingAtOnce) {
