@@ -10,8 +10,12 @@ namespace candor {
 
 namespace {
 
-// More owed keys than this become "clear L2 as a whole".
+// More owed keys than this become debts of whole features.
 constexpr std::size_t kOwedKeysMax = 100'000;
+// More keys with a write of unknown outcome than this: nothing is kept of any key for half a minute.
+constexpr std::size_t kUnsettledKeysMax = 100'000;
+// Early refreshes on their way home. Beyond it a reader does not ask: another one will, or the entry expires.
+constexpr unsigned kRefreshesAskedMax = 1024;
 
 // One generator a thread, for the early-refresh draw on the hit path.
 Random& thread_random() {
@@ -57,7 +61,8 @@ CacheCore::MissPath::MissPath(Parts parts, const std::vector<std::unique_ptr<Fea
       features_(features),
       random_(parts.seed),
       flights_(mix64(parts.seed + 1)),
-      owed_(kOwedKeysMax, mix64(parts.seed + 2)) {}
+      owed_(kOwedKeysMax, mix64(parts.seed + 2)),
+      unsettled_(kUnsettledKeysMax, mix64(parts.seed + 3)) {}
 
 CacheCore::MissPath::~MissPath() = default;
 
@@ -91,6 +96,9 @@ Result<void> CacheCore::update_policy(FeatureId id, FeaturePolicy policy) {
                 "feature '" + feature.policy().name +
                     "': its name and `origin = \"none\"` cannot change while running");
   }
+  // Entries carry their grace inside their expiry: under another one they would be judged wrongly. They go
+  // first, and nothing fills between here and the new policy, because fills happen on this thread.
+  if (policy.serve_stale != feature.policy().serve_stale) parts_.l1->erase_feature(id);
   feature.replace_policy(std::move(policy));
   return {};
 }
@@ -124,7 +132,9 @@ bool CacheCore::may_serve(const Feature& feature, std::string_view key, const l1
   if (until == 0) return true;
   if (now >= until) return false;
   const Duration cost{static_cast<std::int64_t>(feature.load_cost_ns.load(std::memory_order_relaxed))};
-  if (should_refresh_early(policy, cost, until, now, thread_random())) {
+  if (should_refresh_early(policy, cost, until, now, thread_random()) &&
+      miss_->refreshes_asked.load(std::memory_order_relaxed) < kRefreshesAskedMax) {
+    miss_->refreshes_asked.fetch_add(1, std::memory_order_relaxed);
     parts_.home->post(
         [this, id = feature.id(), copy = std::string(key), expires_at = view.meta.expires_at]() mutable {
           miss_->refresh(id, std::move(copy), expires_at);

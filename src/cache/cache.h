@@ -9,7 +9,10 @@
 // Invariants
 //   - At most one load per key is under way on this node (single flight), and with a shared L2 one per region
 //   (lease).
-//   - A write is acknowledged only after the origin has it and L2 and L1 no longer serve the old value.
+//   - A write is acknowledged only after the origin has it, this node's L1 forgot the old value, and L2 was
+//   told; an L2 that does
+//     not answer fails nobody's write: the key is owed to it and not read from it by this node until it was
+//     told.
 //   - A load that began before an invalidation of its key is never stored after it (the fence).
 #pragma once
 

@@ -472,6 +472,88 @@ TEST_F(CacheTest, InvalidationThatL2DidNotTakeIsOwedAndTheKeyIsNotReadThereMeanw
   EXPECT_FALSE(l2.slots["user:1"].entry) << "the debt was paid";
 }
 
+TEST_F(CacheTest, LeaseOfALoadThatWasFencedIsGivenBack) {
+  FakeL2 l2;
+  Node node(*this, &l2);
+  const FeatureId id = add(node, exact());
+  Answers answers;
+  read(node, id, "1", &answers);
+  // An invalidation whose effect on L2 came before this load's lease: only the local fence knows of it.
+  const auto lease = l2.slots["user:1"].lease;
+  node.cache.invalidate(id, "1", [this](auto r) { written_.push_back(std::move(r)); });
+  executor_.run_ready();
+  l2.slots["user:1"].lease = lease;
+  answer_load(0, "old");
+  EXPECT_EQ(l2.slots["user:1"].lease, 0U) << "or nobody could load the key before the lease ends";
+}
+
+TEST_F(CacheTest, WriteOfUnknownOutcomeKeepsTheKeyOutUntilItCanNoLongerCommit) {
+  FakeL2 l2;
+  Node node(*this, &l2);
+  const FeatureId id = add(node, exact());
+  Answers answers;
+  write(node, id, "1", "new");
+  (void)writes_.at(0).written.set(fail(ErrorCode::kTimeout, "no answer in time"));
+  executor_.run_ready();
+  read(node, id, "1", &answers);
+  answer_load(0, "old");  // the UPDATE still waits for a lock
+  EXPECT_EQ(value_of(answers.at(0)), "old");
+  EXPECT_FALSE(hit(node, id, "1")) << "not kept: the write may still commit";
+  EXPECT_FALSE(l2.slots["user:1"].entry);
+  executor_.advance(32s);
+  read(node, id, "1", &answers);
+  answer_load(1, "new");
+  EXPECT_EQ(hit(node, id, "1"), "new");
+}
+
+TEST_F(CacheTest, FailedFlushOfAFeatureNeverCostsAnotherFeaturesPlainValues) {
+  FakeL2 l2;
+  Node node(*this, &l2);
+  const FeatureId user = add(node, exact());
+  l2.slots["carts:1"].entry = L2Entry{.value = "full"};
+  l2.slots["user:1"].entry = L2Entry{.value = "old"};
+  l2.down = true;
+  node.cache.flush(user, [this](auto r) { written_.push_back(std::move(r)); });
+  executor_.run_ready();
+  ASSERT_FALSE(written_.at(0).has_value());
+  EXPECT_EQ(node.cache.owed_invalidations(), 1U);
+  l2.down = false;
+  executor_.advance(300ms);
+  EXPECT_FALSE(l2.slots["user:1"].entry);
+  EXPECT_TRUE(l2.slots["carts:1"].entry);
+  EXPECT_EQ(node.cache.owed_invalidations(), 0U);
+}
+
+TEST_F(CacheTest, LessServeStaleNeverMakesAnOldValueFresh) {
+  Node node(*this, nullptr);
+  auto policy = exact();
+  policy.ttl = 2s;
+  policy.serve_stale = 10min;
+  const FeatureId id = add(node, policy);
+  Answers answers;
+  read(node, id, "1", &answers);
+  answer_load(0, "old");
+  policy.serve_stale = 0s;
+  ASSERT_TRUE(node.cache.update_policy(id, policy));
+  executor_.advance(3s);
+  EXPECT_FALSE(hit(node, id, "1"));
+}
+
+TEST_F(CacheTest, ShorterTtlCountsForWhatIsAlreadyHeld) {
+  Node node(*this, nullptr);
+  auto policy = exact();
+  policy.ttl = 60s;
+  const FeatureId id = add(node, policy);
+  Answers answers;
+  read(node, id, "1", &answers);
+  answer_load(0, "v");
+  executor_.advance(5s);
+  EXPECT_TRUE(hit(node, id, "1"));
+  policy.ttl = 4s;
+  ASSERT_TRUE(node.cache.update_policy(id, policy));
+  EXPECT_FALSE(hit(node, id, "1"));
+}
+
 TEST_F(CacheTest, PlainFeatureBehindASharedL2LivesThere) {
   FakeL2 l2;
   Node a(*this, &l2);

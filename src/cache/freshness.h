@@ -6,6 +6,8 @@
 // end of the ttl.
 #pragma once
 
+#include <algorithm>
+
 #include "base/random.h"
 #include "cache/feature.h"
 #include "tier/l1/store.h"
@@ -26,11 +28,16 @@ struct EntryLifetime {
 // extended. Entries that were loaded together then expire apart. Never below one millisecond.
 [[nodiscard]] Duration jittered_ttl(const FeaturePolicy& policy, bool negative, Random& random);
 
-// The moment from which the entry is no longer fresh by its ttl; 0: never. Negative entries have no grace.
+// The moment from which the entry is no longer fresh by its ttl; 0: never. Negative entries have no grace. A
+// ttl that was shortened since the entry was stored counts at once.
 [[nodiscard]] inline l1::Millis fresh_until(const FeaturePolicy& policy, const l1::EntryMeta& meta) {
-  if (meta.expires_at == 0) return 0;
-  if (meta.negative) return meta.expires_at;
-  return meta.expires_at - std::chrono::duration_cast<std::chrono::milliseconds>(policy.serve_stale).count();
+  using std::chrono::duration_cast;
+  using std::chrono::milliseconds;
+  l1::Millis until = meta.expires_at;
+  if (until != 0 && !meta.negative) until -= duration_cast<milliseconds>(policy.serve_stale).count();
+  if (policy.plain || policy.ttl <= Duration::zero()) return until;
+  const l1::Millis by_ttl = meta.loaded_at + duration_cast<milliseconds>(policy.ttl).count();
+  return until == 0 ? by_ttl : std::min(until, by_ttl);
 }
 
 [[nodiscard]] inline bool is_fresh(const FeaturePolicy& policy, const l1::EntryMeta& meta, l1::Millis now) {

@@ -15,6 +15,7 @@
 #include "cache/cache.h"
 #include "cache/owed_invalidations.h"
 #include "cache/single_flight.h"
+#include "cache/unsettled_writes.h"
 
 namespace candor {
 
@@ -51,6 +52,7 @@ class CacheCore::MissPath {
   // Counted on home, read anywhere.
   std::atomic<std::size_t> waiting{0};
   std::atomic<std::size_t> owed{0};
+  std::atomic<unsigned> refreshes_asked{0};  // early refreshes posted and not yet looked at
 
  private:
   // One reader of a flight.
@@ -88,10 +90,15 @@ class CacheCore::MissPath {
   std::optional<ReadResult> stale_copy(const Feature& feature, std::string_view key, const char* reason);
   std::optional<ReadResult> l1_copy(const Feature& feature, std::string_view key);
 
-  // Fences loads of the key, then forgets it in L2, then in L1. False: L2 did not take it; it is owed.
+  // Fences loads of the key, then forgets it in L2, then in L1. False: L2 did not take it; it is owed, unless
+  // the feature is plain.
   Task<bool> forget(Feature* feature, std::string key, Position position, const char* cause);
+  void doubt(Feature* feature, const std::string& key);
+  Task<void> drop_again(Feature* feature, std::string key);
+  void owe_features(std::optional<FeatureId> only);
   void schedule_repayment();
   Task<void> repay();
+  Task<bool> pay(std::vector<OwedInvalidations::Debt> debts);
 
   [[nodiscard]] l1::Millis now_ms() const { return parts_.home->now().ms(); }
   [[nodiscard]] static std::string name_of(const Feature& feature, std::string_view key);
@@ -101,6 +108,7 @@ class CacheCore::MissPath {
   Random random_;
   Flights flights_;
   OwedInvalidations owed_;
+  UnsettledWrites unsettled_;
   bool repaying_ = false;
 };
 

@@ -36,7 +36,8 @@ Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::fetch(Feature* fe
 
   L2Answer l2 = co_await ask_l2(feature, name, deadline, flight->refreshes);
   if (l2.hit) {
-    if (!flight->fenced) fill_l1(*feature, key, *l2.hit);
+    const bool may_keep = !flight->fenced && !unsettled_.is_unsettled(name, parts_.home->now());
+    if (may_keep) fill_l1(*feature, key, *l2.hit);
     co_return std::move(*l2.hit);
   }
 
@@ -47,12 +48,14 @@ Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::fetch(Feature* fe
   }
 
   loaded->ttl = jittered_ttl(feature->policy(), loaded->value == nullptr, random_);
-  bool may_store = !flight->fenced;
+  bool may_store = !flight->fenced && !unsettled_.is_unsettled(name, parts_.home->now());
   if (may_store && l2.lease.value != 0) may_store = co_await fill_l2(feature, name, l2.lease, *loaded);
   // Asked again: an invalidation may have come while L2 was filled. From here to the end of fill_l1() nothing
   // can.
   may_store = may_store && !flight->fenced;
   if (may_store) fill_l1(*feature, key, *loaded);
+  // A lease that is not used is given back, or nobody could load the key before it ends.
+  if (!may_store && l2.lease.value != 0) (void)co_await parts_.l2->release(name, l2.lease);
   if (parts_.observer != nullptr) {
     const KeyRef ref{feature->id(), key};
     parts_.observer->on_fill(ref, loaded->stamp, may_store ? FillOutcome::kStored : FillOutcome::kFenced);
@@ -63,6 +66,11 @@ Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::fetch(Feature* fe
 Task<CacheCore::MissPath::L2Answer> CacheCore::MissPath::ask_l2(Feature* feature, std::string name,
                                                                 MonoTime deadline, bool refresh) {
   L2Answer answer;
+  if (refresh && parts_.l2 != nullptr && !owed_.owes(name)) {
+    // Another node may have refreshed it already: then what L2 holds has most of its life before it.
+    Result<std::optional<L2Entry>> held = co_await parts_.l2->get(name);
+    if (held && *held && (*held)->ttl_left > feature->policy().ttl / 2) refresh = false;
+  }
   Duration pause = kBusyPollFirst;
   while (parts_.l2 != nullptr && !owed_.owes(name)) {
     Result<L2Lookup> found = co_await parts_.l2->get_or_lease(name, feature->policy().lease_ttl, refresh);
@@ -205,6 +213,7 @@ void CacheCore::MissPath::read(FeatureId id, std::string key, ReadOptions option
 }
 
 void CacheCore::MissPath::refresh(FeatureId id, std::string key, l1::Millis expires_at) {
+  refreshes_asked.fetch_sub(1, std::memory_order_relaxed);
   Feature& feature = *this->feature(id);
   {
     // Many readers may have asked for this refresh at once; the first one's is done when the last one's

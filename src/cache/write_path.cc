@@ -10,6 +10,19 @@ namespace {
 constexpr Duration kRepayEvery = 100ms;
 constexpr std::size_t kRepayBatch = 256;
 
+// How long a statement may still commit after its caller gave up: the origins' own limit on a statement (30
+// s, OriginOptions::statement_timeout), and a second for the news to travel.
+constexpr Duration kUnknownOutcomeLasts = 31s;
+
+std::unexpected<Error> not_in_l2(const Feature& feature) {
+  return fail(
+      ErrorCode::kUnavailable,
+      feature.origin() != nullptr
+          ? "dropped on this node, but L2 did not answer; it is told as soon as it does, and until then this "
+            "node does not read the key from it"
+          : "L2 did not answer, and it is the home of this plain feature: nothing was dropped; retry");
+}
+
 }  // namespace
 
 Task<Result<WriteResult>> CacheCore::MissPath::write(Feature* feature, std::string key, std::string value,
@@ -35,6 +48,7 @@ Task<Result<WriteResult>> CacheCore::MissPath::write(Feature* feature, std::stri
   // Whatever the origin said, the entry goes: after a timeout nobody knows whether the row changed, and
   // dropping an entry that was still right costs one load.
   const Position position = wrote ? wrote->position : Position{};
+  if (!wrote && wrote.error().code == ErrorCode::kTimeout) doubt(feature, key);
   (void)co_await forget(feature, std::move(key), position, wrote ? "write" : "failed write");
   if (!wrote) {
     feature->counters.write_errors.add();
@@ -75,15 +89,24 @@ Task<Result<WriteResult>> CacheCore::MissPath::plain_write(Feature* feature, std
   co_return result;
 }
 
+// Until the statement can no longer commit, nothing that is loaded of the key is kept; then it is dropped
+// once more.
+void CacheCore::MissPath::doubt(Feature* feature, const std::string& key) {
+  const MonoTime until = parts_.home->now() + kUnknownOutcomeLasts;
+  unsettled_.add(name_of(*feature, key), until);
+  parts_.home->schedule(until, [this, feature, key] {
+    if (unsettled_.settle(name_of(*feature, key), parts_.home->now())) spawn(drop_again(feature, key));
+  });
+}
+
+Task<void> CacheCore::MissPath::drop_again(Feature* feature, std::string key) {
+  (void)co_await forget(feature, std::move(key), Position{}, "write of unknown outcome");
+}
+
 Task<Result<WriteResult>> CacheCore::MissPath::invalidate(Feature* feature, std::string key,
                                                           const char* cause) {
   const bool reached_l2 = co_await forget(feature, std::move(key), Position{}, cause);
-  if (!reached_l2) {
-    co_return fail(ErrorCode::kUnavailable,
-                   "dropped on this node, but L2 did not answer; it is told as soon as it does, and until "
-                   "then this node does "
-                   "not read the key from it");
-  }
+  if (!reached_l2) co_return not_in_l2(*feature);
   co_return WriteResult{};
 }
 
@@ -98,9 +121,8 @@ Task<bool> CacheCore::MissPath::forget(Feature* feature, std::string key, Positi
     marker.hold = feature->policy().lease_ttl * 2;
     Result<bool> told = co_await parts_.l2->invalidate(name, marker);
     reached_l2 = told.has_value();
-    if (!reached_l2) {
+    if (!reached_l2 && feature->origin() != nullptr) {
       owed_.add(name);
-      owed.store(owed_.size(), std::memory_order_relaxed);
       schedule_repayment();
     }
     // Again: a load that began while L2 was being told may have read the old entry there.
@@ -122,11 +144,7 @@ Task<Result<WriteResult>> CacheCore::MissPath::flush(std::optional<FeatureId> id
     const std::string prefix = id ? feature(*id)->policy().name + ":" : std::string();
     Result<void> cleared = co_await parts_.l2->clear(prefix);
     reached_l2 = cleared.has_value();
-    if (!reached_l2) {
-      // A feature's keys are not known one by one: owe everything, which is safe and only costs misses.
-      owed_.add_everything();
-      schedule_repayment();
-    }
+    if (!reached_l2) owe_features(id);
     flights_.fence_if(concerned);
   }
   if (id) {
@@ -135,45 +153,69 @@ Task<Result<WriteResult>> CacheCore::MissPath::flush(std::optional<FeatureId> id
     parts_.l1->clear();
   }
   if (!reached_l2) {
-    co_return fail(ErrorCode::kUnavailable,
-                   "dropped on this node, but L2 did not answer; it is cleared as soon as it does, and until "
-                   "then this node "
-                   "does not read from it");
+    co_return fail(
+        ErrorCode::kUnavailable,
+        "dropped on this node, but L2 did not answer; features with an origin are cleared there as soon as "
+        "it "
+        "does and are not read from it until then; plain features are not: repeat the command for them");
   }
   co_return WriteResult{};
 }
 
 // ---- debts ----
 
+void CacheCore::MissPath::owe_features(std::optional<FeatureId> only) {
+  for (const auto& feature : features_) {
+    if (feature->origin() == nullptr || (only && feature->id() != *only)) continue;
+    owed_.add_feature(feature->policy().name + ":");
+  }
+  if (!owed_.empty()) schedule_repayment();
+}
+
 void CacheCore::MissPath::schedule_repayment() {
+  owed.store(owed_.size(), std::memory_order_relaxed);
   if (repaying_) return;
   repaying_ = true;
   parts_.home->schedule(parts_.home->now() + kRepayEvery, [this] { spawn(repay()); });
 }
 
 Task<void> CacheCore::MissPath::repay() {
-  bool failed = false;
-  if (owed_.owes_everything()) {
-    const std::uint64_t generation = owed_.generation();
-    Result<void> cleared = co_await parts_.l2->clear(std::string());
-    failed = !cleared.has_value();
-    if (!failed) owed_.settle_everything(generation);
+  bool paid = true;
+  const auto features = owed_.features();
+  for (const auto& debt : features) {
+    Result<void> cleared = co_await parts_.l2->clear(debt.name);
+    paid = cleared.has_value();
+    if (!paid) break;
+    owed_.settle_feature(debt);
   }
-  while (!failed && !owed_.empty() && !owed_.owes_everything()) {
-    const auto debts = owed_.some(kRepayBatch);
-    for (const auto& debt : debts) {
-      L2Marker marker;
-      Result<bool> told = co_await parts_.l2->invalidate(debt.name, marker);
-      if (!told) {
-        failed = true;
-        break;
-      }
-      owed_.settle(debt);
-    }
+  while (paid) {
+    auto debts = owed_.some_keys(kRepayBatch);
+    if (debts.empty()) break;
+    paid = co_await pay(std::move(debts));
   }
-  owed.store(owed_.size(), std::memory_order_relaxed);
   repaying_ = false;
+  owed.store(owed_.size(), std::memory_order_relaxed);
   if (!owed_.empty()) schedule_repayment();
+}
+
+// Sends the debts together, in one turn, and waits for all. True if L2 took every one.
+Task<bool> CacheCore::MissPath::pay(std::vector<OwedInvalidations::Debt> debts) {
+  struct Batch {
+    std::size_t left;
+    bool paid = true;
+    OneShot<bool> done;
+  };
+  auto batch = std::make_shared<Batch>(Batch{debts.size(), true, {}});
+  for (const auto& debt : debts) {
+    L2Marker marker;
+    spawn(parts_.l2->invalidate(debt.name, marker), [this, batch, debt](const Result<bool>& told) {
+      if (told) owed_.settle(debt);
+      batch->paid = batch->paid && told.has_value();
+      if (--batch->left == 0) (void)batch->done.set(batch->paid);
+    });
+  }
+  auto done = batch->done;
+  co_return co_await done;
 }
 
 }  // namespace candor
