@@ -533,10 +533,14 @@ TEST_F(CacheTest, LessServeStaleNeverMakesAnOldValueFresh) {
   Answers answers;
   read(node, id, "1", &answers);
   answer_load(0, "old");
-  policy.serve_stale = 0s;
+  policy.serve_stale = 1s;
   ASSERT_TRUE(node.cache.update_policy(id, policy));
-  executor_.advance(3s);
+  executor_.advance(5s);
   EXPECT_FALSE(hit(node, id, "1"));
+  read(node, id, "1", &answers);
+  fail_load(1);
+  EXPECT_FALSE(answers.at(1).has_value())
+      << "the old value is past the new limit, whatever was promised when it was loaded";
 }
 
 TEST_F(CacheTest, ShorterTtlCountsForWhatIsAlreadyHeld) {
