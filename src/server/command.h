@@ -21,10 +21,10 @@ struct Command {
     kFast = 4,
     kAdmin = 8,
     kPubSub = 16,
-    kNoAuth = 32,       // allowed before AUTH
-    kSubscriber = 64,   // allowed in a RESP2 connection that has subscribed
-    kBarrier = 128,     // waits until nothing of this connection is under way, and nothing passes it
-    kNotCounted = 256,  // answers for a family that is not available yet
+    kNoAuth = 32,      // allowed before AUTH
+    kSubscriber = 64,  // allowed in a RESP2 connection that has subscribed
+    kBarrier = 128,    // waits until nothing of this connection is under way, and nothing passes it
+    kNotYet = 256,     // only answers that it is not available yet; COMMAND does not list it
   };
 
   std::string_view name;  // upper case
@@ -57,7 +57,9 @@ class CommandTable {
  public:
   explicit CommandTable(std::uint64_t seed);
   [[nodiscard]] const Command* find(std::string_view name) const;
-  [[nodiscard]] const std::vector<const Command*>& all() const { return all_; }  // by name
+  [[nodiscard]] const std::vector<const Command*>& all() const {
+    return all_;
+  }  // by name; none that is kNotYet
 
  private:
   std::uint64_t seed_;

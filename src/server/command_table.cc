@@ -26,7 +26,6 @@ CommandTable::CommandTable(std::uint64_t seed) : seed_(seed) {
                             admin_commands(), candor_commands()}) {
     for (const Command& command : family) all_.push_back(&command);
   }
-  std::ranges::sort(all_, {}, [](const Command* command) { return command->name; });
   slots_.resize(std::bit_ceil(2 * all_.size()));
   for (const Command* command : all_) {
     CANDOR_ASSERT(command->name.size() <= kNameBytesMax);
@@ -34,6 +33,8 @@ CommandTable::CommandTable(std::uint64_t seed) : seed_(seed) {
     while (slots_[at] != nullptr) at = (at + 1) & (slots_.size() - 1);
     slots_[at] = command;
   }
+  std::erase_if(all_, [](const Command* command) { return command->has(Command::kNotYet); });
+  std::ranges::sort(all_, {}, [](const Command* command) { return command->name; });
 }
 
 const Command* CommandTable::find(std::string_view name) const {

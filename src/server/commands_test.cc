@@ -1,4 +1,5 @@
 // Transcripts of the command families: what is sent, what comes back.
+#include "proto/command_writer.h"
 #include "server/testing_server.h"
 
 namespace candor::server::testing {
@@ -394,6 +395,27 @@ TEST_F(CommandsTest, SlowLogKeepsWhatWaitedLong) {
   EXPECT_EQ(run("SLOWLOG GET"), "*0\r\n");
 }
 
+TEST_F(CommandsTest, MsetOfAValueThatDoesNotFitStartsNoWrite) {
+  hold_answers();
+  const std::string large(std::size_t{20} << 20, 'v');  // more than all of L1
+  std::string bytes;
+  resp::write_command(bytes, {"MSET", "row:5", "v", "cache:5", large});
+  Client& client = connect();
+  EXPECT_TRUE(client.send(bytes).starts_with("-LIMIT the value does not fit into L1"));
+  EXPECT_TRUE(calls.empty());
+  for (std::size_t i = 0; i < gates.size(); ++i) let_go(i);
+  EXPECT_EQ(client.send("PING\r\n"), "+PONG\r\n");
+}
+
+TEST_F(CommandsTest, MsetOfPlainAndOriginKeysAnswersWhenTheOriginHasThem) {
+  hold_answers();
+  EXPECT_EQ(run("MSET row:5 a cache:5 b"), "");
+  let_go(0);
+  EXPECT_EQ(client_->take(), "+OK\r\n");
+  EXPECT_EQ(rows["5"], "a");
+  EXPECT_EQ(run("GET cache:5"), "$1\r\nb\r\n");
+}
+
 // ---- CANDOR.* ----
 
 TEST_F(CommandsTest, CandorGetSaysWhereTheValueCameFrom) {
@@ -408,7 +430,19 @@ TEST_F(CommandsTest, CandorGetSaysWhereTheValueCameFrom) {
   EXPECT_NE(hit.find("$6\r\nage_ms\r\n:2000\r\n"), std::string::npos);
   EXPECT_NE(run("CANDOR.GET row:1 ORIGIN").find("$4\r\ntier\r\n$6\r\norigin\r\n"), std::string::npos);
   EXPECT_TRUE(run("CANDOR.GET row:1 STRONG").starts_with("-ERR CANDOR.GET STRONG is not available yet"));
-  EXPECT_TRUE(run("CANDOR.EXPLAIN row:1").starts_with("-ERR CANDOR.EXPLAIN is not available yet"));
+}
+
+TEST_F(CommandsTest, CandorCommandsThatAreNotAvailableYetSayItAndAreNotListed) {
+  EXPECT_EQ(run("COMMAND LIST FILTERBY PATTERN candor.*"),
+            "*2\r\n$10\r\ncandor.get\r\n$17\r\ncandor.invalidate\r\n");
+  const std::string everything = run("COMMAND") + run("COMMAND DOCS");
+  for (const std::string name : {"explain", "token", "session", "warm", "hotkeys", "budget"}) {
+    EXPECT_EQ(everything.find("candor." + name), std::string::npos);
+    EXPECT_EQ(run("COMMAND INFO candor." + name), "*1\r\n*-1\r\n");
+    EXPECT_EQ(run("COMMAND DOCS candor." + name), "*0\r\n");
+    EXPECT_EQ(run("CANDOR." + name), "-ERR CANDOR." + name + " is not available yet\r\n");
+    EXPECT_EQ(run("CANDOR." + name + " row:1 x"), "-ERR CANDOR." + name + " is not available yet\r\n");
+  }
 }
 
 TEST_F(CommandsTest, CandorInvalidateMakesTheNextReadLoad) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "base/assert.h"
 #include "cache/freshness.h"
 #include "proto/resp_number.h"
 #include "server/resp_server.h"
@@ -144,6 +145,8 @@ std::int64_t ttl_left_ms(const ReadResult& result) {
 // ---- Gathering ----
 
 void Gathering::commit(Session& session) {
+  CANDOR_ASSERT(!committed_);
+  committed_ = true;
   if (left_ == 0) return write(session.out(), session);
   place_ = session.defer();
 }
@@ -159,6 +162,7 @@ void Gathering::failed(Session& session, const Error& error) {
 }
 
 void Gathering::step(Session& session) {
+  CANDOR_ASSERT(committed_ && left_ > 0);
   if (--left_ > 0) return;
   session.finish(place_, [&](std::string& out) { write(out, session); });
 }

@@ -104,7 +104,7 @@ class Gathering : public std::enable_shared_from_this<Gathering> {
   void add_now(std::int64_t amount) { sum_ += amount; }
   void begin() { ++left_; }
   // Answers at once if nothing is under way, else reserves the reply's place. Call it once, after all
-  // begin().
+  // begin(); a begin() without it would complete without a place.
   void commit(Session& session);
   void done(Session& session, std::int64_t amount);
   void failed(Session& session, const Error& error);
@@ -118,6 +118,7 @@ class Gathering : public std::enable_shared_from_this<Gathering> {
   std::size_t left_ = 0;
   std::optional<Error> error_;
   ReplyQueue::Place place_ = 0;
+  bool committed_ = false;
 };
 
 // The sum as an integer reply.

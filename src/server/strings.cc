@@ -355,6 +355,11 @@ void mset(Session& session, Args args) {
   const auto then = [gathering](Session& back, Result<WriteResult> result) {
     result ? gathering->done(back, 0) : gathering->failed(back, result.error());
   };
+  // What L1 refuses is refused before any write is on its way: none would have a reply to wait for.
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    if (targets[i].backing == Backing::kPlainLocal && !put_local(session, targets[i], args[2 * i + 2], 0))
+      return;
+  }
   // The same key twice: writes of one key would race at the origin, so only its last value is sent.
   std::unordered_set<std::string_view, SeededHash> later(0, SeededHash{targets[0].hash.value});
   std::vector<bool> overwritten(targets.size());
@@ -362,12 +367,8 @@ void mset(Session& session, Args args) {
     if (targets[i].backing != Backing::kPlainLocal) overwritten[i] = !later.insert(args[2 * i + 1]).second;
   }
   for (std::size_t i = 0; i < targets.size(); ++i) {
+    if (targets[i].backing == Backing::kPlainLocal || overwritten[i]) continue;
     const std::string_view value = args[2 * i + 2];
-    if (targets[i].backing == Backing::kPlainLocal) {
-      if (!put_local(session, targets[i], value, 0)) return;
-      continue;
-    }
-    if (overwritten[i]) continue;
     gathering->begin();
     if (targets[i].backing == Backing::kPlainShared) {
       session.plain_write(targets[i], std::string(value), Duration::zero(), then);
