@@ -226,6 +226,19 @@ TEST_P(ConnectionTest, a_pause_because_of_unsent_output_ends_with_on_drained) {
   EXPECT_TRUE(until([&] { return factory_.last != nullptr && factory_.last->drained == 1; }));
 }
 
+TEST_P(ConnectionTest, output_flushed_during_a_pause_ends_with_on_drained) {
+  factory_.prepare = [](Scripted& handler) {
+    handler.data = [](Scripted& self, std::string_view) { self.peer->pause_reading(true); };
+  };
+  Recorder client;
+  const auto stream = connect(client);
+  stream->write("go");
+  ASSERT_TRUE(until([&] { return factory_.last != nullptr && factory_.last->received == "go"; }));
+  factory_.last->peer->output().append("a reply that was not known before");
+  factory_.last->peer->flush();
+  EXPECT_TRUE(until([&] { return factory_.last->drained == 1; }));
+}
+
 TEST_P(ConnectionTest, a_paused_connection_that_is_reset_does_not_spin) {
   Descriptor client = raw_client();
   ASSERT_TRUE(until([&] { return factory_.accepted == 1; }));

@@ -87,7 +87,14 @@ void TcpPeer::end(std::string reason) {
 void TcpPeer::flush() {
   if (ended_) return;
   if (tls_) encrypt();
+  arm_drained();
   backend().flush(*socket_);
+}
+
+// Whoever pauses because output is waiting must hear when it has left, even if it leaves at once; and what
+// waits may become output only during the pause.
+void TcpPeer::arm_drained() {
+  if (paused_ && unsent_bytes() > 0) socket_->notify_when_sent = true;
 }
 
 void TcpPeer::encrypt() {
@@ -100,8 +107,7 @@ void TcpPeer::pause_reading(bool paused) {
   if (paused_ == paused || ended_ || finishing_) return;
   paused_ = paused;
   backend().set_reading(*socket_, !paused);
-  // Whoever pauses because output is waiting must hear when it has left, even if it leaves at once.
-  if (paused && unsent_bytes() > 0) socket_->notify_when_sent = true;
+  arm_drained();
   if (paused || !tls_) return;
   // What arrived before the pause sits in the session, and no socket event will mention it again.
   set_->loop().cancel(resume_timer_);

@@ -58,6 +58,7 @@ class TcpPeer final : public Peer, SocketOwner {
   void deliver(std::string_view bytes);
   void read_tls();
   void encrypt();
+  void arm_drained();
   void linger();
   void end(std::string reason);
   [[nodiscard]] Backend& backend();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/assert.h"
 #include "server/reply_error.h"
 #include "server/resp_server.h"
 
@@ -227,7 +228,7 @@ void Session::watch_output() {
   auto next_turn = [loop = loop_, id = id_] {
     if (Session* session = loop->find(id)) {
       session->watching_output_ = false;
-      session->completed();
+      session->output_watched();
     }
   };
   peer_->executor().at_end_of_turn([loop = loop_, next_turn = std::move(next_turn)]() mutable {
@@ -235,12 +236,23 @@ void Session::watch_output() {
   });
 }
 
+// Does not watch again by itself: a client that does not read would keep the loop awake.
+void Session::output_watched() {
+  if (closed_) return;
+  go_on();
+  settle();
+}
+
 void Session::on_drained() { completed(); }
 
 void Session::completed() {
   if (closed_) return;
   go_on();
+  // What waited behind the reply that came now leaves in settle() only: whoever watched before has not seen
+  // it.
+  const bool is_held_back = stalled_ && output_is_full();
   settle();
+  if (is_held_back && !closed_) watch_output();
 }
 
 void Session::go_on() {
@@ -366,6 +378,7 @@ void Session::note_deferred(ReplyQueue::Place place) {
 
 void Session::note_finished(ReplyQueue::Place place) {
   auto note = notes_.extract(place);
+  CANDOR_ASSERT(!note.empty());  // reserved, and not finished before
   const Duration took = peer_->executor().now() - note.mapped().since;
   if (took < server_.options().slow_command) return;
   server_.slow_log().add(server_.context().clock->wall(), took, std::move(note.mapped().args),

@@ -178,6 +178,7 @@ class Session final : public ConnectionHandler {
   void go_on();
   void rerun_waiting();
   void watch_output();
+  void output_watched();
   void settle();
   [[nodiscard]] const char* missed_deadline(MonoTime now);
 

@@ -82,7 +82,7 @@ void Session::answer_lookups(const l1::Store::ReadGuard& guard) {
     } else {
       ++hits;
       resp::write_bulk(out(), lookup.view.value);
-      if (peer_->output().size() > server_.options().output_pause_bytes) {
+      if (peer_->output().size() + places_.buffered_bytes() > server_.options().output_pause_bytes) {
         postpone_batch(i + 1);
         break;
       }

@@ -316,6 +316,38 @@ TEST_F(SessionTest, RepliesBehindASlowOneCountAsOutput) {
   let_go(1);
 }
 
+TEST_F(SessionTest, RequestsBehindAMissAndManyHitsGoOnAsSoonAsTheRepliesHaveLeft) {
+  context.options.output_pause_bytes = 1000;
+  rows["1"] = "a";
+  Client& client = connect();
+  client.send("SET cache:k " + std::string(400, 'v') + "\r\n");
+  hold_answers();
+  std::string bytes = "GET row:1\r\n";
+  for (int i = 0; i < 100; ++i) bytes += "GET cache:k\r\n";
+  EXPECT_EQ(client.send(bytes), "");
+  EXPECT_TRUE(client.peer.paused_);
+  let_go(0);
+  std::size_t replies = 0;
+  for (const char c : client.take()) replies += c == '$';  // without a tick, and on_drained() is not called
+  EXPECT_EQ(replies, 101U);
+  EXPECT_FALSE(client.peer.paused_);
+}
+
+TEST_F(SessionTest, ClientThatDoesNotReadDoesNotKeepTheLoopAwake) {
+  context.options.output_pause_bytes = 1000;
+  rows["1"] = "a";
+  Client& client = connect();
+  client.send("SET cache:k " + std::string(400, 'v') + "\r\n");
+  hold_answers();
+  std::string bytes = "GET row:1\r\n";
+  for (int i = 0; i < 100; ++i) bytes += "GET cache:k\r\n";
+  client.send(bytes);
+  client.peer.reads_ = false;
+  let_go(0);  // returns: nothing is posted for ever
+  EXPECT_TRUE(client.peer.paused_);
+  EXPECT_LT(client.peer.output_.size(), 2000U);
+}
+
 TEST_F(SessionTest, PendingReadsOfOneChunkAreBounded) {
   context.options.pending_max = 3;
   hold_answers();
