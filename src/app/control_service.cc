@@ -299,8 +299,9 @@ void ControlService::post_invalidate(const HttpReply& reply, const HttpRequest& 
   const auto key = body ? text_member(*body, "key") : std::nullopt;
   if (!feature || !key)
     return reply.send(error_response(400, "the body must be {\"feature\": …, \"key\": …}"));
-  node_->invalidate(*feature, *key, [reply](const Result<bool>& done) {
-    reply.send(done ? json_response(200, {{"existed", *done}})
+  // Whether a tier held the key is not known here, so the answer does not speak of it.
+  node_->invalidate(*feature, *key, [reply](const Result<void>& done) {
+    reply.send(done ? json_response(200, {{"invalidated", true}})
                     : error_response(status_of(done.error().code), done.error().message));
   });
 }

@@ -27,7 +27,7 @@ class NodeControl {
   // Drops what is cached of one feature, or of all; never the origin.
   virtual void flush(std::optional<std::string> feature, std::function<void(Result<void>)> done) = 0;
   // True: an entry was there.
-  virtual void invalidate(std::string feature, std::string key, std::function<void(Result<bool>)> done) = 0;
+  virtual void invalidate(std::string feature, std::string key, std::function<void(Result<void>)> done) = 0;
 };
 
 struct ControlOptions {

@@ -47,9 +47,9 @@ class FakeNode final : public NodeControl {
     flushed.push_back(feature.value_or("*"));
     done({});
   }
-  void invalidate(std::string feature, std::string key, std::function<void(Result<bool>)> done) override {
+  void invalidate(std::string feature, std::string key, std::function<void(Result<void>)> done) override {
     invalidated.push_back(feature + ":" + key);
-    done(true);
+    done({});
   }
 
   NodeReport now;
@@ -145,7 +145,9 @@ TEST_F(ControlServiceTest, AMisspeltFlushDoesNotFlushEverything) {
 }
 
 TEST_F(ControlServiceTest, InvalidateNamesAFeatureAndAKey) {
-  EXPECT_EQ(status(post("/api/v1/invalidate", R"({"feature":"profile","key":"a:b"})")), 200);
+  const std::string answer = post("/api/v1/invalidate", R"({"feature":"profile","key":"a:b"})");
+  EXPECT_EQ(status(answer), 200);
+  EXPECT_EQ(json::parse(body(answer)), json({{"invalidated", true}}));
   EXPECT_EQ(status(post("/api/v1/invalidate", R"({"feature":"profile"})")), 400);
   EXPECT_THAT(node.invalidated, testing::ElementsAre("profile:a:b"));
 }

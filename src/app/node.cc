@@ -7,6 +7,7 @@
 #include <future>
 #include <thread>
 
+#include "app/admin_token.h"
 #include "app/log.h"
 #include "app/process_report.h"
 #include "app/version.h"
@@ -15,39 +16,11 @@
 namespace candor::app {
 namespace {
 
-constexpr std::size_t kTokenBytes = 32;
 constexpr Duration kTickPeriod = 1s;
 // Scrapers, a few dashboards and a person.
 constexpr std::size_t kHttpConnectionsMax = 256;
 // After the data plane has drained, the control plane's clients get this long for an answer under way.
 constexpr Duration kHttpDrainPatience = 1s;
-
-std::string to_hex(const unsigned char* bytes, std::size_t count) {
-  std::string out;
-  for (std::size_t i = 0; i < count; ++i) out += fmt::format("{:02x}", bytes[i]);
-  return out;
-}
-
-// The admin token: made once, and then the same for the life of the data directory.
-Result<std::string> admin_token(const std::string& data_dir, EntropySource& entropy) {
-  const std::string path = data_dir + "/admin.token";
-  if (file_exists(path)) {
-    auto text = read_file(path, 4096);
-    if (!text) return std::unexpected(std::move(text.error()));
-    std::string token = text->substr(0, text->find_first_of("\r\n"));
-    if (token.size() >= kTokenBytes) return token;
-    return fail(ErrorCode::kConfiguration,
-                fmt::format("{} holds no token; remove it and a new one is made", path));
-  }
-  unsigned char bytes[kTokenBytes];
-  entropy.fill(bytes, sizeof bytes);
-  const std::string token = to_hex(bytes, sizeof bytes);
-  if (auto written = write_file_atomic(path, token + "\n", 0600); !written)
-    return fail(ErrorCode::kConfiguration,
-                fmt::format("[node] data_dir: {}; make the directory writable or name another",
-                            written.error().message));
-  return token;
-}
 
 Result<void> make_data_dir(const std::string& path) {
   auto made = make_directories(path, 0750);
@@ -311,17 +284,17 @@ void Node::flush(std::optional<std::string> feature, std::function<void(Result<v
   });
 }
 
-void Node::invalidate(std::string feature, std::string key, std::function<void(Result<bool>)> done) {
+void Node::invalidate(std::string feature, std::string key, std::function<void(Result<void>)> done) {
   const Feature* found = engine_->cache().find_feature(feature);
   if (found == nullptr) return done(fail(ErrorCode::kNoFeature, "no such feature; see /api/v1/features"));
   if (key.size() > kKeyBytesMax)
     return done(fail(ErrorCode::kLimit, fmt::format("a key has at most {} bytes", kKeyBytesMax)));
-  engine_->cache().invalidate(
-      found->id(), std::move(key), [this, done = std::move(done)](Result<WriteResult> result) {
-        engine_->upkeep().post([done, result = std::move(result)] {
-          done(result ? Result<bool>(result->existed) : Result<bool>(std::unexpected(result.error())));
-        });
-      });
+  engine_->cache().invalidate(found->id(), std::move(key),
+                              [this, done = std::move(done)](Result<WriteResult> result) {
+                                engine_->upkeep().post([done, result = std::move(result)] {
+                                  done(result ? Result<void>{} : std::unexpected(result.error()));
+                                });
+                              });
 }
 
 }  // namespace candor::app

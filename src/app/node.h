@@ -38,7 +38,7 @@ class Node final : public NodeControl {
   // NodeControl, on the upkeep loop.
   void report(std::function<void(std::shared_ptr<const NodeReport>)> done) override;
   void flush(std::optional<std::string> feature, std::function<void(Result<void>)> done) override;
-  void invalidate(std::string feature, std::string key, std::function<void(Result<bool>)> done) override;
+  void invalidate(std::string feature, std::string key, std::function<void(Result<void>)> done) override;
 
  private:
   using ReportDone = std::function<void(std::shared_ptr<const NodeReport>)>;
