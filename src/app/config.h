@@ -202,6 +202,9 @@ struct ConfigChange {
   bool applies_now = false;   // false: needs a restart
 };
 [[nodiscard]] std::vector<ConfigChange> compare_configs(const Config& before, const Config& after);
+// Takes over what a reload may change in a feature: the keys that config_keys() calls reloadable. All others
+// (origin, statements, sections that are not read yet) stay as they were bound.
+void adopt_reloadable(FeatureConfig& held, const FeatureConfig& fresh);
 
 // docs/configuration.md, from the table.
 [[nodiscard]] std::string config_reference();

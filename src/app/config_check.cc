@@ -61,10 +61,12 @@ class Checker {
       check_distinct("resp.tls_listen", *resp.tls_listen, "http.listen", config_.http.listen);
     }
     if (!config_.http.listen.is_loopback())
-      warn("http.listen",
-           "reachable from other machines: health and metrics are open there, everything else needs the "
-           "admin token; "
-           "the connection is not encrypted");
+      warn(
+          "http.listen",
+          "reachable from other machines: health, metrics, the dashboard, status, features and events are "
+          "open to everyone there (names and numbers, no values; a Host header is no secret), only flush and "
+          "invalidate need the admin token; the connection is not encrypted; keep it on loopback or behind a "
+          "proxy that asks who it is");
   }
 
   void check_reach(const std::string& key, const ListenAddress& address) {

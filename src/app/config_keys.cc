@@ -202,8 +202,11 @@ const std::array kKeys = {
     ConfigKey{"resp.users[]", "rights", T::kTexts, "[\"read\", \"write\"]",
               "Any of `read`, `write`, `admin` (flush, invalidate features).", user<&UserConfig::rights>,
               kNotReloaded, kOptional, kActive, "read|write|admin"},
-    ConfigKey{"resp.users[]", "features", T::kTexts, "[]", "Features that the user may touch. Empty: all.",
-              user<&UserConfig::features>},
+    ConfigKey{
+        "resp.users[]", "features", T::kTexts, "[]",
+        "Features whose keys the user may touch. Empty: all. Publish and subscribe channels belong to no "
+        "feature: these users may use them too.",
+        user<&UserConfig::features>},
 
     ConfigKey{"http", "listen", T::kAddress, "\"127.0.0.1:8390\"",
               "Address and port for dashboard, API, metrics and health.",
@@ -300,7 +303,7 @@ const std::array kKeys = {
               "eventual|bounded|session|strong|origin"},
     ConfigKey{"features.*", "ttl", T::kDuration, "\"60s\"",
               "How long a value may be served. Plain features: the ttl of a `SET` without one, where the "
-              "default is none.",
+              "default is `0s`: no expiry. Other features need one above 0.",
               feature<&FeatureConfig::ttl>, kReloads},
     ConfigKey{"features.*", "negative_ttl", T::kDuration, "\"5s\"",
               "The same for \"no such row\"; never longer than `ttl`.", feature<&FeatureConfig::negative_ttl>,

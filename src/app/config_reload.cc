@@ -24,6 +24,18 @@ bool applies_now(const ConfigValue* before, const ConfigValue* after) {
 
 }  // namespace
 
+void adopt_reloadable(FeatureConfig& held, const FeatureConfig& fresh) {
+  held.consistency = fresh.consistency;
+  held.ttl = fresh.ttl;
+  held.negative_ttl = fresh.negative_ttl;
+  held.ttl_jitter = fresh.ttl_jitter;
+  held.refresh_beta = fresh.refresh_beta;
+  held.soft_timeout = fresh.soft_timeout;
+  held.hard_timeout = fresh.hard_timeout;
+  held.lease_ttl = fresh.lease_ttl;
+  held.serve_stale = fresh.serve_stale;  // on_origin_failure
+}
+
 std::vector<ConfigChange> compare_configs(const Config& before, const Config& after) {
   std::vector<ConfigChange> changes;
   for (const auto& [name, old_value] : before.values) {

@@ -583,6 +583,17 @@ TEST(ConfigTest, PlainFeaturesKeepWhatTheyHoldUnlessTold) {
             5min);
 }
 
+TEST(ConfigTest, NoExpiryIsForPlainFeaturesOnly) {
+  EXPECT_EQ(findings_of("[features.c]\norigin = \"none\"\nttl = \"0s\"\n"), "");
+}
+
+TEST(ConfigTest, AnOpenHttpListenerIsToldWhatAnybodyMayRead) {
+  const std::string text = findings_of("[http]\nlisten = \"0.0.0.0:8390\"\n");
+  for (const char* open : {"health", "metrics", "dashboard", "status", "features", "events"})
+    EXPECT_NE(text.find(open), std::string::npos) << open;
+  EXPECT_NE(text.find("only flush and invalidate need the admin token"), std::string::npos);
+}
+
 TEST(ConfigTest, UnprovenLevelsReadTheOrigin) {
   FeatureConfig feature;
   feature.consistency = Consistency::kStrong;
@@ -641,6 +652,51 @@ TEST(ReloadTest, ANewFeatureNeedsARestart) {
                                        read_config_text("[features.c]\norigin = \"none\"\n", "f").config);
   ASSERT_FALSE(changes.empty());
   for (const ConfigChange& change : changes) EXPECT_FALSE(change.applies_now) << change.key;
+}
+
+std::string everything_of(const FeatureConfig& f) {
+  std::string out = f.name + f.origin + f.load + f.load_many + f.store + f.erase + f.write;
+  for (const Duration time : {f.ttl, f.negative_ttl, f.soft_timeout, f.hard_timeout, f.lease_ttl,
+                              f.serve_stale, f.budget->max_staleness, f.budget->window})
+    out += " " + std::to_string(time.count());
+  for (const double number : {f.ttl_jitter, f.refresh_beta, f.budget->stale_fraction, f.budget->sample})
+    out += " " + std::to_string(number);
+  out += consistency_name(f.consistency);
+  out += f.watch->table + f.watch->key + f.warm->query + f.warm->priority;
+  for (const std::string& key : f.warm->keys) out += key;
+  return out + f.budget->impact + f.budget->owner + f.budget->control;
+}
+
+FeatureConfig whole_feature() {
+  FeatureConfig feature;
+  feature.serve_stale = 1h;
+  feature.watch.emplace();
+  feature.warm.emplace();
+  feature.budget.emplace();
+  return feature;
+}
+
+TEST(ReloadTest, AFeatureTakesOverExactlyTheKeysThatTheTableCallsReloadable) {
+  TypedValue other;
+  other.text = "other";
+  other.integer = 1;
+  other.number = 0.5;
+  other.duration = 7s;
+  other.texts = {"other"};
+  int keys = 0;
+  for (const ConfigKey& key : config_keys()) {
+    if (!key.section.starts_with("features.*")) continue;
+    FeatureConfig fresh = whole_feature();
+    ConfigTarget target;
+    target.feature = &fresh;
+    key.store(target, other);
+    FeatureConfig held = whole_feature();
+    ASSERT_NE(everything_of(fresh), everything_of(held)) << key.name;
+    adopt_reloadable(held, fresh);
+    EXPECT_EQ(everything_of(held), everything_of(key.reloadable ? fresh : whole_feature())) << key.name;
+    ++keys;
+  }
+  EXPECT_GT(keys, 20);
 }
 
 TEST(ReloadTest, ServeStaleMayComeAndGo) {
