@@ -661,7 +661,7 @@ std::string everything_of(const FeatureConfig& f) {
     out += " " + std::to_string(time.count());
   for (const double number : {f.ttl_jitter, f.refresh_beta, f.budget->stale_fraction, f.budget->sample})
     out += " " + std::to_string(number);
-  out += consistency_name(f.consistency);
+  out += std::to_string(static_cast<int>(f.consistency));
   out += f.watch->table + f.watch->key + f.warm->query + f.warm->priority;
   for (const std::string& key : f.warm->keys) out += key;
   return out + f.budget->impact + f.budget->owner + f.budget->control;
