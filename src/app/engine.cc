@@ -85,6 +85,7 @@ Result<void> Engine::build(const Config& config, Room room) {
   reach_l2(config.l2);
   if (auto prepared = prepare_origins(config); !prepared) return prepared;
   upkeep_->run_there([this] { keep_up(); });
+  home_->run_there([this] { watch_health(); });
   return {};
 }
 
@@ -185,6 +186,25 @@ void Engine::keep_up() {
   upkeep().schedule(upkeep().now() + kMaintainPeriod, [this] { keep_up(); });
 }
 
+void Engine::watch_health() {
+  if (parts_->cache == nullptr) return;  // the engine is closing
+  health_.note(degraded_reasons(), clock_.now());
+  home().schedule(home().now() + kHealthPeriod, [this] { watch_health(); });
+}
+
+std::vector<std::string> Engine::degraded_reasons() const {
+  std::vector<std::string> reasons;
+  if (parts_->l2 != nullptr) {
+    const L2Stats stats = parts_->l2->stats();
+    if (!stats.connected) reasons.emplace_back("l2_down");
+    if (stats.breaker_open) reasons.emplace_back("l2_breaker_open");
+  }
+  for (const auto& [name, origin] : parts_->origins)
+    if (!origin->stats().connected) reasons.push_back("origin_down:" + name);
+  if (parts_->cache->owed_invalidations() > 0) reasons.emplace_back("invalidations_owed");
+  return reasons;
+}
+
 bool Engine::is_quiet() const {
   if (parts_->cache != nullptr && parts_->cache->waiting() > 0) return false;
   return std::ranges::all_of(parts_->origins, [](const Parts::NamedOrigin& named) {
@@ -270,16 +290,13 @@ NodeReport Engine::report() const {
   if (report.has_l2) {
     report.l2 = parts_->l2->stats();
     report.l2_description = parts_->l2->describe();
-    if (!report.l2.connected) report.degraded.emplace_back("l2_down");
-    if (report.l2.breaker_open) report.degraded.emplace_back("l2_breaker_open");
   }
   for (const auto& [name, origin] : parts_->origins) {
     report.origins.push_back({name, origin->describe(), origin->stats()});
-    if (!report.origins.back().stats.connected) report.degraded.push_back("origin_down:" + name);
   }
   report.waiting = parts_->cache->waiting();
   report.owed_invalidations = parts_->cache->owed_invalidations();
-  if (report.owed_invalidations > 0) report.degraded.emplace_back("invalidations_owed");
+  report.degraded = degraded_reasons();
   return report;
 }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "app/config.h"
+#include "app/health_log.h"
 #include "app/node_report.h"
 #include "cache/cache.h"
 #include "io/clock.h"
@@ -59,6 +60,7 @@ class Engine {
   void reload(const Config& config);
 
   static constexpr Duration kMaintainPeriod = 100ms;  // Store::maintain() asks for it
+  static constexpr Duration kHealthPeriod = 500ms;
   static constexpr Duration kQuietPatience = 2s;
 
  private:
@@ -83,6 +85,8 @@ class Engine {
   Result<void> add_feature(const FeatureConfig& config);
   Result<void> prepare_origins(const Config& config);
   void keep_up();
+  void watch_health();
+  [[nodiscard]] std::vector<std::string> degraded_reasons() const;
   [[nodiscard]] bool is_quiet() const;
   [[nodiscard]] bool wait_until_quiet();
   [[nodiscard]] FeatureReport report_feature(FeatureId id) const;
@@ -95,6 +99,7 @@ class Engine {
   std::unique_ptr<ThreadPool> pool_;
   std::unique_ptr<Parts> parts_;
   std::vector<StartNote> notes_;
+  HealthLog health_{write_health_to_log()};  // home's
 };
 
 }  // namespace candor::app

@@ -7,7 +7,7 @@ namespace candor::app {
 
 void start_log() {
   spdlog::set_default_logger(spdlog::stderr_color_mt("candord"));
-  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %^%-5!l%$ %v");
+  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %^%-7l%$ %v");
   spdlog::flush_on(spdlog::level::info);
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "base/ids.h"
 #include "origin/row_json.h"
@@ -172,12 +173,23 @@ Result<SqliteFile> parse_sqlite_url(std::string_view origin, std::string_view ur
   return file;
 }
 
-SqliteConnection::~SqliteConnection() {
+SqliteConnection::~SqliteConnection() { close(); }
+
+void SqliteConnection::close() {
   for (const auto& of_feature : statements_) {
     for (auto* statement : of_feature) sqlite3_finalize(statement);
   }
-  sqlite3_finalize(position_);
-  sqlite3_close(db_);
+  statements_.clear();
+  sqlite3_finalize(std::exchange(position_, nullptr));
+  sqlite3_close(std::exchange(db_, nullptr));
+}
+
+// Somebody deleted, renamed or replaced the file: what is open is no longer what the path names, and a write
+// to it would be acknowledged and lost. Costs one stat(2).
+bool SqliteConnection::file_has_moved() const {
+  int moved = 0;
+  const int code = sqlite3_file_control(db_, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+  return code == SQLITE_OK && moved != 0;
 }
 
 Error SqliteConnection::error_of(int code, std::string_view what) {
@@ -201,6 +213,7 @@ Error SqliteConnection::stopped() const {
 }
 
 Result<void> SqliteConnection::open(Duration patience) {
+  if (db_ != nullptr && file_has_moved()) close();
   if (db_ != nullptr) {
     sqlite3_busy_timeout(db_, static_cast<int>(std::clamp(patience, Duration{1ms}, kLockWaitMax) / 1ms));
     return {};

@@ -43,7 +43,8 @@ class SqliteConnection {
   SqliteConnection(const SqliteConnection&) = delete;
   SqliteConnection& operator=(const SqliteConnection&) = delete;
 
-  // Opens the file if it is not open. `patience` bounds every wait for a lock from now on.
+  // Opens the file if it is not open, and again if the path names another file by now. `patience` bounds
+  // every wait for a lock from now on.
   Result<void> open(Duration patience);
   // Compiles every statement of the feature.
   Result<void> check(const SqlFeature& feature);
@@ -66,6 +67,8 @@ class SqliteConnection {
   Result<sqlite3_stmt*> prepared(const SqlFeature& feature, SqlVerb verb);
   Result<sqlite3_stmt*> compile(const std::string& sql, std::string_view what);
   Result<void> settle();
+  void close();
+  [[nodiscard]] bool file_has_moved() const;
   Row load_one(const SqlRequest& request);
   Row write_one(const SqlRequest& request);
   Row write_alone(const SqlRequest& request);

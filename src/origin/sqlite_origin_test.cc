@@ -299,6 +299,25 @@ TEST_F(SqliteOriginTest, AMissingFileIsNamedAndNotMade) {
   EXPECT_EQ(value(*f, "a"), "back");  // the file is there again: no restart needed
 }
 
+TEST_F(SqliteOriginTest, NothingIsWrittenToAFileThatIsNoLongerThere) {
+  open();
+  auto f = bind_t();
+  ASSERT_TRUE(store(*f, "kept", "yes"));
+  ASSERT_EQ(value(*f, "kept"), "yes");
+  std::filesystem::rename(path(), path() + ".old");
+  auto wrote = store(*f, "lost", "acknowledged");
+  ASSERT_FALSE(wrote) << "an acknowledged write to a file without a name is a lost one";
+  EXPECT_EQ(wrote.error().code, ErrorCode::kOriginDown);
+  EXPECT_THAT(value(*f, "kept"), HasSubstr("error"));
+  // Another file takes its place: it is the one that is read and written.
+  std::filesystem::remove(path() + "-wal");
+  std::filesystem::remove(path() + "-shm");
+  sql("create table t (k text primary key, v); insert into t values ('kept', 'another')");
+  EXPECT_EQ(value(*f, "kept"), "another");
+  EXPECT_TRUE(store(*f, "new", "v"));
+  EXPECT_EQ(value(*f, "new"), "v");
+}
+
 TEST_F(SqliteOriginTest, ModeRwcMakesTheFile) {
   std::filesystem::remove(path());
   open(4, 100, "?mode=rwc");
