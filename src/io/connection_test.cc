@@ -384,13 +384,15 @@ TEST_P(ConnectionTest, a_port_in_use_is_an_error_that_says_what_to_do) {
                 ": address already in use; another process listens there; stop it or change [resp] listen");
 }
 
-TEST_P(ConnectionTest, running_out_of_descriptors_pauses_accepting_and_recovers) {
+// Not under this sanitizer: it checks addresses through a pipe, and calls types invalid when it cannot open
+// one.
 #if defined(__has_feature)
 #if __has_feature(undefined_behavior_sanitizer)
-  GTEST_SKIP()
-      << "this sanitizer checks addresses through a pipe, and calls types invalid when it cannot open one";
+#define CANDOR_SANITIZER_NEEDS_DESCRIPTORS
 #endif
 #endif
+#ifndef CANDOR_SANITIZER_NEEDS_DESCRIPTORS
+TEST_P(ConnectionTest, running_out_of_descriptors_pauses_accepting_and_recovers) {
   rlimit before{};
   ::getrlimit(RLIMIT_NOFILE, &before);
   std::vector<Descriptor> hogs;
@@ -414,6 +416,7 @@ TEST_P(ConnectionTest, running_out_of_descriptors_pauses_accepting_and_recovers)
   EXPECT_GE(slept, 15ms) << "the loop spins on a queue that it cannot empty";
   EXPECT_TRUE(until([&] { return factory_.accepted == 1; }));
 }
+#endif
 
 TEST_P(ConnectionTest, idle_connections_give_large_buffers_back) {
   Recorder client;
