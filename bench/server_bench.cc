@@ -318,9 +318,7 @@ std::string write_config(const std::filesystem::path& folder, int resp_port, int
   return path.string();
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+Options parse(int argc, char** argv) {
   Options options;
   for (int i = 1; i + 1 < argc; i += 2) {
     const std::string flag = argv[i];
@@ -341,9 +339,10 @@ int main(int argc, char** argv) {
     else
       die("unknown option " + flag);
   }
-  char folder_template[] = "/tmp/candor-bench-XXXXXX";
-  const std::filesystem::path folder = mkdtemp(folder_template);
+  return options;
+}
 
+std::vector<Server> make_servers(const Options& options, const std::filesystem::path& folder) {
   std::vector<Server> servers(3);
   servers[0].name = "redis";
   servers[0].port = free_port();
@@ -380,17 +379,10 @@ int main(int argc, char** argv) {
   servers[2].port = free_port();
   servers[2].command = {options.candord, "--config",
                         write_config(folder, servers[2].port, free_port(), options.threads)};
+  return servers;
+}
 
-  std::printf(
-      "GET of %d-byte keys and %d-byte values, %llu keys, uniform, %d connections, %d data-plane thread(s), "
-      "%d rounds of %.1f s in alternation\n\n",
-      kKeyBytes, kValueBytes, static_cast<unsigned long long>(options.keys), options.connections,
-      options.threads, options.rounds, options.seconds);
-  for (auto& server : servers) {
-    server.start();
-    fill(server, options.keys);
-    std::printf("%s holds the keys in %.0f MiB\n", server.name.c_str(), server.resident_mib());
-  }
+void compare_cpu(const Options& options, const std::vector<Server>& servers) {
   std::printf(
       "\n| pipeline | server | ops/s (median) | server CPU ns/op: median (min … max) | CPU against redis |\n"
       "|---|---|---|---|---|\n");
@@ -412,6 +404,9 @@ int main(int argc, char** argv) {
       std::fflush(stdout);
     }
   }
+}
+
+void compare_latency(const Options& options, const std::vector<Server>& servers) {
   std::printf(
       "\nOpen loop, %d requests/s, pipeline 1, latency from the scheduled moment, %d rounds\n\n"
       "| server | p50 µs | p99 µs | p99.9 µs |\n|---|---|---|---|\n",
@@ -431,6 +426,28 @@ int main(int argc, char** argv) {
     std::printf("| %s | %.0f | %.0f | %.0f |\n", server.name.c_str(), median(q[500]), median(q[990]),
                 median(q[999]));
   }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const Options options = parse(argc, argv);
+  char folder_template[] = "/tmp/candor-bench-XXXXXX";
+  const std::filesystem::path folder = mkdtemp(folder_template);
+  std::vector<Server> servers = make_servers(options, folder);
+
+  std::printf(
+      "GET of %d-byte keys and %d-byte values, %llu keys, uniform, %d connections, %d data-plane thread(s), "
+      "%d rounds of %.1f s in alternation\n\n",
+      kKeyBytes, kValueBytes, static_cast<unsigned long long>(options.keys), options.connections,
+      options.threads, options.rounds, options.seconds);
+  for (auto& server : servers) {
+    server.start();
+    fill(server, options.keys);
+    std::printf("%s holds the keys in %.0f MiB\n", server.name.c_str(), server.resident_mib());
+  }
+  compare_cpu(options, servers);
+  compare_latency(options, servers);
   for (auto& server : servers) server.stop();
   std::filesystem::remove_all(folder);
   return 0;

@@ -162,9 +162,19 @@ class CacheTest : public testing::Test {
     return policy;
   }
 
-  using Answers = std::vector<Result<ReadResult>>;
+  // Outlives the test's body: what is still waiting is answered when its node ends.
+  struct Answers {
+    std::shared_ptr<std::vector<Result<ReadResult>>> list =
+        std::make_shared<std::vector<Result<ReadResult>>>();
+    [[nodiscard]] std::size_t size() const { return list->size(); }
+    [[nodiscard]] const Result<ReadResult>& at(std::size_t i) const { return list->at(i); }
+    [[nodiscard]] const Result<ReadResult>& operator[](std::size_t i) const { return (*list)[i]; }
+    [[nodiscard]] auto begin() const { return list->begin(); }
+    [[nodiscard]] auto end() const { return list->end(); }
+  };
   void read(Node& node, FeatureId id, std::string key, Answers* out) {
-    node.cache.read(id, std::move(key), {}, [out](Result<ReadResult> r) { out->push_back(std::move(r)); });
+    node.cache.read(id, std::move(key), {},
+                    [list = out->list](Result<ReadResult> r) { list->push_back(std::move(r)); });
     executor_.run_ready();
   }
   void answer_load(std::size_t index, std::optional<std::string> value) {
