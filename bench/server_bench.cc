@@ -223,10 +223,10 @@ struct Measured {
   [[nodiscard]] double cpu_ns_per_op() const { return server_cpu * 1e9 / ops; }
 };
 
-// tidy: allow(one event loop whose steps share its state)
 // Closed loop: each connection has `pipeline` requests out and sends the next batch when all are answered.
 // With `rate` > 0 open loop: batches leave on a schedule, and latency counts from the scheduled moment (no
 // coordinated omission).
+// tidy: allow(one event loop whose steps share its state)
 Measured load(const Server& server, const Options& options, int pipeline, double seconds, int rate) {
   struct Connection {
     int fd = -1;
