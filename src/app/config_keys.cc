@@ -301,10 +301,11 @@ const std::array kKeys = {
               "proofs are built.",
               feature<&FeatureConfig::consistency>, kReloads, kOptional, kActive,
               "eventual|bounded|session|strong|origin"},
-    ConfigKey{"features.*", "ttl", T::kDuration, "\"60s\"",
-              "How long a value may be served. Plain features: the ttl of a `SET` without one, where the "
-              "default is `0s`: no expiry. Other features need one above 0.",
-              feature<&FeatureConfig::ttl>, kReloads},
+    ConfigKey{
+        "features.*", "ttl", T::kDuration, "\"60s\"",
+        "How long a value may be served, above 0. Plain features: not used, the client says it (`SET … EX`); "
+        "their default is `0s`: no expiry.",
+        feature<&FeatureConfig::ttl>, kReloads},
     ConfigKey{"features.*", "negative_ttl", T::kDuration, "\"5s\"",
               "The same for \"no such row\"; never longer than `ttl`.", feature<&FeatureConfig::negative_ttl>,
               kReloads},
