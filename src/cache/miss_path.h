@@ -69,6 +69,9 @@ class CacheCore::MissPath {
 
   Task<void> run_flight(FlightPtr flight, std::string key);
   Task<Result<Loaded>> fetch(Feature* feature, std::string key, FlightPtr flight);
+  // May what this flight brings be stored? Not after an invalidation, nor while a write of the key is in
+  // doubt.
+  [[nodiscard]] bool may_keep(const Flights::Flight& flight) const;
   Task<Result<Loaded>> fetch_plain(Feature* feature, std::string name);
   // The L2 part of fetch(): an entry, or a lease to load under, or neither (L2 is away: load without a
   // lease).

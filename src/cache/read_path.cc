@@ -36,8 +36,7 @@ Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::fetch(Feature* fe
 
   L2Answer l2 = co_await ask_l2(feature, name, deadline, flight->refreshes);
   if (l2.hit) {
-    const bool may_keep = !flight->fenced && !unsettled_.is_unsettled(name, parts_.home->now());
-    if (may_keep) fill_l1(*feature, key, *l2.hit);
+    if (may_keep(*flight)) fill_l1(*feature, key, *l2.hit);
     co_return std::move(*l2.hit);
   }
 
@@ -48,11 +47,11 @@ Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::fetch(Feature* fe
   }
 
   loaded->ttl = jittered_ttl(feature->policy(), loaded->value == nullptr, random_);
-  bool may_store = !flight->fenced && !unsettled_.is_unsettled(name, parts_.home->now());
+  bool may_store = may_keep(*flight);
   if (may_store && l2.lease.value != 0) may_store = co_await fill_l2(feature, name, l2.lease, *loaded);
   // Asked again: an invalidation may have come while L2 was filled. From here to the end of fill_l1() nothing
   // can.
-  may_store = may_store && !flight->fenced;
+  may_store = may_store && may_keep(*flight);
   if (may_store) fill_l1(*feature, key, *loaded);
   // A lease that is not used is given back, or nobody could load the key before it ends.
   if (!may_store && l2.lease.value != 0) (void)co_await parts_.l2->release(name, l2.lease);
@@ -61,6 +60,10 @@ Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::fetch(Feature* fe
     parts_.observer->on_fill(ref, loaded->stamp, may_store ? FillOutcome::kStored : FillOutcome::kFenced);
   }
   co_return loaded;
+}
+
+bool CacheCore::MissPath::may_keep(const Flights::Flight& flight) const {
+  return !flight.fenced && !unsettled_.is_unsettled(flight.name, parts_.home->now());
 }
 
 Task<CacheCore::MissPath::L2Answer> CacheCore::MissPath::ask_l2(Feature* feature, std::string name,
