@@ -95,7 +95,7 @@ class CacheCore::MissPath {
 
   // Fences loads of the key, then forgets it in L2, then in L1. False: L2 did not take it; it is owed, unless
   // the feature is plain.
-  Task<bool> forget(Feature* feature, std::string key, Position position, const char* cause);
+  Task<bool> forget(Feature* feature, std::string key, ChangeId change, const char* cause);
   void doubt(Feature* feature, const std::string& key);
   Task<void> drop_again(Feature* feature, std::string key);
   void owe_features(std::optional<FeatureId> only);

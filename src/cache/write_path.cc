@@ -47,9 +47,9 @@ Task<Result<WriteResult>> CacheCore::MissPath::write(Feature* feature, std::stri
 
   // Whatever the origin said, the entry goes: after a timeout nobody knows whether the row changed, and
   // dropping an entry that was still right costs one load.
-  const Position position = wrote ? wrote->position : Position{};
+  const ChangeId change = wrote ? wrote->change : ChangeId{};
   if (!wrote && wrote.error().code == ErrorCode::kTimeout) doubt(feature, key);
-  (void)co_await forget(feature, std::move(key), position, wrote ? "write" : "failed write");
+  (void)co_await forget(feature, std::move(key), change, wrote ? "write" : "failed write");
   if (!wrote) {
     feature->counters.write_errors.add();
     co_return std::unexpected(std::move(wrote.error()));
@@ -100,24 +100,24 @@ void CacheCore::MissPath::doubt(Feature* feature, const std::string& key) {
 }
 
 Task<void> CacheCore::MissPath::drop_again(Feature* feature, std::string key) {
-  (void)co_await forget(feature, std::move(key), Position{}, "write of unknown outcome");
+  (void)co_await forget(feature, std::move(key), ChangeId{}, "write of unknown outcome");
 }
 
 Task<Result<WriteResult>> CacheCore::MissPath::invalidate(Feature* feature, std::string key,
                                                           const char* cause) {
-  const bool reached_l2 = co_await forget(feature, std::move(key), Position{}, cause);
+  const bool reached_l2 = co_await forget(feature, std::move(key), ChangeId{}, cause);
   if (!reached_l2) co_return not_in_l2(*feature);
   co_return WriteResult{};
 }
 
-Task<bool> CacheCore::MissPath::forget(Feature* feature, std::string key, Position position,
+Task<bool> CacheCore::MissPath::forget(Feature* feature, std::string key, ChangeId change,
                                        const char* cause) {
   const std::string name = name_of(*feature, key);
   (void)flights_.fence(name);
   bool reached_l2 = true;
   if (parts_.l2 != nullptr) {
     L2Marker marker;
-    marker.position = position;
+    marker.change = change;
     marker.hold = feature->policy().lease_ttl * 2;
     Result<bool> told = co_await parts_.l2->invalidate(name, marker);
     reached_l2 = told.has_value();

@@ -12,7 +12,7 @@ class MemoryOrigin::State : public std::enable_shared_from_this<MemoryOrigin::St
   Executor& executor;
   std::string name;
   std::map<std::pair<std::string, std::string>, std::string> rows;
-  Position position;
+  ChangeId position;
   std::optional<Error> error;
   Duration latency{0};
   bool stalled = false;
@@ -85,7 +85,7 @@ class MemoryOrigin::Bound final : public OriginFeature {
     auto reached = co_await state->reach(deadline);
     if (!reached) co_return std::unexpected(reached.error());
     OriginRow row;
-    row.stamp.position = state->position;
+    row.stamp.up_to = state->position;
     if (const auto found = state->rows.find(key); found != state->rows.end()) row.value = found->second;
     co_return row;
   }
@@ -98,7 +98,7 @@ class MemoryOrigin::Bound final : public OriginFeature {
     OriginWrite written;
     written.rows = value || state->rows.contains(key) ? 1 : 0;
     if (written.rows > 0) ++state->position.value;
-    written.position = state->position;
+    written.change = state->position;
     if (value) {
       state->rows[key] = std::move(*value);
     } else {
@@ -147,7 +147,7 @@ std::optional<std::string> MemoryOrigin::at(const std::string& feature, const st
   return found->second;
 }
 
-Position MemoryOrigin::position() const { return state_->position; }
+ChangeId MemoryOrigin::position() const { return state_->position; }
 
 void MemoryOrigin::fail_with(Error error) {
   state_->error = std::move(error);

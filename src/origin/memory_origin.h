@@ -27,7 +27,7 @@ class MemoryOrigin final : public Origin {
   void put(const std::string& feature, const std::string& key, std::string value);
   void remove(const std::string& feature, const std::string& key);
   [[nodiscard]] std::optional<std::string> at(const std::string& feature, const std::string& key) const;
-  [[nodiscard]] Position position() const;
+  [[nodiscard]] ChangeId position() const;
 
   // Faults. While an error is set, everything answers it. While stalled, requests wait for resume(), or for
   // their deadline.

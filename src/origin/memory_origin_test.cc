@@ -20,7 +20,7 @@ TEST_F(MemoryOriginTest, StoresLoadsAndErases) {
   EXPECT_FALSE(load("a")->value);
   const auto written = world_.run(f_->store("a", "1", world_.in(1s)));
   EXPECT_EQ(load("a")->value, "1");
-  EXPECT_TRUE(load("a")->stamp.includes(written->position));
+  EXPECT_TRUE(load("a")->stamp.includes(written->change));
   EXPECT_EQ(world_.run(f_->erase("a", world_.in(1s)))->rows, 1u);
   EXPECT_FALSE(load("a")->value);
   EXPECT_EQ(origin_.stats().loads, 4u);

@@ -18,11 +18,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "base/task.h"
 #include "base/time.h"
-#include "version/stamp.h"
+#include "version/change.h"
 
 namespace candor {
 
@@ -33,6 +34,9 @@ struct OriginStatements {
   std::string load_many;  // optional, uses :keys; must return (key, value) rows
   std::string store;      // optional
   std::string erase;      // optional
+  // The row that the feature's value depends on, for confirm(): table and key columns. Empty: none.
+  std::string watch_table{};
+  std::vector<std::string> watch_columns{};
 };
 
 struct OriginRow {
@@ -42,7 +46,7 @@ struct OriginRow {
 
 struct OriginWrite {
   std::uint64_t rows = 0;  // rows that the statement changed, where the origin says
-  Position position;       // of the change, when known
+  ChangeId change;         // of the change, when known
 };
 
 class OriginFeature {
@@ -54,6 +58,16 @@ class OriginFeature {
   virtual Task<Result<OriginRow>> load(std::string key, MonoTime deadline) = 0;
   virtual Task<Result<OriginWrite>> store(std::string key, std::string value, MonoTime deadline) = 0;
   virtual Task<Result<OriginWrite>> erase(std::string key, MonoTime deadline) = 0;
+  // Is what was loaded under `stamp` (`negative`: no row) still what the origin holds? Asked at the origin,
+  // in this call: the row's version must be included in the stamp. Confirmations of one feature that are
+  // asked for in the same turn leave as one statement. False when it changed, and whenever in doubt.
+  // kNotFound: this feature cannot be confirmed (no watch, or the origin has no row versions); the caller
+  // loads instead.
+  virtual Task<Result<bool>> confirm(std::string key, StampBound stamp, bool negative, MonoTime deadline) {
+    (void)key, (void)stamp, (void)negative, (void)deadline;
+    co_return fail(ErrorCode::kNotFound, "this origin cannot confirm row versions");
+  }
+  [[nodiscard]] virtual bool can_confirm() const { return false; }
   [[nodiscard]] virtual bool can_store() const = 0;
   [[nodiscard]] virtual bool can_erase() const = 0;
 };
@@ -80,6 +94,11 @@ class Origin {
   // Connects and prepares everything bound; an unreachable origin is an error here but not fatal: connections
   // are made again on use.
   virtual Task<Result<void>> prepare() = 0;
+  // Where the origin stands now: one cheap statement. kNotFound: this origin has no positions.
+  virtual Task<Result<OriginProbe>> probe(MonoTime deadline) {
+    (void)deadline;
+    co_return fail(ErrorCode::kNotFound, "this origin has no change positions");
+  }
   [[nodiscard]] virtual OriginStats stats() const = 0;
   [[nodiscard]] virtual std::string describe()
       const = 0;  // "sqlite var/shop.db", "postgresql app@127.0.0.1:5432/shop"; no password

@@ -48,7 +48,7 @@ class SqlOriginFeature final : public OriginFeature {
     }
     auto answer = co_await desk->run(verb, feature, std::move(key), std::move(value), deadline);
     if (!answer) co_return std::unexpected(std::move(answer.error()));
-    OriginWrite written{answer->rows, answer->position};
+    OriginWrite written{answer->rows, answer->change};
     co_return written;
   }
 

@@ -33,7 +33,7 @@ struct SqlAnswer {
   std::optional<std::string> value;  // load: nullopt is a negative result
   Stamp stamp;
   std::uint64_t rows = 0;  // writes
-  Position position;
+  ChangeId change;
 };
 
 // `verb` to `deadline` never change while the request is on its way, so a pool thread may read them.

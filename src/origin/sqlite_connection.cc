@@ -351,8 +351,8 @@ Result<SqlAnswer> SqliteConnection::load_one(const SqlRequest& request) {
   return answer;
 }
 
-Result<Position> SqliteConnection::read_position() {
-  Position position;
+Result<ChangeId> SqliteConnection::read_position() {
+  ChangeId position;
   if (file_.position_query.empty()) return position;
   if (position_ == nullptr) {
     auto statement = compile(file_.position_query, "reading the change log's position");
@@ -390,7 +390,7 @@ std::vector<Result<SqlAnswer>> SqliteConnection::load(const std::vector<SqlReque
       continue;
     }
     answers.push_back(load_one(*request));
-    if (answers.back()) answers.back()->stamp.position = *position;
+    if (answers.back()) answers.back()->stamp.up_to = *position;
   }
   if (in_transaction) roll_back();  // nothing was written: ends the snapshot
   return answers;
@@ -415,7 +415,7 @@ Result<SqlAnswer> SqliteConnection::write_one(const SqlRequest& request) {
   answer.rows = changed ? static_cast<std::uint64_t>(sqlite3_changes64(db_)) : 0;
   const auto position = read_position();
   if (!position) return std::unexpected(position.error());
-  answer.position = *position;
+  answer.change = *position;
   return answer;
 }
 

@@ -74,7 +74,7 @@ class SqliteConnection {
   Row write_alone(const SqlRequest& request);
   Result<std::vector<Row>> write_together(const std::vector<SqlRequestPtr>& requests);
   Result<void> bind(sqlite3_stmt* statement, const SqlRequest& request);
-  Result<Position> read_position();
+  Result<ChangeId> read_position();
   Result<void> execute(const char* sql);
   void roll_back();
   [[nodiscard]] Error stopped() const;

@@ -402,9 +402,9 @@ TEST_F(SqliteOriginTest, LoadsAndWritesCarryThePositionOfTheirTransaction) {
   open(4, 100, "", "select max(seq) from log");
   auto f = bind(
       {.load = "select v from t where k = :key", .store = "insert into log values (:key + length(:value))"});
-  EXPECT_EQ(load(*f, "a")->stamp.position.value, 41u);
-  EXPECT_EQ(store(*f, "40", "xx")->position.value, 42u);
-  EXPECT_EQ(load(*f, "a")->stamp.position.value, 42u);
+  EXPECT_EQ(load(*f, "a")->stamp.up_to.value, 41u);
+  EXPECT_EQ(store(*f, "40", "xx")->change.value, 42u);
+  EXPECT_EQ(load(*f, "a")->stamp.up_to.value, 42u);
 }
 
 TEST_F(SqliteOriginTest, WithoutAChangeLogTheStampIsUnknown) {

@@ -58,7 +58,7 @@ EntryShape shape_of(std::size_t key_bytes, std::size_t value_bytes, const EntryM
                     std::size_t inline_value_max, std::size_t inline_entry_max) {
   EntryShape shape;
   shape.wide = key_bytes > kCompactKeyMax || value_bytes > kCompactValueMax ||
-               meta.stamp.position.value > kCompactStampMax || !pack_times(meta).fits;
+               meta.stamp.up_to.value > kCompactStampMax || !pack_times(meta).fits;
   shape.indirect =
       value_bytes > inline_value_max || kWideHeaderBytes + key_bytes + value_bytes > inline_entry_max;
   shape.wide |= shape.indirect;
@@ -75,13 +75,13 @@ void encode_entry(std::byte* at, const EntryShape& shape, FeatureId feature, std
     put_head(at, head);
     put_bytes(at + 4, static_cast<std::uint32_t>(key.size()));
     put_bytes(at + 8, static_cast<std::uint32_t>(shape.indirect ? block->value_bytes : value.size()));
-    put_bytes(at + 12, meta.stamp.position.value);
+    put_bytes(at + 12, meta.stamp.up_to.value);
     put_bytes(at + 20, meta.loaded_at);
     put_bytes(at + 28, meta.expires_at);
     at += kWideHeaderBytes;
   } else {
     const PackedTimes times = pack_times(meta);
-    const std::uint64_t stamp = meta.stamp.position.value;
+    const std::uint64_t stamp = meta.stamp.up_to.value;
     const auto anchor = static_cast<std::uint64_t>(times.anchor);
     put_head(at, head | (times.seconds ? entry_bits::kTtlSeconds : 0) |
                      static_cast<std::uint32_t>(key.size()) << 24);
@@ -111,7 +111,7 @@ void EntryRef::view_wide(EntryRef entry, std::uint32_t head, EntryView* out) {
   const ValueBlock* block = entry.block(head);
   out->value = {block != nullptr ? block->bytes() : entry.chars(kWideHeaderBytes + entry.word(4)),
                 value_bytes};
-  out->meta.stamp.position.value = entry.word64(12);
+  out->meta.stamp.up_to.value = entry.word64(12);
   out->meta.loaded_at = static_cast<Millis>(entry.word64(20));
   out->meta.expires_at = static_cast<Millis>(entry.word64(28));
   out->meta.negative = (head & entry_bits::kNegative) != 0;

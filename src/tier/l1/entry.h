@@ -141,7 +141,7 @@ class EntryRef {
       return view_wide(*this, head, out);
     const std::uint32_t packed = word(4);
     out->value = {chars(kCompactHeaderBytes + (head >> 24)), packed & 0xFFF};
-    out->meta.stamp.position.value = std::uint64_t{packed >> 20} << 32 | word(16);
+    out->meta.stamp.up_to.value = std::uint64_t{packed >> 20} << 32 | word(16);
     const Millis at = anchor();
     if ((head & entry_bits::kNoExpiry) != 0) {
       out->meta.loaded_at = at;

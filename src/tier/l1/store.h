@@ -52,7 +52,7 @@ struct StoreOptions {
 using Millis = std::int64_t;
 
 struct EntryMeta {
-  Stamp stamp;
+  StampBound stamp;
   Millis loaded_at = 0;         // when the load that produced the value began
   Millis expires_at = 0;        // 0: no expiry
   bool negative = false;        // the origin has no such row; the value is empty

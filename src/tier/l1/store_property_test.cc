@@ -97,7 +97,7 @@ class Run {
   }
   EntryMeta random_meta() {
     EntryMeta meta;
-    meta.stamp.position.value = random_.below(4) == 0 ? random_() : random_.below(1000);
+    meta.stamp.up_to.value = random_.below(4) == 0 ? random_() : random_.below(1000);
     meta.loaded_at = now_ - static_cast<Millis>(random_.below(100));
     if (random_.below(2) == 0) meta.expires_at = now_ + static_cast<Millis>(random_.below(1000)) + 1;
     meta.negative = random_.below(10) == 0;

@@ -1,0 +1,144 @@
+// The region stream: how changes reach every node of a region, and nodes answer each other. One ordered log
+// with contiguous sequence numbers, replayable as far as it is kept. Behind it: this process (`memory:`),
+// Redis Streams, NATS JetStream.
+//
+// Invariants
+//   - append() that answers kOk with sequence n means: every reader that is not cut off will be handed
+//   message n exactly
+//     at that place in the order. An error means "unknown": the message may be in the log or not; appending
+//     it again is harmless, because every message is idempotent.
+//   - A reader is handed sequence numbers without holes, or is told of the hole (on_gap) before it is handed
+//   anything
+//     after it. Duplicates and reordering below this interface are its implementation's to remove; the gap
+//     detector in invalidation/ checks nevertheless.
+//   - Numbers count within one `epoch` of the log (drawn when the log was created). A log that was deleted
+//   and made anew
+//     has another epoch: that is a gap as well.
+//
+// Thread safety: one executor.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "base/task.h"
+#include "base/time.h"
+#include "version/change.h"
+
+namespace candor {
+
+struct SequenceNumber {
+  std::uint64_t value = 0;  // the first message of a log is 1; 0: before the first
+  friend constexpr auto operator<=>(SequenceNumber, SequenceNumber) = default;
+};
+
+// ---- what is said ----
+
+namespace message {
+
+// From the publisher: committed changes, complete up to `up_to`. With no changes it is the heartbeat.
+struct Changes {
+  std::string origin;
+  Incarnation incarnation;
+  Position up_to;
+  // Every change at or below this position has been told to L2 (or L2's floor covers it). Below `up_to` while
+  // L2 does not answer the publisher: then nodes keep their markers, which guard L1 against L2's old entries.
+  Position l2_told;
+  // A node that begins to read the stream must apply from here to know every change that may not yet be
+  // visible to new loads of the origin. 0: from this message.
+  SequenceNumber replay_from;
+  std::vector<Change> changes;
+};
+
+// "Nothing of this origin (or of one feature of it) that was loaded before is trusted."
+struct Floor {
+  std::string origin;
+  std::string feature;  // empty: every feature of the origin
+  Incarnation incarnation;
+  Position from;  // the feed goes on from here
+  std::string reason;
+};
+
+// CANDOR.INVALIDATE, FLUSH: every node applies it and answers with Applied.
+struct Invalidate {
+  std::uint64_t request = 0;       // random
+  std::string node;                // who asks
+  std::vector<std::string> names;  // `feature:key`
+  std::string feature;             // all of it; empty: only `names`; "*": every feature
+};
+
+struct Applied {
+  std::uint64_t request = 0;
+  std::string node;
+};
+
+// Every node, once a second: I live, and have applied everything up to `applied`.
+struct Presence {
+  std::string node;
+  std::uint64_t process =
+      0;  // random for each start: two processes with one node name are a misconfiguration
+  SequenceNumber applied;
+  bool leaving = false;  // graceful stop: do not wait for me
+};
+
+// The start-up self-test: a node appends it and must read it back.
+struct SelfTest {
+  std::string node;
+  std::uint64_t token = 0;
+};
+
+}  // namespace message
+
+using StreamMessage = std::variant<message::Changes, message::Floor, message::Invalidate, message::Applied,
+                                   message::Presence, message::SelfTest>;
+
+// message_format.cc: a versioned binary form with a checksum. kCorrupt for anything else; a message of a
+// newer version is kCorrupt too, and whoever reads it treats it as a gap: safe.
+inline constexpr std::size_t kMessageBytesMax = std::size_t{1} << 20;  // NATS's default limit of a message
+[[nodiscard]] std::string encode_message(const StreamMessage& message);
+[[nodiscard]] Result<StreamMessage> decode_message(std::string_view bytes);
+
+// ---- the log ----
+
+class StreamReader {
+ public:
+  virtual ~StreamReader() = default;
+  // In order of `sequence`, on the executor.
+  virtual void on_message(SequenceNumber sequence, StreamMessage message) = 0;
+  // Messages from the one after the last handed over, up to and including `next` - 1, are lost to this reader
+  // (trimmed, undecodable, the log was made anew: then `next` counts in the new epoch). Goes on with `next`.
+  virtual void on_gap(SequenceNumber next, std::string reason) = 0;
+  // The connection: while it is away nothing arrives, and nothing is lost if it comes back in time.
+  virtual void on_connected(bool connected) = 0;
+};
+
+struct StreamStatus {
+  bool connected = false;
+  std::uint64_t epoch = 0;
+  SequenceNumber last;  // last handed to the reader
+  std::uint64_t appended = 0, received = 0, duplicates = 0, gaps = 0, errors = 0, reconnects = 0;
+  std::string problem;  // empty: none
+};
+
+class RegionStream {
+ public:
+  virtual ~RegionStream() = default;
+  // Begins to read after `after` (nullopt: only what is appended from now on). Once; the reader outlives the
+  // stream.
+  virtual void read(std::optional<SequenceNumber> after, StreamReader* reader) = 0;
+  // Appends that are made in one turn of the loop leave together. Errors: kUnavailable, kTimeout (unknown),
+  // kOverloaded (too much waits already), kLimit (message too large).
+  virtual Task<Result<SequenceNumber>> append(StreamMessage message) = 0;
+  // The last number in the log now, asked of the log itself.
+  virtual Task<Result<SequenceNumber>> tail() = 0;
+  [[nodiscard]] virtual StreamStatus status() const = 0;
+  [[nodiscard]] virtual std::string describe()
+      const = 0;  // "memory", "redis 127.0.0.1:6379/0 stream candor:eu"
+};
+
+}  // namespace candor
