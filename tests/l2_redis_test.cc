@@ -27,7 +27,7 @@ L2Entry entry_of(std::string value, Duration ttl = 60s, std::uint64_t position =
   L2Entry e;
   e.value = std::move(value);
   e.ttl_left = ttl;
-  e.stamp = Stamp{Position{position}};
+  e.stamp = Stamp{ChangeId{position}};
   return e;
 }
 
@@ -85,7 +85,7 @@ class L2RedisTest : public ::testing::Test {
     return wait(node.fill(key, token, std::move(e))).value();
   }
   bool invalidate(RedisL2& node, const std::string& key, std::uint64_t position = 0, Duration hold = 0s) {
-    return wait(node.invalidate(key, L2Marker{Position{position}, hold})).value();
+    return wait(node.invalidate(key, L2Marker{ChangeId{position}, hold})).value();
   }
   // A command past the tier, as redis-cli would send it.
   resp::RespValue raw(std::vector<std::string_view> words) {
@@ -112,7 +112,7 @@ TEST_F(L2RedisTest, OneOfTwoNodesGetsTheLeaseAndBothReadItsFill) {
   const L2Lookup hit = look(*b, "f:1");
   ASSERT_EQ(hit.state, State::kHit);
   EXPECT_EQ(hit.entry.value, "hello");
-  EXPECT_EQ(hit.entry.stamp.position.value, 7U);
+  EXPECT_EQ(hit.entry.stamp.up_to.value, 7U);
   EXPECT_GE(hit.entry.age, Duration{150ms});
   EXPECT_LT(hit.entry.age, Duration{5s});
   EXPECT_GT(hit.entry.ttl_left, Duration{5s});

@@ -49,6 +49,9 @@ struct Changes {
   // Every change at or below this position has been told to L2 (or L2's floor covers it). Below `up_to` while
   // L2 does not answer the publisher: then nodes keep their markers, which guard L1 against L2's old entries.
   Position l2_told;
+  // L2's state after the markers of these changes (tier/l2.h, L2State). 0: not known.
+  std::uint32_t l2_generation = 0;
+  std::uint64_t l2_told_count = 0;
   // A node that begins to read the stream must apply from here to know every change that may not yet be
   // visible to new loads of the origin. 0: from this message.
   SequenceNumber replay_from;

@@ -33,10 +33,21 @@ struct L2Entry {
   Duration age{
       0};  // since the load began, by L2's clock and the ttl it was stored with: no clocks are compared
   Duration ttl_left{0};  // 0: no expiry
+  // Of L2 when the lease for this load was given; an entry of an older generation is a miss. For a fill: that
+  // of the lookup that gave the lease.
+  std::uint32_t generation = 0;
 };
 
 struct LeaseToken {
   std::uint64_t value = 0;  // 0: none. Random, so that tokens of a crashed node never match.
+};
+
+// What L2 remembers of the region's invalidations, in L2 itself, so that an L2 which lost writes (flushed,
+// restored from an old dump, failed over to a lagging replica) shows it.
+struct L2State {
+  std::uint32_t generation = 0;  // raised to make every older entry a miss
+  std::uint64_t told = 0;        // counts the batches of invalidations that were stored
+  friend constexpr auto operator<=>(const L2State&, const L2State&) = default;
 };
 
 struct L2Lookup {
@@ -47,14 +58,15 @@ struct L2Lookup {
   } state = State::kBusy;
   L2Entry entry;
   LeaseToken token;
+  L2State l2;  // read in the same atomic step
 };
 
 enum class L2FillVerdict : std::uint8_t { kStored, kLeaseLost, kMarkerNewer };
 
-// What an invalidation leaves behind: a load that does not include `position` may not be stored until `hold`
-// has passed. Position 0 (no change feed yet): only leases are cancelled.
+// What an invalidation leaves behind: a load that does not include `change` may not be stored until `hold`
+// has passed. Change 0 (no change feed): only leases are cancelled.
 struct L2Marker {
-  Position position;
+  ChangeId change;
   Duration hold{0};
 };
 
@@ -83,6 +95,18 @@ class L2 {
   virtual Task<Result<void>> put(std::string key, L2Entry entry) = 0;
   // Removes the entry, cancels leases, leaves the marker. True if an entry was there.
   virtual Task<Result<bool>> invalidate(std::string key, L2Marker marker) = 0;
+  // ---- for the publisher of changes ----
+  [[nodiscard]] virtual Task<Result<L2State>> state() = 0;
+  // The markers of a batch are stored: counts `told` up and answers the new state. An L2 that knows less than
+  // `at_least`, the highest state that the caller has heard of, has lost writes: kCorrupt, and nothing is
+  // changed.
+  virtual Task<Result<L2State>> advance(L2State at_least) = 0;
+  // Makes every entry that is there a miss, in one step. The answer is above `at_least`.
+  virtual Task<Result<L2State>> raise_generation(L2State at_least) = 0;
+  // The marker of `key` lasts for `hold` from now: longer as long as its change is not visible, shorter once
+  // it is. Nothing if it has none, or one that names other changes beside `change`, when it would be
+  // shortened.
+  virtual Task<Result<void>> hold_marker(std::string key, ChangeId change, Duration hold) = 0;
   // Drops every entry whose key begins with `prefix` (empty: all that this tier holds for Candor), and
   // cancels every lease, in bounded steps.
   virtual Task<Result<void>> clear(std::string prefix) = 0;

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <memory>
+#include <vector>
 
 #include "base/hash.h"
 #include "base/ids.h"
@@ -19,7 +21,9 @@ constexpr std::string_view kMagic = "CDL2";
 constexpr std::uint8_t kVersion = 1;
 constexpr std::uint8_t kNegative = 1;
 constexpr std::uint8_t kZstd = 2;
-constexpr std::uint8_t kStampPosition = 1;
+constexpr std::uint8_t kStampBound = 1;
+constexpr std::uint8_t kStampSnapshot = 2;
+constexpr std::size_t kSnapshotHeadBytes = 1 + 2 * sizeof(std::uint64_t);
 // Any constant will do; not 0, so that another program's XXH3 of the same bytes does not match by habit.
 constexpr std::uint64_t kChecksumSeed = 0x43444c322d763031ULL;
 
@@ -41,19 +45,41 @@ std::uint64_t whole_ms(Duration d) {
   return static_cast<std::uint64_t>(std::max<std::int64_t>(0, d.count() / 1'000'000));
 }
 
-std::string stamp_bytes(Stamp stamp) {
+// A snapshot with more transactions in progress than fit is written as its bound: it then includes less,
+// never more.
+std::string stamp_bytes(const Stamp& stamp) {
   std::string out;
-  if (stamp.is_known()) {
-    put(out, kStampPosition);
-    put(out, stamp.position.value);
-  }
+  if (!stamp.is_known()) return out;
+  const bool whole = stamp.in_progress != nullptr &&
+                     kSnapshotHeadBytes + stamp.in_progress->size() * sizeof(std::uint64_t) <= kStampBytesMax;
+  put(out, whole ? kStampSnapshot : kStampBound);
+  put(out, stamp.up_to.value);
+  if (!whole) return out;
+  put(out, stamp.limit.value);
+  for (const std::uint64_t id : *stamp.in_progress) put(out, id);
   return out;
 }
 
+Stamp read_snapshot(std::string_view bytes) {
+  Stamp stamp;
+  const std::size_t listed = bytes.size() - kSnapshotHeadBytes;
+  if (listed == 0 || listed % sizeof(std::uint64_t) != 0) return stamp;
+  std::vector<std::uint64_t> ids(listed / sizeof(std::uint64_t));
+  std::memcpy(ids.data(), bytes.data() + kSnapshotHeadBytes, listed);
+  if (!std::is_sorted(ids.begin(), ids.end())) return stamp;
+  stamp.up_to = ChangeId{at<std::uint64_t>(bytes, 1)};
+  stamp.limit = ChangeId{at<std::uint64_t>(bytes, 1 + sizeof(std::uint64_t))};
+  stamp.in_progress = std::make_shared<const std::vector<std::uint64_t>>(std::move(ids));
+  return stamp;
+}
+
 Stamp read_stamp(std::string_view bytes) {
-  if (bytes.size() == 1 + sizeof(std::uint64_t) && static_cast<std::uint8_t>(bytes[0]) == kStampPosition) {
-    return Stamp{Position{at<std::uint64_t>(bytes, 1)}};
+  if (bytes.empty()) return Stamp{};
+  const auto kind = static_cast<std::uint8_t>(bytes[0]);
+  if (kind == kStampBound && bytes.size() == 1 + sizeof(std::uint64_t)) {
+    return Stamp{ChangeId{at<std::uint64_t>(bytes, 1)}};
   }
+  if (kind == kStampSnapshot && bytes.size() > kSnapshotHeadBytes) return read_snapshot(bytes);
   return Stamp{};
 }
 
@@ -117,7 +143,7 @@ Result<std::string> encode_entry(const StoredEntry& entry, const FormatOptions& 
   put(out, static_cast<std::uint32_t>(std::min<std::uint64_t>(whole_ms(entry.age), UINT32_MAX)));
   put(out, static_cast<std::uint32_t>(entry.value.size()));
   put(out, static_cast<std::uint32_t>(payload.size()));
-  put(out, std::uint32_t{0});
+  put(out, entry.generation);
   out.append(stamp);
   out.append(payload);
   put(out, hash_bytes(out, kChecksumSeed));
@@ -155,6 +181,7 @@ Result<StoredEntry> decode_entry(std::string_view bytes) {
   entry.stamp = read_stamp(body.substr(kHeaderBytes, stamp_size));
   entry.ttl = std::chrono::milliseconds(ttl_ms);
   entry.age = std::chrono::milliseconds(age_ms);
+  entry.generation = at<std::uint32_t>(bytes, 28);
   if ((flags & kZstd) != 0) {
     // Refuse before allocating: the frame says its size, and a frame that does not, or says another, is not
     // ours.

@@ -11,8 +11,12 @@
 //       16    4  age_ms: age when it was stored (the load took that long), saturated
 //       20    4  raw bytes of the value
 //       24    4  payload bytes, p
-//       28    4  0 (reserved)
-//       32    s  stamp: a kind byte, then what the kind says (1: position, 8 bytes). s = 0: nothing is known.
+//       28    4  generation of L2 under which it was filled; a lookup's script reads it here
+//       32    s  stamp: a kind byte, then what the kind says. s = 0: nothing is known.
+//                1: every change up to this id is included, 8 bytes
+//                2: a snapshot: 8 bytes as in 1, 8 bytes limit, then 8 bytes for each id in progress,
+//                ascending
+//
 //                A kind that the reader does not know reads as "nothing is known", which includes no change:
 //                safe.
 //     32+s    p  payload
@@ -40,6 +44,7 @@ struct StoredEntry {
   Stamp stamp;
   Duration ttl{0};  // whole milliseconds; 0: none
   Duration age{0};  // when stored; whole milliseconds
+  std::uint32_t generation = 0;
 };
 
 struct FormatOptions {

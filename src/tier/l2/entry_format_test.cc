@@ -15,7 +15,7 @@ namespace {
 StoredEntry entry_of(std::string value) {
   StoredEntry e;
   e.value = std::move(value);
-  e.stamp = Stamp{Position{42}};
+  e.stamp = Stamp{ChangeId{42}};
   e.ttl = 60s;
   e.age = 150ms;
   return e;
@@ -74,7 +74,7 @@ RC_GTEST_PROP(EntryFormatProperty, AnyValueRoundTrips,
   StoredEntry e;
   e.value = value;
   e.negative = negative;
-  e.stamp = Stamp{Position{position}};
+  e.stamp = Stamp{ChangeId{position}};
   e.ttl = std::chrono::milliseconds(position % 1'000'000);
   FormatOptions options;
   options.compress_above = 8;

@@ -78,6 +78,33 @@ Task<Result<bool>> MemoryL2::invalidate(std::string key, L2Marker marker) {
   co_return Result<bool>{invalidate_now(key, marker)};
 }
 
+Task<Result<L2State>> MemoryL2::state() { co_return state_; }
+
+Task<Result<L2State>> MemoryL2::advance(L2State at_least) {
+  state_ = std::max(state_, at_least);
+  ++state_.told;
+  co_return state_;
+}
+
+Task<Result<L2State>> MemoryL2::raise_generation(L2State at_least) {
+  state_ = std::max(state_, at_least);
+  ++state_.generation;
+  ++state_.told;
+  co_return state_;
+}
+
+Task<Result<void>> MemoryL2::hold_marker(std::string key, ChangeId change, Duration hold) {
+  const MonoTime now = executor_->now();
+  reap(now);
+  Node* node = find(key, now);
+  if (node == nullptr || node->marker.empty()) co_return Result<void>{};
+  const MonoTime until = now + hold;
+  const bool alone = node->marker == Marker(change);
+  if (until > node->marker_until || alone) node->marker_until = until;
+  due_changed(*node);
+  co_return Result<void>{};
+}
+
 // The walk goes by buckets. When the index grows under it, the walk begins anew: growth doubles, so that this
 // happens a few times at most.
 Task<Result<void>> MemoryL2::clear(std::string prefix) {
@@ -112,6 +139,12 @@ Result<L2Lookup> MemoryL2::lookup(const std::string& key, Duration lease_ttl, bo
   reap(now);
   Node* node = find(key, now);
   L2Lookup answer;
+  answer.l2 = state_;
+  if (node != nullptr && node->has_entry && node->generation != state_.generation) {
+    drop_entry(*node);
+    settle(*node, now);
+    node = find(key, now);
+  }
   if (node != nullptr && node->has_entry && !refresh) {
     ++stats_.hits;
     link_newest(*node);
@@ -155,6 +188,13 @@ Result<L2FillVerdict> MemoryL2::fill_now(const std::string& key, LeaseToken toke
     settle(*node, now);
     return L2FillVerdict::kMarkerNewer;
   }
+  if (entry.generation != state_.generation) {
+    ++stats_.fills_refused;
+    settle(*node, now);
+    return L2FillVerdict::kLeaseLost;
+  }
+  // Under the key's one lease nobody else can store what this stamp's bound has passed.
+  if (!node->marker.empty() && node->marker.passed_by(entry.stamp.bound())) node->marker = Marker{};
   settle(*node, now);
   auto stored = put_now(key, std::move(entry));
   if (!stored) return std::unexpected(stored.error());
@@ -195,14 +235,14 @@ bool MemoryL2::invalidate_now(const std::string& key, L2Marker marker) {
     settle(*node, now);
     node = find(key, now);
   }
-  if (marker.position.value == 0 || marker.hold <= Duration::zero()) return existed;
+  if (marker.change.value == 0 || marker.hold <= Duration::zero()) return existed;
   if (node == nullptr && !has_room_for_guard(key)) {
-    floor_ = std::max(floor_, marker.position);
+    floor_.add_all_up_to(marker.change);
     floor_until_ = std::max(floor_until_, now + marker.hold);
     return existed;
   }
   node = find_or_add(key);
-  node->marker = std::max(node->marker, marker.position);
+  node->marker.add(marker.change);
   node->marker_until = std::max(node->marker_until, now + marker.hold);
   due_changed(*node);
   return existed;
@@ -237,6 +277,7 @@ L2Entry MemoryL2::read(const Node& node, MonoTime now) {
   entry.negative = node.negative;
   entry.stamp = node.stamp;
   entry.age = node.age_at_store + (now - node.stored_at);
+  entry.generation = node.generation;
   entry.ttl_left = node.expires_at == MonoTime::max() ? Duration{0} : node.expires_at - now;
   return entry;
 }
@@ -247,7 +288,8 @@ void MemoryL2::store(Node& node, L2Entry entry, MonoTime now) {
   node.has_entry = true;
   node.negative = entry.negative;
   node.value = std::move(entry.value);
-  node.stamp = entry.stamp;
+  node.stamp = std::move(entry.stamp);
+  node.generation = entry.generation;
   node.age_at_store = entry.age;
   node.stored_at = now;
   node.expires_at = entry.ttl_left > Duration::zero() ? now + entry.ttl_left : MonoTime::max();
@@ -257,9 +299,9 @@ void MemoryL2::store(Node& node, L2Entry entry, MonoTime now) {
   due_changed(node);
 }
 
-bool MemoryL2::marker_refuses(const Node* node, Stamp stamp, MonoTime now) const {
-  if (floor_until_ > now && !stamp.includes(floor_)) return true;
-  return node->marker.value != 0 && node->marker_until > now && !stamp.includes(node->marker);
+bool MemoryL2::marker_refuses(const Node* node, const Stamp& stamp, MonoTime now) const {
+  if (floor_until_ > now && !floor_.passed_by(stamp)) return true;
+  return node->marker_until > now && !node->marker.passed_by(stamp);
 }
 
 bool MemoryL2::holds_lease(const Node& node, MonoTime now) const {
@@ -288,8 +330,8 @@ void MemoryL2::drop_entry(Node& node) {
 void MemoryL2::settle(Node& node, MonoTime now) {
   if (node.has_entry && node.expires_at <= now) drop_entry(node);
   if (node.token != 0 && !holds_lease(node, now)) node.token = 0;
-  if (node.marker.value != 0 && node.marker_until <= now) node.marker = Position{};
-  if (node.has_entry || node.token != 0 || node.marker.value != 0) return due_changed(node);
+  if (!node.marker.empty() && node.marker_until <= now) node.marker = Marker{};
+  if (node.has_entry || node.token != 0 || !node.marker.empty()) return due_changed(node);
   due_remove(node);
   bytes_ -= node_overhead<Index::value_type>() + heap_bytes(*node.key);
   nodes_.erase(nodes_.find(*node.key));
@@ -342,7 +384,7 @@ void MemoryL2::unlink(Node& node) {
 MonoTime MemoryL2::due(const Node& node) {
   MonoTime at = node.has_entry ? node.expires_at : MonoTime::max();
   if (node.token != 0) at = std::min(at, node.lease_until);
-  if (node.marker.value != 0) at = std::min(at, node.marker_until);
+  if (!node.marker.empty()) at = std::min(at, node.marker_until);
   return at;
 }
 
@@ -384,7 +426,7 @@ void MemoryL2::check_invariants() const {
     entries += node.has_entry ? 1 : 0;
     CANDOR_ASSERT(node.key == &key);
     CANDOR_ASSERT(node.due_place < due_.size() && due_[node.due_place] == &node);
-    CANDOR_ASSERT(node.has_entry || node.token != 0 || node.marker.value != 0);
+    CANDOR_ASSERT(node.has_entry || node.token != 0 || !node.marker.empty());
   }
   CANDOR_ASSERT(bytes == bytes_ && entries == entries_ && due_.size() == nodes_.size());
   CANDOR_ASSERT(bytes_ <= options_.bytes_limit);

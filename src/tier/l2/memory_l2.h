@@ -24,6 +24,7 @@
 #include "base/hash.h"
 #include "base/random.h"
 #include "tier/l2.h"
+#include "version/marker.h"
 
 namespace candor::l2 {
 
@@ -46,6 +47,11 @@ class MemoryL2 final : public L2 {
   Task<Result<void>> release(std::string key, LeaseToken token) override;
   Task<Result<void>> put(std::string key, L2Entry entry) override;
   Task<Result<bool>> invalidate(std::string key, L2Marker marker) override;
+  // This memory forgets nothing while it lives: advance() never finds a loss.
+  Task<Result<L2State>> state() override;
+  Task<Result<L2State>> advance(L2State at_least) override;
+  Task<Result<L2State>> raise_generation(L2State at_least) override;
+  Task<Result<void>> hold_marker(std::string key, ChangeId change, Duration hold) override;
   // Leases are cancelled at once, entries go in steps. Markers stay: they guard against loads, not against
   // readers.
   Task<Result<void>> clear(std::string prefix) override;
@@ -71,8 +77,8 @@ class MemoryL2 final : public L2 {
     std::uint64_t token = 0;
     MonoTime lease_until;
     std::uint64_t lease_generation = 0;  // below lease_generation_: cancelled by clear()
-    // The marker; position 0: none.
-    Position marker;
+    std::uint32_t generation = 0;
+    Marker marker;
     MonoTime marker_until;
     // LRU list of nodes with an entry; place in the heap of what ends next.
     Node* newer = nullptr;
@@ -91,7 +97,7 @@ class MemoryL2 final : public L2 {
   Node* find_or_add(const std::string& key);
   [[nodiscard]] static L2Entry read(const Node& node, MonoTime now);
   void store(Node& node, L2Entry entry, MonoTime now);
-  [[nodiscard]] bool marker_refuses(const Node* node, Stamp stamp, MonoTime now) const;
+  [[nodiscard]] bool marker_refuses(const Node* node, const Stamp& stamp, MonoTime now) const;
   [[nodiscard]] bool holds_lease(const Node& node, MonoTime now) const;
   [[nodiscard]] bool has_room_for_guard(const std::string& key);
 
@@ -120,7 +126,8 @@ class MemoryL2 final : public L2 {
   std::size_t bytes_ = 0;
   std::size_t entries_ = 0;
   std::uint64_t lease_generation_ = 1;
-  Position floor_;
+  L2State state_;
+  Marker floor_;
   MonoTime floor_until_{0};
   L2Stats stats_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // shared with clear() while it waits

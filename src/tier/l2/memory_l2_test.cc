@@ -14,7 +14,7 @@ L2Entry entry_of(std::string value, Duration ttl = 60s, std::uint64_t position =
   L2Entry e;
   e.value = std::move(value);
   e.ttl_left = ttl;
-  e.stamp = Stamp{Position{position}};
+  e.stamp = Stamp{ChangeId{position}};
   return e;
 }
 
@@ -41,7 +41,7 @@ class MemoryL2Test : public ::testing::Test {
   }
   void put(const std::string& key, L2Entry e) { ASSERT_TRUE(wait(tier.put(key, std::move(e))).has_value()); }
   bool invalidate(const std::string& key, std::uint64_t position = 0, Duration hold = 0s) {
-    return wait(tier.invalidate(key, L2Marker{Position{position}, hold})).value();
+    return wait(tier.invalidate(key, L2Marker{ChangeId{position}, hold})).value();
   }
   void TearDown() override { tier.check_invariants(); }
 
@@ -69,7 +69,7 @@ TEST_F(MemoryL2Test, FilledValueIsHitWithItsAgeAndTtl) {
   EXPECT_EQ(hit.entry.value, "v");
   EXPECT_EQ(hit.entry.age, Duration{3200ms});
   EXPECT_EQ(hit.entry.ttl_left, Duration{7s});
-  EXPECT_EQ(hit.entry.stamp.position.value, 7U);
+  EXPECT_EQ(hit.entry.stamp.up_to.value, 7U);
 }
 
 TEST_F(MemoryL2Test, LeaseEndsByItselfAndItsFillIsTooLate) {

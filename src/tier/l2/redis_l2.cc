@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <utility>
 
 #include "tier/l2/redis_scripts.h"
+#include "version/marker.h"
 
 namespace candor::l2 {
 namespace {
@@ -18,7 +20,33 @@ std::int64_t whole_ms(Duration d) { return std::max<std::int64_t>(1, d.count() /
 
 Duration stored_for(Duration ttl) { return ttl > Duration::zero() ? ttl : RedisL2::kNoTtl; }
 
-std::string digits(Position position) { return fmt::format("{:020}", position.value); }
+std::string digits(ChangeId change) { return fmt::format("{:020}", change.value); }
+
+// A snapshot with more transactions in progress than this goes as its bound, as in the entry's format.
+constexpr std::size_t kInProgressMax = 500;
+
+std::string listed(const Stamp& stamp) {
+  std::string out;
+  if (stamp.in_progress == nullptr) return out;
+  for (const std::uint64_t id : *stamp.in_progress) out += fmt::format("{:020},", id);
+  return out;
+}
+
+std::string state_text(L2State state) {
+  return state == L2State{} ? std::string() : fmt::format("{:010}:{:020}", state.generation, state.told);
+}
+
+constexpr std::size_t kStateBytes = 31;
+
+std::optional<L2State> parse_state(std::string_view text) {
+  L2State state;
+  if (text.empty()) return state;
+  if (text.size() != kStateBytes) return std::nullopt;
+  const auto generation = std::from_chars(text.data(), text.data() + 10, state.generation);
+  const auto told = std::from_chars(text.data() + 11, text.data() + kStateBytes, state.told);
+  if (generation.ec != std::errc{} || told.ec != std::errc{}) return std::nullopt;
+  return state;
+}
 
 std::string literal_glob(std::string_view text) {
   std::string out;
@@ -41,6 +69,7 @@ StoredEntry to_stored(L2Entry entry) {
   stored.stamp = entry.stamp;
   stored.ttl = entry.ttl_left;
   stored.age = entry.age;
+  stored.generation = entry.generation;
   return stored;
 }
 
@@ -67,13 +96,18 @@ Task<Result<L2Lookup>> RedisL2::get_or_lease(std::string key, Duration lease_ttl
     std::vector<std::string> args{std::to_string(answer.token.value), lease_ms, beside ? "1" : "0"};
     Result<resp::RespValue> reply = co_await run(scripts::kLookup, key, std::move(args));
     if (!reply) co_return std::unexpected(reply.error());
-    if (reply->is_integer()) {
+    std::optional<L2State> state;
+    if (reply->items.size() >= 2 && reply->items[1].is_text()) state = parse_state(reply->items[1].text);
+    if (!state) co_return fail(ErrorCode::kCorrupt, describe() + ": the state key holds something else");
+    answer.l2 = *state;
+    const std::int64_t kind = reply->items[0].integer;
+    if (kind != 2) {
       if (!refresh) ++stats_.misses;
-      answer.state = reply->integer == 1 ? L2Lookup::State::kLease : L2Lookup::State::kBusy;
+      answer.state = kind == 1 ? L2Lookup::State::kLease : L2Lookup::State::kBusy;
       if (answer.state == L2Lookup::State::kBusy) answer.token = LeaseToken{};
       co_return answer;
     }
-    if (auto entry = read_entry(*reply)) {
+    if (auto entry = read_entry(std::span(reply->items).subspan(2))) {
       ++stats_.hits;
       answer.state = L2Lookup::State::kHit;
       answer.token = LeaseToken{};
@@ -90,19 +124,23 @@ Task<Result<std::optional<L2Entry>>> RedisL2::get(std::string key) {
   Result<resp::RespValue> reply = co_await run(scripts::kGet, std::move(key), std::move(none));
   if (!reply) co_return std::unexpected(reply.error());
   std::optional<L2Entry> entry;
-  if (!reply->is_null()) entry = read_entry(*reply);
+  if (!reply->is_null()) entry = read_entry(reply->items);
   ++(entry ? stats_.hits : stats_.misses);
   co_return entry;
 }
 
 Task<Result<L2FillVerdict>> RedisL2::fill(std::string key, LeaseToken token, L2Entry entry) {
-  std::vector<std::string> args(4);
+  std::vector<std::string> args(7);
   args[0] = std::to_string(token.value);
-  args[1] = digits(entry.stamp.position);
-  args[3] = std::to_string(whole_ms(stored_for(entry.ttl_left)));
+  args[1] = digits(entry.stamp.up_to);
+  const bool whole = entry.stamp.in_progress != nullptr && entry.stamp.in_progress->size() <= kInProgressMax;
+  args[2] = digits(whole ? entry.stamp.limit : ChangeId{});
+  if (whole) args[3] = listed(entry.stamp);
+  args[6] = fmt::format("{:010}", entry.generation);
+  args[5] = std::to_string(whole_ms(stored_for(entry.ttl_left)));
   auto bytes = encode_entry(to_stored(std::move(entry)), options_.format);
   if (!bytes) co_return std::unexpected(bytes.error());
-  args[2] = std::move(*bytes);
+  args[4] = std::move(*bytes);
   Result<resp::RespValue> reply = co_await run(scripts::kFill, std::move(key), std::move(args));
   if (!reply) co_return std::unexpected(reply.error());
   if (reply->integer == 0) co_return L2FillVerdict::kStored;
@@ -129,13 +167,61 @@ Task<Result<void>> RedisL2::put(std::string key, L2Entry entry) {
 }
 
 Task<Result<bool>> RedisL2::invalidate(std::string key, L2Marker marker) {
-  std::vector<std::string> args(2);
-  const bool leaves_marker = marker.position.value != 0 && marker.hold > Duration::zero();
-  if (leaves_marker) args[0] = digits(marker.position);
+  std::vector<std::string> args(3);
+  args[2] = std::to_string(Marker::kIdsMax);
+  const bool leaves_marker = marker.change.value != 0 && marker.hold > Duration::zero();
+  if (leaves_marker) args[0] = digits(marker.change);
   args[1] = std::to_string(whole_ms(marker.hold));
   Result<resp::RespValue> reply = co_await run(scripts::kInvalidate, std::move(key), std::move(args));
   if (!reply) co_return std::unexpected(reply.error());
   co_return reply->integer > 0;
+}
+
+Task<Result<L2State>> RedisL2::state() {
+  const std::string key = state_key();
+  const std::array<std::string_view, 2> get{"GET", key};
+  redis::Answer answer = client_.send(get);
+  Result<resp::RespValue> reply = co_await answer;
+  co_return read_state(reply);
+}
+
+Task<Result<L2State>> RedisL2::advance(L2State at_least) {
+  std::vector<std::string> words{state_key(), state_text(at_least)};
+  Result<resp::RespValue> reply = co_await client_.run(scripts::kAdvance, 1, std::move(words));
+  if (reply && reply->is_integer()) {
+    co_return fail(
+        ErrorCode::kCorrupt,
+        describe() + ": it has forgotten invalidations that it was told (flushed, restored or failed over)");
+  }
+  co_return read_state(reply);
+}
+
+Task<Result<L2State>> RedisL2::raise_generation(L2State at_least) {
+  std::vector<std::string> words{state_key(), state_text(at_least)};
+  Result<resp::RespValue> reply = co_await client_.run(scripts::kRaiseGeneration, 1, std::move(words));
+  co_return read_state(reply);
+}
+
+Result<L2State> RedisL2::read_state(const Result<resp::RespValue>& reply) {
+  if (!reply) {
+    ++stats_.errors;
+    return std::unexpected(reply.error());
+  }
+  if (reply->is_error()) {
+    ++stats_.errors;
+    return fail(ErrorCode::kUnavailable,
+                fmt::format("{}: {}{}", describe(), reply->text, advice(reply->text)));
+  }
+  const auto state = parse_state(reply->is_null() ? std::string_view{} : std::string_view{reply->text});
+  if (!state) return fail(ErrorCode::kUnavailable, describe() + ": the state key holds something else");
+  return *state;
+}
+
+Task<Result<void>> RedisL2::hold_marker(std::string key, ChangeId change, Duration hold) {
+  std::vector<std::string> args{digits(change), std::to_string(whole_ms(hold))};
+  Result<resp::RespValue> reply = co_await run(scripts::kHoldMarker, std::move(key), std::move(args));
+  if (!reply) co_return std::unexpected(reply.error());
+  co_return Result<void>{};
 }
 
 Task<Result<void>> RedisL2::clear(std::string prefix) {
@@ -183,11 +269,12 @@ L2Stats RedisL2::stats() const {
 Task<Result<resp::RespValue>> RedisL2::run(std::size_t script, std::string key,
                                            std::vector<std::string> args) {
   std::vector<std::string> words;
-  words.reserve(3 + args.size());
+  words.reserve(4 + args.size());
   for (const char kind : {'c', 'l', 'm'})
     words.push_back(fmt::format("{}{}:{{{}}}", options_.prefix, kind, key));
+  words.push_back(state_key());
   for (std::string& arg : args) words.push_back(std::move(arg));
-  Result<resp::RespValue> reply = co_await client_.run(script, 3, std::move(words));
+  Result<resp::RespValue> reply = co_await client_.run(script, 4, std::move(words));
   if (!reply) {
     ++stats_.errors;
   } else if (reply->is_error()) {
@@ -198,18 +285,19 @@ Task<Result<resp::RespValue>> RedisL2::run(std::size_t script, std::string key,
   co_return reply;
 }
 
-std::optional<L2Entry> RedisL2::read_entry(const resp::RespValue& reply) {
-  if (reply.items.size() != 2 || !reply.items[1].is_integer()) return std::nullopt;
-  auto stored = decode_entry(reply.items[0].text);
+std::optional<L2Entry> RedisL2::read_entry(std::span<const resp::RespValue> value_and_ttl) {
+  if (value_and_ttl.size() != 2 || !value_and_ttl[1].is_integer()) return std::nullopt;
+  auto stored = decode_entry(value_and_ttl[0].text);
   if (!stored) {
     ++stats_.corrupt;
     return std::nullopt;
   }
-  const Duration left = std::chrono::milliseconds(std::max<std::int64_t>(0, reply.items[1].integer));
+  const Duration left = std::chrono::milliseconds(std::max<std::int64_t>(0, value_and_ttl[1].integer));
   L2Entry entry;
   entry.value = std::move(stored->value);
   entry.negative = stored->negative;
-  entry.stamp = stored->stamp;
+  entry.stamp = std::move(stored->stamp);
+  entry.generation = stored->generation;
   entry.age = stored->age + std::max(Duration::zero(), stored_for(stored->ttl) - left);
   // An entry in its last millisecond still has an expiry.
   if (stored->ttl > Duration::zero()) entry.ttl_left = std::max<Duration>(left, 1ms);

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 
 #include "base/executor.h"
@@ -41,6 +42,10 @@ class RedisL2 final : public L2 {
   Task<Result<void>> release(std::string key, LeaseToken token) override;
   Task<Result<void>> put(std::string key, L2Entry entry) override;
   Task<Result<bool>> invalidate(std::string key, L2Marker marker) override;
+  Task<Result<L2State>> state() override;
+  Task<Result<L2State>> advance(L2State at_least) override;
+  Task<Result<L2State>> raise_generation(L2State at_least) override;
+  Task<Result<void>> hold_marker(std::string key, ChangeId change, Duration hold) override;
   // Leases first, then entries: what is there afterwards was loaded after the call began. Markers stay, as
   // they guard against loads and end by themselves. By SCAN: its time grows with all keys of the database.
   Task<Result<void>> clear(std::string prefix) override;
@@ -53,7 +58,10 @@ class RedisL2 final : public L2 {
   // The reply of a script, with the server's errors as errors.
   Task<Result<resp::RespValue>> run(std::size_t script, std::string key, std::vector<std::string> args);
   // Absent if the entry is broken.
-  std::optional<L2Entry> read_entry(const resp::RespValue& reply);
+  std::optional<L2Entry> read_entry(std::span<const resp::RespValue> value_and_ttl);
+  Result<L2State> read_state(const Result<resp::RespValue>& reply);
+  // Of all names of the prefix. A cluster would need one for each slot; redis+cluster:// is not offered yet.
+  [[nodiscard]] std::string state_key() const { return options_.prefix + "state"; }
   Task<Result<void>> unlink_matching(std::string pattern);
   [[nodiscard]] std::uint64_t new_token();
 

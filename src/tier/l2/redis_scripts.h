@@ -1,8 +1,10 @@
-// The Lua scripts of the Redis tier: each is one atomic step. KEYS are always the data, lease and marker key
-// of one name, and all three carry the same hash tag, so that a cluster keeps them together.
+// The Lua scripts of the Redis tier: each is one atomic step. KEYS are the data, lease and marker key of one
+// name, which carry the same hash tag, and the region's state key.
 //
-// Positions travel as 20 decimal digits: Lua's numbers are doubles and would round them; strings of one
-// length compare as the numbers do.
+// Ids travel as 20 decimal digits: Lua's numbers are doubles and would round them; strings of one length
+// compare as the numbers do. The state is ten digits of generation, ':', twenty digits told: states compare
+// as strings, too; absent is ''. A marker is a list of ids joined by ',', or '~' and the highest id, which
+// only a bound may pass.
 #pragma once
 
 #include <array>
@@ -11,17 +13,33 @@
 
 namespace candor::l2::scripts {
 
-enum Script : std::size_t { kLookup, kGet, kFill, kRelease, kPut, kInvalidate, kCount };
+enum Script : std::size_t {
+  kLookup,
+  kGet,
+  kFill,
+  kRelease,
+  kPut,
+  kInvalidate,
+  kAdvance,
+  kRaiseGeneration,
+  kHoldMarker,
+  kCount
+};
 
-// ARGV: token, lease ms, "1" to refresh. Answers {value, pttl}, 1 (the lease is yours) or 0 (somebody
-// else's).
+// ARGV: token, lease ms, "1" to refresh. Answers {2, state, value, pttl}, {1, state} (the lease is yours) or
+// {0, state} (somebody else's). An entry of another generation than the state's is not there: its generation
+// stands at byte 28.
 inline constexpr std::string_view kLookupText = R"(
+local s = redis.call('GET', KEYS[4]) or ''
 if ARGV[3] ~= '1' then
   local v = redis.call('GET', KEYS[1])
-  if v then return {v, redis.call('PTTL', KEYS[1])} end
+  if v and #v >= 32 then
+    local g = s == '' and 0 or tonumber(string.sub(s, 1, 10))
+    if struct.unpack('<I4', v, 29) == g then return {2, s, v, redis.call('PTTL', KEYS[1])} end
+  end
 end
-if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
-return 0
+if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then return {1, s} end
+return {0, s}
 )";
 
 // Answers {value, pttl} or nil.
@@ -31,14 +49,32 @@ if v then return {v, redis.call('PTTL', KEYS[1])} end
 return false
 )";
 
-// ARGV: token, the stamp's position, entry, ttl ms. Answers 0 stored, 1 lease lost, 2 marker newer.
-// The lease is used up even when the marker refuses: the next reader shall load again at once.
+// ARGV: token, up_to, limit, ids in progress joined by ',', entry, ttl ms, generation. Answers 0 stored, 1
+// lease lost or another generation by now, 2 the marker names a change that the stamp does not include. The
+// lease is used up even when the marker refuses: the next reader shall load again at once. A marker that the
+// bound has passed is done: under the key's one lease nobody else can store anything older.
 inline constexpr std::string_view kFillText = R"(
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 1 end
 redis.call('DEL', KEYS[2])
+local s = redis.call('GET', KEYS[4])
+if (s and string.sub(s, 1, 10) or '0000000000') ~= ARGV[7] then return 1 end
 local m = redis.call('GET', KEYS[3])
-if m and ARGV[2] < m then return 2 end
-redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
+if m then
+  if string.sub(m, 1, 1) == '~' then
+    if ARGV[2] < string.sub(m, 2) then return 2 end
+    redis.call('DEL', KEYS[3])
+  else
+    local passed = true
+    for id in string.gmatch(m, '%d+') do
+      if id > ARGV[2] then
+        passed = false
+        if id >= ARGV[3] or string.find(ARGV[4], id, 1, true) then return 2 end
+      end
+    end
+    if passed then redis.call('DEL', KEYS[3]) end
+  end
+end
+redis.call('SET', KEYS[1], ARGV[5], 'PX', ARGV[6])
 return 0
 )";
 
@@ -55,25 +91,67 @@ redis.call('DEL', KEYS[2])
 return 0
 )";
 
-// ARGV: position or '' for none, hold ms. A marker never steps back and never ends earlier. Answers 1 if an
-// entry was there.
+// ARGV: change or '' for none, hold ms, how many ids a marker may list. A marker forgets no id and never ends
+// earlier. Answers 1 if an entry was there.
 inline constexpr std::string_view kInvalidateText = R"(
 local existed = redis.call('UNLINK', KEYS[1])
 redis.call('DEL', KEYS[2])
 if ARGV[1] ~= '' then
-  local position, hold = ARGV[1], tonumber(ARGV[2])
+  local marker, hold = ARGV[1], tonumber(ARGV[2])
   local m = redis.call('GET', KEYS[3])
   if m then
-    if m > position then position = m end
     hold = math.max(hold, redis.call('PTTL', KEYS[3]))
+    if string.sub(m, 1, 1) == '~' then
+      marker = string.sub(m, 2) > marker and m or '~' .. marker
+    elseif string.find(m, marker, 1, true) then
+      marker = m
+    elseif (#m + 1) / 21 < tonumber(ARGV[3]) then
+      marker = m .. ',' .. marker
+    else
+      for id in string.gmatch(m, '%d+') do if id > marker then marker = id end end
+      marker = '~' .. marker
+    end
   end
-  redis.call('SET', KEYS[3], position, 'PX', string.format('%.0f', hold))
+  redis.call('SET', KEYS[3], marker, 'PX', string.format('%.0f', hold))
 end
 return existed
 )";
 
+// KEYS[1]: the state. ARGV: the highest state that the caller knows of ('' for none). Answers the new state,
+// or 0: what is here is lower, so that writes were lost.
+inline constexpr std::string_view kAdvanceText = R"(
+local s = redis.call('GET', KEYS[1]) or ''
+if s < ARGV[1] then return 0 end
+if s == '' then s = '0000000000:00000000000000000000' end
+s = string.sub(s, 1, 11) .. string.format('%020.0f', tonumber(string.sub(s, 12)) + 1)
+redis.call('SET', KEYS[1], s)
+return s
+)";
+
+// KEYS[1]: the state. ARGV: the highest state that the caller knows of ('' for none). Answers the new state.
+inline constexpr std::string_view kRaiseGenerationText = R"(
+local s = redis.call('GET', KEYS[1]) or ''
+if s < ARGV[1] then s = ARGV[1] end
+if s == '' then s = '0000000000:00000000000000000000' end
+s = string.format('%010.0f', tonumber(string.sub(s, 1, 10)) + 1) .. ':' ..
+    string.format('%020.0f', tonumber(string.sub(s, 12)) + 1)
+redis.call('SET', KEYS[1], s)
+return s
+)";
+
+// ARGV: change, hold ms.
+inline constexpr std::string_view kHoldMarkerText = R"(
+local m = redis.call('GET', KEYS[3])
+if not m then return 0 end
+if m == ARGV[1] or tonumber(ARGV[2]) > redis.call('PTTL', KEYS[3]) then
+  return redis.call('PEXPIRE', KEYS[3], ARGV[2])
+end
+return 0
+)";
+
 // In the order of Script.
-inline constexpr std::array<std::string_view, kCount> kTexts{kLookupText,  kGetText, kFillText,
-                                                             kReleaseText, kPutText, kInvalidateText};
+inline constexpr std::array<std::string_view, kCount> kTexts{
+    kLookupText,          kGetText,       kFillText, kReleaseText, kPutText, kInvalidateText, kAdvanceText,
+    kRaiseGenerationText, kHoldMarkerText};
 
 }  // namespace candor::l2::scripts

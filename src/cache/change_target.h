@@ -1,0 +1,48 @@
+// What the change river may do to this node's cache. CacheCore is it; the applier (invalidation/) calls it
+// and knows nothing of tiers. All calls on the cache's home executor; none blocks, none fails.
+#pragma once
+
+#include <string_view>
+
+#include "base/time.h"
+#include "version/change.h"
+
+namespace candor {
+
+class ChangeTarget {
+ public:
+  virtual ~ChangeTarget() = default;
+
+  // A change of one key or of a whole feature: leaves its marker, fences loads under way, drops the L1 entry
+  // unless its stamp includes the change. Features that this node does not have are ignored. `wait_for_l2`:
+  // L2 may still hold what this change made old (Changes::l2_told is behind it), so the marker stays until
+  // retire_markers() says that L2 was told.
+  virtual void apply_change(std::string_view origin, const Change& change) = 0;
+
+  // Whatever was loaded from this origin (of one feature of it, if `feature` is not empty) is suspect from
+  // now on, also what is loaded until settle_floor(). `same_history`: stamps can still be compared, so that a
+  // suspect entry may be confirmed at the origin; otherwise suspects are only good for being replaced.
+  virtual void raise_floor(std::string_view origin, std::string_view feature, bool same_history) = 0;
+  // Entries whose load began at or after `since` (this node's monotonic clock) are trusted again.
+  virtual void settle_floor(std::string_view origin, MonoTime since) = 0;
+
+  // Every change committed before `fresh_as_of` (this node's monotonic clock) is applied here, and every
+  // change with an id up to `applied_up_to`.
+  virtual void prove(std::string_view origin, MonoTime fresh_as_of, ChangeId applied_up_to) = 0;
+  virtual void lose_proof(std::string_view origin) = 0;
+
+  // Every transaction with an id up to `visible` was visible to loads asked for at or after `asked`, and L2
+  // has been told every change at or below `l2_told`: markers below both retire once the loads from before
+  // `asked` are over.
+  virtual void retire_markers(std::string_view origin, ChangeId visible, MonoTime asked,
+                              Position l2_told) = 0;
+
+  // The region's highest known state of L2, from the stream: an L2 that answers with less lost writes.
+  virtual void note_l2_state(std::uint32_t generation, std::uint64_t told) = 0;
+
+  // CANDOR.INVALIDATE and flushes of the region: `name` is `feature:key`.
+  virtual void forget_name(std::string_view name) = 0;
+  virtual void forget_feature(std::string_view feature) = 0;  // "*": all
+};
+
+}  // namespace candor
