@@ -8,6 +8,7 @@
 
 #include "base/ids.h"
 #include "base/units.h"
+#include "origin/statement.h"
 
 namespace candor::app {
 namespace {
@@ -171,8 +172,9 @@ class Checker {
       return;
     }
     const bool is_redis = origin->url.starts_with("redis://") || origin->url.starts_with("rediss://");
-    if (!is_redis) check_statements(f, at);
-    if (!f.load_many.empty() && !origin->url.starts_with("postgres"))
+    const bool is_postgres = origin->url.starts_with("postgres");
+    if (!is_redis) check_statements(f, at, is_postgres ? SqlDialect::kPostgres : SqlDialect::kSqlite);
+    if (!f.load_many.empty() && !is_postgres)
       error(at + ".load_many",
             fmt::format(
                 "origin \"{}\" is not PostgreSQL; loads that miss together are batched there without it",
@@ -196,27 +198,19 @@ class Checker {
             "a plain feature (origin = \"none\") has no origin that can fail; remove it");
   }
 
-  void check_statements(const FeatureConfig& f, const std::string& at) {
-    if (f.load.empty())
-      error(at + ".load",
+  void check_statements(const FeatureConfig& f, const std::string& at, SqlDialect dialect) {
+    for (const StatementFault& fault :
+         find_statement_faults({f.name, f.load, f.load_many, f.store, f.erase}, dialect)) {
+      if (fault.role == StatementRole::kLoad && f.load.empty()) {
+        error(
+            at + ".load",
             "missing; write the statement that reads one key, such as \"select body from profile where id = "
             ":key\"",
             f.line);
-    else
-      need_parameter(at + ".load", f.load, ":key");
-    if (!f.load_many.empty()) need_parameter(at + ".load_many", f.load_many, ":keys");
-    if (!f.store.empty()) {
-      need_parameter(at + ".store", f.store, ":key");
-      need_parameter(at + ".store", f.store, ":value");
+      } else {
+        error(fmt::format("{}.{}", at, statement_role_name(fault.role)), "the statement " + fault.what);
+      }
     }
-    if (!f.erase.empty()) need_parameter(at + ".erase", f.erase, ":key");
-  }
-
-  void need_parameter(const std::string& key, const std::string& statement, std::string_view parameter) {
-    if (statement.find(parameter) != std::string::npos) return;
-    const char* reason =
-        parameter == ":value" ? "what a client stores would be lost" : "every key would be the same row";
-    error(key, fmt::format("the statement has no {}; without it {}", parameter, reason));
   }
 
   void check_feature_times(const FeatureConfig& f, const std::string& at) {

@@ -302,7 +302,7 @@ url = "sqlite:shop.db"
 origin = "shop"
 load = "select 1"
 )x",
-              R"x(candor.toml:5: features.f.load: the statement has no :key; without it every key would be the same row)x"},
+              R"x(candor.toml:5: features.f.load: the statement uses no key, so every key would mean the same row: add `where … = :key`)x"},
     BadConfig{"StoreWithoutValue", R"x([origins.shop]
 url = "sqlite:shop.db"
 [features.profile]
@@ -310,7 +310,7 @@ origin = "shop"
 load = "select body from profile where id = :key"
 store = "update profile set seen = 1 where id = :key"
 )x",
-              R"x(candor.toml:6: features.profile.store: the statement has no :value; without it what a client stores would be lost)x"},
+              R"x(candor.toml:6: features.profile.store: the statement does not use :value, so what is stored would be lost)x"},
     BadConfig{"LoadManyOnSqlite", R"x([origins.shop]
 url = "sqlite:shop.db"
 [features.profile]
@@ -565,6 +565,40 @@ TEST(ConfigTest, EveryFindingIsReportedNotJustTheFirst) {
   EXPECT_EQ(reading.findings[0].line, 2);
   EXPECT_EQ(reading.findings[1].line, 4);
   EXPECT_EQ(reading.findings[2].line, 6);
+}
+
+TEST(ConfigTest, EveryFaultOfEveryStatementIsReportedAtItsLine) {
+  EXPECT_EQ(findings_of(R"x([origins.shop]
+url = "postgresql://app@127.0.0.1/shop"
+[features.profile]
+origin = "shop"
+load = "select body from profile where id = :kay"
+load_many = "select id, body from profile where id = any(:keys"
+store = "update profile set body = 'x"
+erase = "delete from profile; drop table profile"
+[features.line]
+origin = "shop"
+load = "select body from line where a = :key1 and b = :key2"
+store = "update line set body = 'x' where true"
+erase = "delete from line where a = :key1"
+)x"),
+            R"x(candor.toml:5: features.profile.load: the statement uses :kay, which is not a parameter: use :key (or :key1 to :key16 for a key of several columns)
+candor.toml:7: features.profile.store: the statement has a string that does not end: add '
+candor.toml:8: features.profile.erase: the statement holds more than one statement: keep one (what follows the first `;` would not run)
+candor.toml:12: features.line.store: the statement uses no key, so every key would mean the same row: add `where … = :key`
+candor.toml:12: features.line.store: the statement does not use :value, so what is stored would be lost
+candor.toml:13: features.line.erase: the statement does not use :key2, but the feature's keys have 2 columns (:key1 to :key2): use all of them in every statement)x");
+}
+
+TEST(ConfigTest, StatementsAreReadInTheDialectOfTheirOrigin) {
+  const auto with = [](std::string_view url) {
+    return findings_of("[origins.shop]\nurl = \"" + std::string(url) +
+                       "\"\n[features.profile]\norigin = \"shop\"\n"
+                       "load = \"select body from [a:b] where id = :key\"\n");
+  };
+  EXPECT_EQ(with("sqlite:shop.db"), "");
+  EXPECT_NE(with("postgresql://app@127.0.0.1/shop").find("candor.toml:5: features.profile.load: "),
+            std::string::npos);
 }
 
 TEST(ConfigTest, AnEmptyFileIsAWholeConfiguration) {

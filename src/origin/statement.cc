@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 
 namespace candor {
@@ -21,8 +22,8 @@ namespace {
 // Walks one statement, copies it to `out_` and replaces parameters as it goes.
 class Scanner {
  public:
-  Scanner(std::string_view feature, StatementRole role, std::string_view sql, SqlDialect dialect)
-      : feature_(feature), role_(role), sql_(sql), dialect_(dialect) {}
+  Scanner(StatementRole role, std::string_view sql, SqlDialect dialect)
+      : role_(role), sql_(sql), dialect_(dialect) {}
 
   Result<SqlStatement> run() {
     if (sql_.size() > kStatementBytesMax) {
@@ -40,9 +41,9 @@ class Scanner {
  private:
   using Step = Result<void>;
 
-  [[nodiscard]] std::unexpected<Error> problem(std::string_view what) const {
-    return fail(ErrorCode::kConfiguration,
-                fmt::format("features.{}.{} {}", feature_, statement_role_name(role_), what));
+  // Without the statement's name: the caller knows it.
+  [[nodiscard]] static std::unexpected<Error> problem(std::string what) {
+    return fail(ErrorCode::kConfiguration, std::move(what));
   }
   [[nodiscard]] char peek(std::size_t ahead = 0) const {
     return at_ + ahead < sql_.size() ? sql_[at_ + ahead] : '\0';
@@ -243,7 +244,6 @@ class Scanner {
     out_.sql += fmt::format("{}{}", dialect_ == SqlDialect::kPostgres ? '$' : '?', number);
   }
 
-  std::string_view feature_;
   StatementRole role_;
   std::string_view sql_;
   SqlDialect dialect_;
@@ -263,38 +263,77 @@ class Scanner {
          uses(statement, SqlParameter::Kind::kKeys);
 }
 
-Result<void> check_complete(std::string_view feature, StatementRole role, const SqlStatement& statement) {
-  const auto where = fmt::format("features.{}.{}", feature, statement_role_name(role));
+std::vector<StatementFault> missing_parameters(StatementRole role, const SqlStatement& statement) {
+  std::vector<StatementFault> faults;
   if (!uses_key(statement)) {
-    return fail(ErrorCode::kConfiguration,
-                fmt::format("{} uses no key, so every key would mean the same row: add `where … = {}`", where,
-                            role == StatementRole::kLoadMany ? "any(:keys)" : ":key"));
+    faults.push_back(
+        {role, fmt::format("uses no key, so every key would mean the same row: add `where … = {}`",
+                           role == StatementRole::kLoadMany ? "any(:keys)" : ":key")});
   }
   if (role == StatementRole::kStore && !uses(statement, SqlParameter::Kind::kValue)) {
-    return fail(ErrorCode::kConfiguration,
-                fmt::format("{} does not use :value, so what is stored would be lost", where));
+    faults.push_back({role, "does not use :value, so what is stored would be lost"});
   }
-  return {};
+  return faults;
 }
 
 // Every :keyN from 1 to N, and the same N in every statement that uses parts at all: otherwise one key would
 // mean different rows to different statements.
-Result<void> check_parts(std::string_view feature, StatementRole role, const SqlStatement& statement,
-                         std::uint8_t parts) {
-  if (!statement.exists() || role == StatementRole::kLoadMany) return {};
-  if (statement.key_parts == 0 && uses(statement, SqlParameter::Kind::kKey)) return {};
+std::optional<StatementFault> missing_part(StatementRole role, const SqlStatement& statement,
+                                           std::uint8_t parts) {
+  if (!statement.exists() || role == StatementRole::kLoadMany) return std::nullopt;
+  if (statement.key_parts == 0 && uses(statement, SqlParameter::Kind::kKey)) return std::nullopt;
   for (std::uint8_t part = 1; part <= parts; ++part) {
     const SqlParameter wanted{SqlParameter::Kind::kKeyPart, part};
     const auto& all = statement.parameters;
     if (std::find(all.begin(), all.end(), wanted) == all.end()) {
-      return fail(
-          ErrorCode::kConfiguration,
-          fmt::format("features.{0}.{1} does not use :key{2}, but the feature's keys have {3} columns "
-                      "(:key1 to :key{3}): use all of them in every statement",
-                      feature, statement_role_name(role), part, parts));
+      return StatementFault{role, fmt::format("does not use :key{0}, but the feature's keys have {1} columns "
+                                              "(:key1 to :key{1}): use all of them in every statement",
+                                              part, parts)};
     }
   }
-  return {};
+  return std::nullopt;
+}
+
+std::unexpected<Error> as_error(std::string_view feature, const StatementFault& fault) {
+  return fail(ErrorCode::kConfiguration,
+              fmt::format("features.{}.{} {}", feature, statement_role_name(fault.role), fault.what));
+}
+
+struct Reading {
+  FeatureStatements statements;
+  std::vector<StatementFault> faults;
+};
+
+Reading read_statements(const OriginStatements& texts, SqlDialect dialect) {
+  Reading out;
+  FeatureStatements& parsed = out.statements;
+  parsed.feature = texts.feature;
+  struct Part {
+    StatementRole role;
+    const std::string* text;
+    SqlStatement* into;
+  };
+  const Part all[] = {{StatementRole::kLoad, &texts.load, &parsed.load},
+                      {StatementRole::kLoadMany, &texts.load_many, &parsed.load_many},
+                      {StatementRole::kStore, &texts.store, &parsed.store},
+                      {StatementRole::kErase, &texts.erase, &parsed.erase}};
+  for (const auto& part : all) {
+    if (part.text->empty() && part.role != StatementRole::kLoad) continue;
+    auto statement = Scanner(part.role, *part.text, dialect).run();
+    if (!statement) {
+      out.faults.push_back({part.role, std::move(statement.error().message)});
+      continue;
+    }
+    auto missing = missing_parameters(part.role, *statement);
+    parsed.key_parts = std::max(parsed.key_parts, statement->key_parts);
+    // One without a key is told so once; it has no parts to compare.
+    if (missing.empty()) *part.into = std::move(*statement);
+    std::move(missing.begin(), missing.end(), std::back_inserter(out.faults));
+  }
+  for (const auto& part : all) {
+    if (auto fault = missing_part(part.role, *part.into, parsed.key_parts)) out.faults.push_back(*fault);
+  }
+  return out;
 }
 
 }  // namespace
@@ -315,39 +354,22 @@ std::string_view statement_role_name(StatementRole role) {
 
 Result<SqlStatement> parse_statement(std::string_view feature, StatementRole role, std::string_view sql,
                                      SqlDialect dialect) {
-  auto statement = Scanner(feature, role, sql, dialect).run();
-  if (!statement) return statement;
-  if (auto complete = check_complete(feature, role, *statement); !complete) {
-    return std::unexpected(complete.error());
+  auto statement = Scanner(role, sql, dialect).run();
+  if (!statement) return as_error(feature, {role, statement.error().message});
+  if (const auto missing = missing_parameters(role, *statement); !missing.empty()) {
+    return as_error(feature, missing.front());
   }
   return statement;
 }
 
 Result<FeatureStatements> parse_statements(const OriginStatements& statements, SqlDialect dialect) {
-  FeatureStatements parsed;
-  parsed.feature = statements.feature;
-  struct Part {
-    StatementRole role;
-    const std::string* text;
-    SqlStatement* into;
-  };
-  const Part all[] = {{StatementRole::kLoad, &statements.load, &parsed.load},
-                      {StatementRole::kLoadMany, &statements.load_many, &parsed.load_many},
-                      {StatementRole::kStore, &statements.store, &parsed.store},
-                      {StatementRole::kErase, &statements.erase, &parsed.erase}};
-  for (const auto& part : all) {
-    if (part.text->empty() && part.role != StatementRole::kLoad) continue;
-    auto statement = parse_statement(parsed.feature, part.role, *part.text, dialect);
-    if (!statement) return std::unexpected(statement.error());
-    *part.into = std::move(*statement);
-    parsed.key_parts = std::max(parsed.key_parts, part.into->key_parts);
-  }
-  for (const auto& part : all) {
-    if (auto ok = check_parts(parsed.feature, part.role, *part.into, parsed.key_parts); !ok) {
-      return std::unexpected(ok.error());
-    }
-  }
-  return parsed;
+  Reading reading = read_statements(statements, dialect);
+  if (!reading.faults.empty()) return as_error(statements.feature, reading.faults.front());
+  return std::move(reading.statements);
+}
+
+std::vector<StatementFault> find_statement_faults(const OriginStatements& statements, SqlDialect dialect) {
+  return read_statements(statements, dialect).faults;
 }
 
 Result<std::vector<std::string_view>> split_key(std::string_view feature, std::string_view key,

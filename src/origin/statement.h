@@ -55,6 +55,15 @@ struct FeatureStatements {
 [[nodiscard]] Result<FeatureStatements> parse_statements(const OriginStatements& statements,
                                                          SqlDialect dialect);
 
+// What is wrong with the statements of one feature: every fault, not just the first, so that a configuration
+// is put right in one go. Empty: parse_statements() takes them.
+struct StatementFault {
+  StatementRole role = StatementRole::kLoad;
+  std::string what;  // "uses :kay, which is not a parameter: …": to be read after the statement's name
+};
+[[nodiscard]] std::vector<StatementFault> find_statement_faults(const OriginStatements& statements,
+                                                                SqlDialect dialect);
+
 // Splits a key at its first `parts - 1` colons; the last part takes the rest, colons included. One part, or
 // none, is the whole key. The views point into `key`.
 [[nodiscard]] Result<std::vector<std::string_view>> split_key(std::string_view feature, std::string_view key,
