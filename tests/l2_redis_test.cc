@@ -283,12 +283,8 @@ TEST_F(L2RedisTest, RedisGoneFailsFastAndRedisBackHeals) {
   EXPECT_TRUE(a->stats().breaker_open);
   EXPECT_FALSE(a->stats().connected);
   ASSERT_TRUE(server.start());
-  ASSERT_TRUE(turn_until([this] { return a->stats().connected; }));
+  ASSERT_TRUE(turn_until([this] { return a->stats().connected && !a->stats().breaker_open; }));
   EXPECT_EQ(look(*a, "f:1").state, State::kLease);  // it came back empty
-  ASSERT_TRUE(turn_until([this] {
-    (void)wait(a->get("f:1"));
-    return !a->stats().breaker_open;
-  }));
   EXPECT_EQ(a->stats().reconnects, 1U);
 }
 
@@ -306,6 +302,52 @@ TEST_F(L2RedisTest, FrozenRedisTimesOutAndOpensTheBreakerThenThaws) {
   ASSERT_FALSE(refused.has_value());
   server.process().thaw();
   ASSERT_TRUE(turn_until([this] { return wait(a->get("f:1")).has_value() && !a->stats().breaker_open; }));
+}
+
+// What a frozen L2 costs cold reads that come one after the other: the first waits, the others are refused.
+TEST_F(L2RedisTest, TwentyColdReadsAtAFrozenRedisWaitOnceTogether) {
+  (void)look(*a, "f:1");
+  pass(10ms);
+  server.process().freeze();
+  const SystemClock clock;
+  const MonoTime begin = clock.now();
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_FALSE(wait(a->get_or_lease(fmt::format("f:{}", i), 3s, false)).has_value());
+    pass(5ms);
+  }
+  const Duration took = clock.now() - begin - 20 * 5ms;
+  RecordProperty("added_ms", static_cast<int>(took / 1ms));
+  EXPECT_LT(took, Duration{1s});
+  EXPECT_TRUE(a->stats().breaker_open);
+  // Also later, when the silent connection was given up and the next one is not greeted.
+  pass(2500ms);
+  const MonoTime later = clock.now();
+  for (int i = 0; i < 20; ++i) EXPECT_FALSE(wait(a->get("f:1")).has_value());
+  EXPECT_LT(clock.now() - later, Duration{200ms});
+  server.process().thaw();
+  ASSERT_TRUE(turn_until([this] { return a->stats().connected && !a->stats().breaker_open; }));
+  EXPECT_TRUE(wait(a->get("f:1")).has_value());
+}
+
+TEST_F(L2RedisTest, ARedisThatBecomesAReplicaIsLeftAndTakenAgainWhenItIsThePrimary) {
+  RedisServer other;
+  ASSERT_TRUE(other.start());
+  ASSERT_TRUE(wait(a->put("f:1", entry_of("v"))).has_value());
+  raw({"REPLICAOF", "127.0.0.1", std::to_string(other.port())});
+  const auto refused = wait(a->put("f:1", entry_of("w")));
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_NE(refused.error().message.find("READONLY"), std::string::npos) << refused.error().message;
+  EXPECT_FALSE(a->stats().connected);
+  EXPECT_EQ(a->stats().demotions, 1U);
+  pass(300ms);
+  EXPECT_FALSE(a->stats().connected);  // it is looked at again and again, and still a replica
+  EXPECT_FALSE(wait(a->put("f:1", entry_of("w"))).has_value());
+  EXPECT_EQ(a->stats().demotions, 1U);
+  (void)wait(b->get("f:1"));  // reads do not mind: only the first write says READONLY
+  auto promoted = b->client().send(std::vector<std::string_view>{"REPLICAOF", "NO", "ONE"}, 10s);
+  ASSERT_TRUE(turn_until([this] { return a->stats().connected; }));
+  ASSERT_TRUE(turn_until([this] { return wait(a->put("f:1", entry_of("x"))).has_value(); }));
+  EXPECT_EQ(look(*b, "f:1").entry.value, "x");
 }
 
 TEST_F(L2RedisTest, NoServerAtAllIsAnErrorNotAHang) {

@@ -60,6 +60,11 @@ constexpr std::array kSpecs = {
     MetricSpec{"candor_l2_requests_total", kCounter, "region outcome",
                "Lookups in L2: hit, miss, error, timeout."},
     MetricSpec{"candor_l2_reconnects_total", kCounter, "region", "Connections to L2 made again."},
+    MetricSpec{"candor_l2_breaker_open", kGauge, "region",
+               "1 while nothing is sent to L2 because it failed or went silent."},
+    MetricSpec{"candor_l2_breaker_opened_total", kCounter, "region", "How often that began."},
+    MetricSpec{"candor_l2_demotions_total", kCounter, "region",
+               "Connections to L2 left because the server had become a read-only replica."},
     MetricSpec{"candor_l2_fills_refused_total", kCounter, "region",
                "Late fills that lost against an invalidation."},
     MetricSpec{"candor_l2_corrupt_total", kCounter, "region",
@@ -217,6 +222,9 @@ void collect_tiers(Page& page, const NodeReport& report) {
   page.put("candor_l2_requests_total", with("outcome", "error"), report.l2.errors);
   page.put("candor_l2_requests_total", with("outcome", "timeout"), report.l2.timeouts);
   page.put("candor_l2_reconnects_total", self, report.l2.reconnects);
+  page.put("candor_l2_breaker_open", self, report.l2.breaker_open ? 1.0 : 0.0);
+  page.put("candor_l2_breaker_opened_total", self, report.l2.breaker_opened);
+  page.put("candor_l2_demotions_total", self, report.l2.demotions);
   page.put("candor_l2_fills_refused_total", self, report.l2.fills_refused);
   page.put("candor_l2_corrupt_total", self, report.l2.corrupt);
 }

@@ -51,6 +51,8 @@ json tiers_json(const NodeReport& report) {
                {"description", report.l2_description},
                {"connected", l2.connected},
                {"breaker_open", l2.breaker_open},
+               {"breaker_opened", l2.breaker_opened},
+               {"demotions", l2.demotions},
                {"hits", l2.hits},
                {"misses", l2.misses},
                {"errors", l2.errors},

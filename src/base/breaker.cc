@@ -45,6 +45,10 @@ void Breaker::record(Ticket ticket, bool ok, MonoTime now) {
   if (!ok && too_many_failures(now)) open(now);
 }
 
+void Breaker::trip(MonoTime now) {
+  if (state_ == State::kClosed) open(now);
+}
+
 void Breaker::retry_now(MonoTime now) {
   if (state_ == State::kOpen) open_until_ = std::min(open_until_, now);
 }

@@ -47,6 +47,9 @@ class Breaker {
   [[nodiscard]] std::optional<Ticket> admit(MonoTime now);
   void record(Ticket ticket, bool ok, MonoTime now);
 
+  // The owner knows that the peer has failed without counting outcomes: a closed breaker opens.
+  void trip(MonoTime now);
+
   // The peer showed a sign of life (a connection was made): an open breaker need not wait for its cool-down.
   void retry_now(MonoTime now);
 

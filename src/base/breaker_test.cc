@@ -117,6 +117,15 @@ TEST_F(BreakerTest, LostProbesAreAskedAgainAfterPatience) {
   EXPECT_TRUE(breaker.admit(now).has_value());
 }
 
+TEST_F(BreakerTest, TrippedItOpensWithoutOutcomesAndOnlyOnce) {
+  breaker.trip(now);
+  EXPECT_EQ(breaker.state(now), Breaker::State::kOpen);
+  const MonoTime until = breaker.opens_until();
+  breaker.trip(now + 100ms);
+  EXPECT_EQ(breaker.opens_until().ns, until.ns);
+  EXPECT_EQ(breaker.times_opened(), 1U);
+}
+
 TEST_F(BreakerTest, ASignOfLifeEndsTheCoolDown) {
   open_it();
   breaker.retry_now(now);

@@ -77,6 +77,8 @@ struct L2Stats {
   std::uint64_t fills_refused = 0;
   std::uint64_t bytes = 0, bytes_limit = 0;  // 0: not known (remote)
   std::uint64_t corrupt = 0;                 // entries that failed their checksum and were treated as misses
+  std::uint64_t breaker_opened = 0;          // times
+  std::uint64_t demotions = 0;  // connections left because the server had become a read-only replica
 };
 
 // Keys are whole names, `feature:key`. Implementations pipeline calls that are made in one turn of the loop.

@@ -18,6 +18,13 @@ constexpr std::size_t kEarlyFlushBytes = std::size_t{1} << 20;
 constexpr std::size_t kLargeTransferBytes = std::size_t{256} << 10;
 // A command of many bytes gets the time that they take on a slow link, 256 Mbit/s, on top.
 constexpr std::int64_t kSlowLinkBytesPerSecond = std::int64_t{32} << 20;
+// Names a command that failed because the server may not write. Redis 6 and older wrap what a script ran
+// into.
+bool is_read_only(std::string_view error) {
+  return error.starts_with("READONLY") ||
+         (error.starts_with("ERR Error running script") && error.find("-READONLY") != std::string_view::npos);
+}
+
 // A connection that owes replies and is silent for this many command timeouts is dead.
 constexpr int kSilentTimeouts = 4;
 
@@ -72,6 +79,7 @@ Client::~Client() {
   *alive_ = false;
   executor_->cancel(reconnect_timer_);
   executor_->cancel(tick_timer_);
+  executor_->cancel(probe_timer_);
   close_link();
   auto waiting = std::exchange(waiting_, {});
   auto in_flight = std::exchange(in_flight_, {});
@@ -88,6 +96,7 @@ std::string Client::describe() const {
 ClientStats Client::stats() const {
   ClientStats stats = stats_;
   stats.connected = state_ == State::kReady;
+  stats.breaker_opened = breaker_.times_opened();
   stats.breaker_open = breaker_.state(executor_->now()) != Breaker::State::kClosed;
   return stats;
 }
@@ -106,17 +115,17 @@ Answer Client::send(std::span<const std::string_view> args, Duration timeout) {
                          fmt::format("{}: {} commands and {} bytes are waiting already; retry later",
                                      describe(), outstanding(), unsent)});
   }
-  const auto ticket = breaker_.admit(now);
+  const auto ticket = breaker_.state(now) == Breaker::State::kClosed ? breaker_.admit(now) : std::nullopt;
   if (!ticket) {
     ++stats_.refused_by_breaker;
-    return refused(Error{
-        ErrorCode::kUnavailable,
-        fmt::format("{}: the breaker is open, because too many commands failed; it tries again by itself",
-                    describe())});
+    return refused(
+        Error{ErrorCode::kUnavailable,
+              fmt::format("{}: the breaker is open, because {}; it tries again by itself", describe(),
+                          is_silent_ ? "the server is silent" : "too many commands failed")});
   }
   if (state_ == State::kIdle) connect();
-  if (state_ == State::kAway) {
-    breaker_.record(*ticket, false, now);
+  if (state_ == State::kAway || (state_ != State::kReady && has_failed_)) {
+    record(*ticket, false, now);
     ++stats_.errors;
     return refused(away_error());
   }
@@ -271,6 +280,7 @@ void Client::on_greeting(const resp::RespValue& reply) {
     case Handshake::Verdict::kFailed:
       return drop_link(handshake_->reason());
     case Handshake::Verdict::kReady:
+      if (was_demoted_ && handshake_->is_replica()) return drop_link("it is still a read-only replica");
       shas_ = std::move(handshake_->shas());
       return on_ready();
   }
@@ -279,8 +289,7 @@ void Client::on_greeting(const resp::RespValue& reply) {
 void Client::on_ready() {
   state_ = State::kReady;
   handshake_.reset();
-  backoff_.reset();
-  breaker_.retry_now(executor_->now());
+  has_failed_ = was_demoted_ = false;
   ++stats_.connects;
   // What timed out while it waited is not sent at all: nobody wants it any more.
   for (Pending& p : waiting_) {
@@ -292,24 +301,82 @@ void Client::on_ready() {
   waiting_.clear();
   waiting_bytes_ = 0;
   flush();
+  if (breaker_.state(executor_->now()) != Breaker::State::kClosed) {
+    breaker_.retry_now(executor_->now());
+    probe();
+  }
+}
+
+// ---- the breaker ----
+
+void Client::record(Breaker::Ticket ticket, bool ok, MonoTime now) {
+  breaker_.record(ticket, ok, now);
+  if (!ok) probe_later(now);
+}
+
+void Client::probe_later(MonoTime now) {
+  if (state_ != State::kReady || probe_timer_ != TimerId{}) return;  // on_ready() probes as well
+  if (breaker_.state(now) == Breaker::State::kClosed) return;
+  probe_timer_ = executor_->schedule(std::max(now, breaker_.opens_until()), [this] {
+    probe_timer_ = TimerId{};
+    probe();
+  });
+}
+
+void Client::probe() {
+  const MonoTime now = executor_->now();
+  executor_->cancel(probe_timer_);
+  probe_timer_ = TimerId{};
+  while (state_ == State::kReady && breaker_.state(now) != Breaker::State::kClosed) {
+    const auto ticket = breaker_.admit(now);
+    if (!ticket) return;
+    Pending ping;
+    ping.ticket = *ticket;
+    ping.sent_at = now;
+    ping.deadline = ping.deadline_hard = now + kProbeTimeout;
+    ping.is_probe = true;
+    resp::write_command(out_, {"PING"});
+    in_flight_.push_back(std::move(ping));
+    schedule_flush();
+    start_ticking();
+  }
+}
+
+// A command that had the client's own time or more, and nothing of anybody's has moved since it was sent.
+bool Client::is_silent_since(const Pending& command) const {
+  const bool had_time = command.is_probe || command.deadline - command.sent_at >= options_.command_timeout;
+  return had_time && std::max(received_at_, moved_at_) < command.sent_at;
+}
+
+void Client::leave_replica(const std::string& answer) {
+  ++stats_.demotions;
+  was_demoted_ = true;
+  drop_link("it has become a read-only replica: " + answer);
 }
 
 void Client::on_reply(resp::RespValue reply) {
   if (in_flight_.empty()) return drop_link("it sent a reply that nobody asked for");
   const Pending pending = std::move(in_flight_.front());
   in_flight_.pop_front();
+  if (std::exchange(is_silent_, false)) {  // it speaks again
+    breaker_.retry_now(executor_->now());
+    probe();
+  }
   if (pending.abandoned) {
     ++stats_.late_replies;
     return;
   }
-  const bool trouble = reply.is_error() && is_server_trouble(reply.text);
-  breaker_.record(pending.ticket, !trouble, executor_->now());
+  const bool read_only = reply.is_error() && is_read_only(reply.text);
+  const bool trouble = read_only || (reply.is_error() && is_server_trouble(reply.text));
+  record(pending.ticket, !trouble, executor_->now());
   if (!trouble) {
+    backoff_.reset();  // not on connecting: a server that connects and then fails is tried ever more rarely
     pending.answer.set(std::move(reply));
     return;
   }
   ++stats_.errors;
   pending.answer.set(fail(ErrorCode::kUnavailable, fmt::format("{}: {}", describe(), reply.text)));
+  if (read_only && options_.leaves_replicas) leave_replica(reply.text);
 }
 
 void Client::on_closed(const std::string& reason) { drop_link(reason); }
@@ -329,6 +396,10 @@ void Client::drop_link(std::string reason) {
   out_.clear();
   reply_bytes_ = unsent_seen_ = 0;
   std::fill(shas_.begin(), shas_.end(), std::string{});
+  executor_->cancel(probe_timer_);
+  probe_timer_ = TimerId{};
+  is_silent_ = false;
+  has_failed_ = true;
   state_ = State::kAway;
   away_reason_ = reason;
   reconnect_timer_ = executor_->schedule(now + backoff_.next(), [this] { connect(); });
@@ -347,7 +418,7 @@ void Client::drop_link(std::string reason) {
     for (Pending& p : *line) {
       if (p.abandoned) continue;
       breaker_.record(p.ticket, false, now);
-      ++stats_.errors;
+      if (!p.is_probe) ++stats_.errors;
       p.answer.set(std::unexpected(line == &lost ? was_sent : was_not));
       CANDOR_ASSERT(*alive);  // a client is not destroyed inside an answer
     }
@@ -401,8 +472,14 @@ void Client::time_out(std::deque<Pending>& line, MonoTime now, std::vector<Answe
   for (Pending& p : line) {
     if (p.abandoned || now < (patient ? p.deadline_hard : p.deadline)) continue;
     p.abandoned = true;
+    if (is_silent_since(p)) {
+      is_silent_ = state_ == State::kReady;
+      has_failed_ = true;
+      breaker_.trip(now);
+    }
+    record(p.ticket, false, now);
+    if (p.is_probe) continue;
     ++stats_.timeouts;
-    breaker_.record(p.ticket, false, now);
     expired->push_back(p.answer);
     waiting_bytes_ -= p.bytes.size();
     std::string().swap(p.bytes);

@@ -14,7 +14,9 @@
 //
 // While the server is away: kUnavailable at once, while the connection is tried again in the background, with
 // exponential backoff and full jitter. A server that is there but fails (timeouts, LOADING) opens the
-// breaker.
+// breaker: it counts outcomes, and one command that got no answer in the client's own time opens it at once
+// if nothing at all has arrived since it was sent, because then the server is silent, not slow. While it is
+// open nothing is sent but the client's own PING, whose answer closes it: no caller waits to find out.
 //
 // Thread safety: one executor, for destruction as well; construction and connect_soon() from any thread. Must
 // not be destroyed from inside an answer.
@@ -53,6 +55,9 @@ struct ClientOptions {
   resp::ReplyLimits reply_limits{};
   Backoff::Options reconnect{};
   Breaker::Options breaker{};
+  // For clients that write: a server that answers READONLY was made a replica. Leave it and connect again, by
+  // name: the name may lead to the new primary by now.
+  bool leaves_replicas = false;
 };
 
 struct ClientStats {
@@ -64,6 +69,8 @@ struct ClientStats {
   std::uint64_t connects = 0;  // connections that came to serve
   std::uint64_t overloaded = 0, refused_by_breaker = 0;
   std::uint64_t scripts_resent = 0;  // NOSCRIPT answers
+  std::uint64_t breaker_opened = 0;  // times
+  std::uint64_t demotions = 0;       // connections left because the server became a read-only replica
 };
 
 using Answer = OneShot<Result<resp::RespValue>>;
@@ -95,6 +102,9 @@ class Client {
 
   // Deadlines are looked at this often: a timer per command would cost more than its precision is worth.
   static constexpr Duration kTickMax = 25ms;
+  // A PING that asks whether a server is back: it answers one in well under a millisecond of its own time,
+  // and nobody waits for this one.
+  static constexpr Duration kProbeTimeout = 100ms;
 
  private:
   // kAway: the last connection failed, the next attempt is scheduled.
@@ -105,6 +115,7 @@ class Client {
     Breaker::Ticket ticket;
     MonoTime sent_at, deadline, deadline_hard;
     bool abandoned = false;  // answered by a timeout; its reply is still to come
+    bool is_probe = false;   // the client's own PING
     std::string bytes;       // while it waits for the connection
   };
 
@@ -115,6 +126,11 @@ class Client {
   void on_reply(resp::RespValue reply);
   void on_ready();
 
+  void record(Breaker::Ticket ticket, bool ok, MonoTime now);
+  void probe_later(MonoTime now);
+  void probe();
+  [[nodiscard]] bool is_silent_since(const Pending& command) const;
+  void leave_replica(const std::string& answer);
   void drop_link(std::string reason);  // by value: the reason may live in what is dropped
   void close_link();
   void schedule_flush();
@@ -141,7 +157,12 @@ class Client {
   std::vector<std::string> shas_;  // by script; empty: not known to be loaded
   std::string away_reason_;
   MonoTime greeting_until_;
-  TimerId reconnect_timer_, tick_timer_;
+  TimerId reconnect_timer_, tick_timer_, probe_timer_;
+  // Commands wait for a first connection. For one that comes after a failure they do not: the server may be
+  // frozen, and each would wait in vain for its whole timeout.
+  bool has_failed_ = false;
+  bool is_silent_ = false;    // the breaker is open because nothing arrives
+  bool was_demoted_ = false;  // it answered READONLY; until a connection finds a primary
 
   std::deque<Pending> waiting_;  // for the connection
   std::size_t waiting_bytes_ = 0;

@@ -11,6 +11,7 @@ namespace candor::redis {
 namespace {
 
 constexpr std::string_view kHelloOk = "%1\r\n$5\r\nproto\r\n:3\r\n";
+constexpr std::string_view kPing = "*1\r\n$4\r\nPING\r\n";
 constexpr std::string_view kScript = "return 1";
 
 ClientOptions options() {
@@ -255,10 +256,10 @@ TEST_F(RedisClientTest, TooManyBytesUnsentIsOverloaded) {
 }
 
 TEST_F(RedisClientTest, WhatTimedOutBeforeTheConnectionIsNeverSent) {
-  const Seen a = send({"SET", "a", "old"});
-  executor.advance(600ms);
-  EXPECT_EQ(code(a), ErrorCode::kTimeout);
+  const Seen a = send({"SET", "a", "old"}, 100ms);
   const Seen b = send({"SET", "a", "new"});
+  executor.advance(200ms);
+  EXPECT_EQ(code(a), ErrorCode::kTimeout);
   line().accept();
   line().reply(kHelloOk);
   (void)line().take();
@@ -288,12 +289,117 @@ TEST_F(RedisClientTest, FailuresOpenTheBreakerAndReconnectingClosesIt) {
   executor.run_ready();
   EXPECT_EQ(line().take(), "");  // nothing was sent
   executor.advance(1s);
-  const Seen probe = send({"PING"});
-  EXPECT_EQ(code(send({"PING"})), ErrorCode::kUnavailable);  // one probe at a time
-  executor.run_ready();
+  EXPECT_EQ(line().take(), kPing);                               // the client's own question
+  EXPECT_EQ(code(send({"GET", "a"})), ErrorCode::kUnavailable);  // nobody waits for its answer
+  line().reply("-LOADING Redis is loading the dataset in memory\r\n");
+  executor.advance(1999ms);
+  EXPECT_EQ(line().take(), "");
+  executor.advance(1ms);
+  EXPECT_EQ(line().take(), kPing);
   line().reply("+PONG\r\n");
-  EXPECT_EQ(text(probe), "PONG");
   EXPECT_FALSE(client->stats().breaker_open);
+  EXPECT_EQ(client->stats().breaker_opened, 2U);
+  const Seen a = send({"GET", "a"});
+  executor.run_ready();
+  line().reply("$1\r\nv\r\n");
+  EXPECT_EQ(text(a), "v");
+}
+
+TEST_F(RedisClientTest, OneCommandInVainOpensTheBreakerWhenNothingArrivedSince) {
+  greet();
+  executor.advance(1ms);
+  const Seen a = send({"GET", "a"});
+  executor.advance(500ms + Client::kTickMax);
+  EXPECT_EQ(code(a), ErrorCode::kTimeout);
+  EXPECT_TRUE(client->stats().breaker_open);
+  const Seen b = send({"GET", "b"});
+  EXPECT_EQ(code(b), ErrorCode::kUnavailable);
+  EXPECT_NE(b->value().error().message.find("silent"), std::string::npos) << b->value().error().message;
+}
+
+TEST_F(RedisClientTest, OneSlowCommandAmongAnswersIsNoSilence) {
+  greet();
+  executor.advance(1ms);
+  const Seen fast = send({"GET", "a"});
+  const Seen slow = send({"KEYS", "*"});
+  executor.run_ready();
+  executor.advance(10ms);
+  line().reply("$1\r\nv\r\n");
+  executor.advance(600ms);
+  EXPECT_EQ(code(slow), ErrorCode::kTimeout);
+  EXPECT_FALSE(client->stats().breaker_open);
+}
+
+TEST_F(RedisClientTest, ACallersShortDeadlineProvesNoSilence) {
+  greet();
+  executor.advance(1ms);
+  const Seen a = send({"GET", "a"}, 50ms);
+  executor.advance(100ms);
+  EXPECT_EQ(code(a), ErrorCode::kTimeout);
+  EXPECT_FALSE(client->stats().breaker_open);
+}
+
+TEST_F(RedisClientTest, AnythingThatArrivesEndsTheSilenceByAPing) {
+  greet();
+  executor.advance(1ms);
+  send({"GET", "a"});
+  executor.advance(600ms);
+  ASSERT_TRUE(client->stats().breaker_open);
+  (void)line().take();
+  line().reply("$1\r\nv\r\n");  // late, and a sign of life
+  executor.run_ready();
+  EXPECT_EQ(line().take(), kPing);
+  line().reply("+PONG\r\n");
+  EXPECT_FALSE(client->stats().breaker_open);
+}
+
+TEST_F(RedisClientTest, AServerThatStaysSilentIsAskedEverMoreRarelyAndThenLeft) {
+  greet();
+  executor.advance(1ms);
+  send({"GET", "a"});
+  executor.advance(2100ms);
+  EXPECT_EQ(client->stats().breaker_opened, 2U);  // the ping of a second later was in vain as well
+  EXPECT_FALSE(client->stats().connected);
+  // The next connection comes to be and says nothing: nobody waits for it.
+  executor.advance(60ms);
+  ASSERT_EQ(transport.lines.size(), 2U);
+  line().accept();
+  EXPECT_EQ(code(send({"GET", "b"})), ErrorCode::kUnavailable);
+}
+
+TEST_F(RedisClientTest, AServerThatBecameAReplicaIsLeftUntilThereIsAPrimary) {
+  ClientOptions o = options();
+  o.leaves_replicas = true;
+  start(o);
+  greet();
+  const Seen a = send({"SET", "a", "v"});
+  executor.run_ready();
+  line().reply("-READONLY You can't write against a read only replica.\r\n");
+  EXPECT_EQ(code(a), ErrorCode::kUnavailable);
+  EXPECT_FALSE(client->stats().connected);
+  EXPECT_EQ(client->stats().demotions, 1U);
+  executor.advance(50ms);
+  ASSERT_EQ(transport.lines.size(), 2U);
+  line().accept();
+  line().reply("%1\r\n$4\r\nrole\r\n$7\r\nreplica\r\n");
+  line().reply("+OK\r\n");
+  EXPECT_FALSE(client->stats().connected);
+  executor.advance(100ms);
+  ASSERT_EQ(transport.lines.size(), 3U);
+  line().accept();
+  line().reply("%1\r\n$4\r\nrole\r\n$6\r\nmaster\r\n");
+  line().reply("+OK\r\n");
+  EXPECT_TRUE(client->stats().connected);
+  EXPECT_EQ(client->stats().demotions, 1U);
+}
+
+TEST_F(RedisClientTest, AReaderStaysWithItsReplica) {
+  greet();
+  const Seen a = send({"SET", "a", "v"});
+  executor.run_ready();
+  line().reply("-READONLY You can't write against a read only replica.\r\n");
+  EXPECT_EQ(code(a), ErrorCode::kUnavailable);
+  EXPECT_TRUE(client->stats().connected);
 }
 
 TEST_F(RedisClientTest, AnErrorOfTheCommandIsAValueAndNoFailure) {

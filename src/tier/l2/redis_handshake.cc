@@ -38,6 +38,7 @@ Handshake::Verdict Handshake::on_reply(const resp::RespValue& reply, std::string
     case Phase::kHello:
       if (!reply.is_error()) {
         resp3_ = true;
+        if (const auto* role = reply.find("role")) replica_ = role->text == "replica";
         return set_up(out);
       }
       if (!is_unknown_hello(reply.text)) return fail(reply.text);

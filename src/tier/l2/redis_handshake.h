@@ -31,6 +31,8 @@ class Handshake {
 
   [[nodiscard]] const std::string& reason() const { return reason_; }
   [[nodiscard]] bool is_resp3() const { return resp3_; }
+  // As HELLO says; false when it does not.
+  [[nodiscard]] bool is_replica() const { return replica_; }
   // By script; empty where the server did not load it.
   [[nodiscard]] std::vector<std::string>& shas() { return shas_; }
 
@@ -42,6 +44,7 @@ class Handshake {
   const HandshakeOptions* options_;
   Phase phase_ = Phase::kHello;
   bool resp3_ = false;
+  bool replica_ = false;
   bool select_answered_ = false;
   std::size_t scripts_answered_ = 0;
   std::vector<std::string> shas_;

@@ -59,6 +59,7 @@ std::string literal_glob(std::string_view text) {
 
 redis::ClientOptions with_scripts(redis::ClientOptions options) {
   options.hello.scripts.assign(scripts::kTexts.begin(), scripts::kTexts.end());
+  options.leaves_replicas = true;
   return options;
 }
 
@@ -261,6 +262,8 @@ L2Stats RedisL2::stats() const {
   const redis::ClientStats client = client_.stats();
   stats.connected = client.connected;
   stats.breaker_open = client.breaker_open;
+  stats.breaker_opened = client.breaker_opened;
+  stats.demotions = client.demotions;
   stats.timeouts = client.timeouts;
   stats.reconnects = client.connects > 0 ? client.connects - 1 : 0;
   return stats;
