@@ -383,6 +383,22 @@ TEST_F(PostgresOriginTest, AKilledBackendCostsNoLoad) {
   EXPECT_EQ(value(*f, "a"), "one");
 }
 
+TEST_F(PostgresOriginTest, IdleConnectionsThatCloseAreNoOutage) {
+  open(32, 1);
+  auto f = bind_t();
+  EXPECT_EQ(value(*f, "a"), "one");
+  ASSERT_TRUE(origin_->stats().connected);
+  ASSERT_EQ(origin_->connections(), 1U);
+  sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'candor'");
+  bool was_lost = false;
+  EXPECT_TRUE(turn_until([&] {
+    EXPECT_TRUE(origin_->stats().connected);
+    was_lost = was_lost || origin_->connections() == 0;
+    return was_lost && origin_->connections() == 1;
+  }));
+  EXPECT_EQ(value(*f, "a"), "one");
+}
+
 TEST_F(PostgresOriginTest, ServerKilledAndBack) {
   open();
   auto f = bind_t();

@@ -177,6 +177,8 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
       if (job.is_write() && failure.unknown_write) {
         error.code = ErrorCode::kTimeout;
         error.message += "; the write may or may not have happened";
+      } else if (job.is_write() && error.code == ErrorCode::kTimeout) {
+        error.code = ErrorCode::kOriginDown;  // cancelled: rolled back
       }
       finish(request, std::unexpected(std::move(error)));
     }
@@ -242,7 +244,8 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
       return attempt_failed(reason);
     }
     std::erase_if(ready_, [&](const auto& c) { return c.get() == &connection; });
-    counters().connected = !ready_.empty();
+    // An idle connection that closes is no sign of trouble: the next attempt will tell.
+    if (ready_.empty() && !(sent.empty() && unsent.empty())) counters().connected = false;
     gave_places(static_cast<std::uint32_t>(sent.size() + unsent.size()));
     for (const auto& job : sent) forget(job);
     for (const auto& job : unsent) forget(job);
@@ -277,6 +280,7 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
       if (desk->ready_.empty() || desk->line().oldest()) desk->connect();
     });
     if (ready_.empty()) {
+      counters().connected = false;
       down_ = reason;
       answer_checks(std::unexpected(reason));
       fail_waiting(reason);
