@@ -1,7 +1,8 @@
 // An Executor in virtual time, for unit tests and the simulator: nothing runs until somebody says so, time
 // moves only when told, and the same calls give the same order every time. It is its own Clock.
 //
-// Thread safety: none; is_current() is always true.
+// Thread safety: none, but post() may come from any thread, as every Executor's (a test's pool thread).
+// is_current() is always true.
 #pragma once
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "base/executor.h"
+#include "base/mutex.h"
 #include "base/time.h"
 
 namespace candor {
@@ -20,7 +22,10 @@ class VirtualExecutor final : public Executor, public Clock {
  public:
   explicit VirtualExecutor(MonoTime start = MonoTime{1'000'000'000}) : now_(start) {}
 
-  void post(Work work) override { ready_.push_back(std::move(work)); }
+  void post(Work work) override {
+    const MutexLock lock(mutex_);
+    ready_.push_back(std::move(work));
+  }
   void at_end_of_turn(Work work) override { end_of_turn_.push_back(std::move(work)); }
   TimerId schedule(MonoTime at, Work work) override {
     const TimerId id{++last_timer_};
@@ -58,10 +63,8 @@ class VirtualExecutor final : public Executor, public Clock {
   // One turn: what was ready at its start, due timers, then what asked for the end of the turn.
   bool run_turn() {
     bool ran = false;
-    for (std::size_t n = ready_.size(); n > 0; --n) {
-      Work work = std::move(ready_.front());
-      ready_.pop_front();
-      work();
+    for (std::deque<Work> ready = take_ready(); !ready.empty(); ready.pop_front()) {
+      ready.front()();
       ran = true;
     }
     while (!timers_.empty() && timers_.begin()->first.first <= now_.ns) {
@@ -76,9 +79,15 @@ class VirtualExecutor final : public Executor, public Clock {
     return ran;
   }
 
+  std::deque<Work> take_ready() {
+    const MutexLock lock(mutex_);
+    return std::exchange(ready_, {});
+  }
+
   MonoTime now_;
   std::uint64_t last_timer_ = 0;
-  std::deque<Work> ready_;
+  Mutex mutex_;
+  std::deque<Work> ready_ CANDOR_GUARDED_BY(mutex_);
   std::vector<Work> end_of_turn_;
   std::map<std::pair<std::int64_t, std::uint64_t>, Work> timers_;
 };

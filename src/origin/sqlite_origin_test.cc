@@ -203,7 +203,7 @@ TEST_F(SqliteOriginTest, PlacesAndTheLineAreBounded) {
   OriginFeature* features[] = {f.get(), g.get(), h.get()};
   for (std::size_t i = 0; i < rows.size(); ++i)
     world_.start(features[i % 3]->load("a", world_.in(5s)), &rows[i]);
-  world_.executor.settle();
+  world_.executor.run_ready();
   EXPECT_EQ(origin_->stats().in_flight, 2u);
   EXPECT_EQ(world_.pool.held(), 2u);
   world_.settle();
@@ -224,7 +224,7 @@ TEST_F(SqliteOriginTest, TheDeadlineAnswersWhetherTheDatabaseDoesOrNot) {
   auto g = bind({.feature = "g", .load = "select v from n where id = :key"});
   std::optional<Result<OriginRow>> in_flight, waiting;
   world_.start(f->load("a", world_.in(100ms)), &in_flight);
-  world_.executor.settle();
+  world_.executor.run_ready();
   world_.start(g->load("7", world_.in(50ms)), &waiting);
   world_.executor.advance(60ms);
   ASSERT_TRUE(waiting.has_value());
@@ -243,7 +243,7 @@ TEST_F(SqliteOriginTest, ARunawayQueryIsStoppedAtItsDeadline) {
                          "select max(i) from n where :key = :key"});
   std::optional<Result<OriginRow>> row;
   world_.start(f->load("x", world_.in(50ms)), &row);
-  world_.executor.settle();
+  world_.executor.run_ready();
   std::thread pool_thread([&] { world_.pool.run_one(); });
   world_.executor.advance(60ms);
   pool_thread.join();  // hangs for ever if nothing interrupts
@@ -343,7 +343,7 @@ TEST_F(SqliteOriginTest, AFolderIsNoDatabase) {
   EXPECT_EQ(world_.run(origin_->prepare()).error().code, ErrorCode::kOriginDown);
 }
 
-TEST_F(SqliteOriginTest, ALockHeldByAnotherWriterIsATimeoutAndNothingIsWritten) {
+TEST_F(SqliteOriginTest, ALockHeldByAnotherWriterIsToldAsNothingWritten) {
   open();
   auto f = bind_t();
   EXPECT_TRUE(world_.run(origin_->prepare()));
@@ -355,7 +355,7 @@ TEST_F(SqliteOriginTest, ALockHeldByAnotherWriterIsATimeoutAndNothingIsWritten) 
   world_.settle();
   ASSERT_TRUE(written.has_value());
   ASSERT_FALSE(written->has_value());
-  EXPECT_EQ(written->error().code, ErrorCode::kTimeout);
+  EXPECT_EQ(written->error().code, ErrorCode::kOriginDown);
   EXPECT_THAT(written->error().message, HasSubstr("another writer holds the lock"));
   EXPECT_EQ(value(*f, "a"), "one");  // readers go on meanwhile
   sqlite3_exec(other, "rollback", nullptr, nullptr, nullptr);
@@ -419,9 +419,9 @@ TEST_F(SqliteOriginTest, ClosingAnswersEverybody) {
   auto g = bind({.feature = "g", .load = "select v from n where id = :key"});
   std::optional<Result<OriginRow>> in_flight, waiting, after;
   world_.start(f->load("a", world_.in(5s)), &in_flight);
-  world_.executor.settle();
+  world_.executor.run_ready();
   world_.start(g->load("7", world_.in(5s)), &waiting);
-  world_.executor.settle();
+  world_.executor.run_ready();
   origin_.reset();
   EXPECT_TRUE(in_flight.has_value());
   EXPECT_TRUE(waiting.has_value());
