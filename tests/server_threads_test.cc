@@ -210,6 +210,7 @@ class ServerThreadsTest : public ::testing::TestWithParam<LoopBackend> {
     FeaturePolicy plain;
     plain.name = "cache";
     plain.plain = true;
+    plain.ttl = Duration::zero();
     (void)cache_->add_feature(plain, nullptr).value();
 
     ServerContext context;

@@ -303,8 +303,9 @@ const std::array kKeys = {
               "eventual|bounded|session|strong|origin"},
     ConfigKey{
         "features.*", "ttl", T::kDuration, "\"60s\"",
-        "How long a value may be served, above 0. Plain features: not used, the client says it (`SET … EX`); "
-        "their default is `0s`: no expiry.",
+        "How long a value may be served, above 0. Plain features: when a value ends that is stored without a "
+        "word on its expiry; what the client says (`EX`, `PX`, `KEEPTTL`, `PERSIST`, `EXPIRE`) wins. Their "
+        "default is `0s`: no expiry, as Redis.",
         feature<&FeatureConfig::ttl>, kReloads},
     ConfigKey{"features.*", "negative_ttl", T::kDuration, "\"5s\"",
               "The same for \"no such row\"; never longer than `ttl`.", feature<&FeatureConfig::negative_ttl>,

@@ -38,6 +38,7 @@ int status_of(ErrorCode code) {
     case ErrorCode::kLimit:
       return 400;
     case ErrorCode::kTimeout:
+    case ErrorCode::kUnknownOutcome:
       return 504;
     default:
       return 503;

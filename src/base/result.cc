@@ -22,6 +22,8 @@ std::string_view error_code_name(ErrorCode code) {
       return "limit";
     case ErrorCode::kTimeout:
       return "timeout";
+    case ErrorCode::kUnknownOutcome:
+      return "unknown outcome";
     case ErrorCode::kUnavailable:
       return "unavailable";
     case ErrorCode::kCorrupt:

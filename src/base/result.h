@@ -21,7 +21,9 @@ enum class ErrorCode : std::uint8_t {
   kOverloaded,       // OVERLOADED: a limit of ours was reached; retry later, with backoff
   kTooStale,         // TOOSTALE: freshness asked for cannot be proven
   kLimit,            // LIMIT: a key, value or request is larger than allowed
-  kTimeout,          // a deadline passed; the work may or may not have happened
+  kTimeout,          // a deadline passed; the work may or may not have happened (writes: kUnknownOutcome)
+  kUnknownOutcome,   // ORIGINDOWN unknown outcome: a write went out, and whether it was carried out nobody
+                     // knows
   kUnavailable,      // a peer (L2, stream) is not reachable now
   kCorrupt,          // bytes read back are not what was written
   kConfiguration,    // a configuration that cannot work

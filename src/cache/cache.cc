@@ -62,7 +62,8 @@ CacheCore::MissPath::MissPath(Parts parts, const std::vector<std::unique_ptr<Fea
       random_(parts.seed),
       flights_(mix64(parts.seed + 1)),
       owed_(kOwedKeysMax, mix64(parts.seed + 2)),
-      unsettled_(kUnsettledKeysMax, mix64(parts.seed + 3)) {}
+      unsettled_(kUnsettledKeysMax, mix64(parts.seed + 3)),
+      plain_changes_(0, SeededHash{mix64(parts.seed + 4)}) {}
 
 CacheCore::MissPath::~MissPath() = default;
 
@@ -185,6 +186,13 @@ void CacheCore::plain_write(FeatureId feature, std::string key, std::optional<st
       [this, feature, key = std::move(key), value = std::move(value), ttl, done = std::move(done)]() mutable {
         spawn(miss_->plain_write(miss_->feature(feature), std::move(key), std::move(value), ttl),
               std::move(done));
+      });
+}
+
+void CacheCore::plain_update(FeatureId feature, std::string key, PlainDecide decide, WriteDone done) {
+  parts_.home->post(
+      [this, feature, key = std::move(key), decide = std::move(decide), done = std::move(done)]() mutable {
+        miss_->plain_update(miss_->feature(feature), key, std::move(decide), std::move(done));
       });
 }
 

@@ -118,6 +118,12 @@ class CacheCore {
   void plain_write(FeatureId feature, std::string key, std::optional<std::string> value, Duration ttl,
                    WriteDone done);
 
+  // A change that depends on the value, one atomic step among all nodes. `decide` sees the value as
+  // Store::update() shows it, and answers in the same way. It runs on home, and again when another node was
+  // faster: its last call counts.
+  using PlainDecide = std::move_only_function<l1::Store::Update(const l1::EntryView* current)>;
+  void plain_update(FeatureId feature, std::string key, PlainDecide decide, WriteDone done);
+
   // Drops what is cached, everywhere this node can reach; never the origin.
   void flush(std::optional<FeatureId> feature, WriteDone done);
 

@@ -56,6 +56,7 @@ struct FakeL2 : L2 {
   bool down = false;
   std::uint64_t next_token = 1;
   int lookups = 0;
+  std::optional<Error> swap_error;
 
   [[nodiscard]] std::unexpected<Error> away() const { return fail(ErrorCode::kUnavailable, "L2 is down"); }
   Task<Result<L2Lookup>> get_or_lease(std::string key, Duration, bool refresh) override {
@@ -95,6 +96,23 @@ struct FakeL2 : L2 {
     if (down) co_return away();
     slots[key].entry = std::move(entry);
     co_return Result<void>();
+  }
+  Task<Result<L2Seen>> look(std::string key) override {
+    if (down) co_return away();
+    L2Seen seen;
+    seen.entry = slots[key].entry;
+    if (seen.entry) seen.mark = seen.entry->value;
+    co_return seen;
+  }
+  Task<Result<L2Swap>> swap(std::string key, std::string mark, std::optional<L2Entry> entry, bool) override {
+    if (down) co_return away();
+    if (swap_error) co_return std::unexpected(*swap_error);
+    L2Swap swap;
+    swap.now.entry = slots[key].entry;
+    if (swap.now.entry) swap.now.mark = swap.now.entry->value;
+    swap.done = swap.now.mark == mark;
+    if (swap.done) slots[key].entry = std::move(entry);
+    co_return swap;
   }
   Task<Result<bool>> invalidate(std::string key, L2Marker) override {
     if (down) co_return away();
@@ -312,8 +330,18 @@ TEST_F(CacheTest, FailedWriteSaysSoAndDropsTheEntryBecauseNobodyKnows) {
   write(node, id, "1", "new");
   (void)writes_.at(0).written.set(fail(ErrorCode::kTimeout, "no answer in time"));
   ASSERT_EQ(written_.size(), 1U);
-  EXPECT_EQ(written_[0].error().code, ErrorCode::kTimeout);
+  EXPECT_EQ(written_[0].error().code, ErrorCode::kUnknownOutcome);
   EXPECT_FALSE(hit(node, id, "1"));
+}
+
+TEST_F(CacheTest, WriteThatNeverHappenedIsToldApartFromOneOfUnknownOutcome) {
+  Node node(*this, nullptr);
+  const FeatureId id = add(node, exact());
+  write(node, id, "1", "new");
+  (void)writes_.at(0).written.set(fail(ErrorCode::kOriginDown, "not reachable"));
+  ASSERT_EQ(written_.size(), 1U);
+  EXPECT_EQ(written_[0].error().code, ErrorCode::kOriginDown);
+  EXPECT_EQ(written_[0].error().message, "not written: not reachable");
 }
 
 TEST_F(CacheTest, FeatureWithoutStoreIsReadOnly) {
@@ -580,6 +608,31 @@ TEST_F(CacheTest, ShorterTtlCountsForWhatIsAlreadyHeld) {
   policy.ttl = 4s;
   ASSERT_TRUE(node.cache.update_policy(id, policy));
   EXPECT_FALSE(hit(node, id, "1"));
+}
+
+TEST_F(CacheTest, AChangeOfUnknownOutcomeIsToldApartFromOneThatNeverBegan) {
+  FakeL2 l2;
+  Node node(*this, &l2);
+  auto policy = exact();
+  policy.plain = true;
+  const FeatureId id = add(node, policy);
+  const auto change = [&] {
+    written_.clear();
+    const auto decide = [](const l1::EntryView*) {
+      l1::Store::Update update;
+      update.action = l1::Store::Update::Action::kStore;
+      update.value = "v";
+      return update;
+    };
+    node.cache.plain_update(id, "k", decide, [this](auto r) { written_.push_back(std::move(r)); });
+    executor_.run_ready();
+    return written_.at(0).error().code;
+  };
+  l2.swap_error = Error{ErrorCode::kTimeout, "no reply in time"};
+  EXPECT_EQ(change(), ErrorCode::kUnknownOutcome);
+  l2.down = true;
+  EXPECT_EQ(change(), ErrorCode::kOriginDown);
+  EXPECT_EQ(written_[0].error().message, "not written: L2 is down");
 }
 
 TEST_F(CacheTest, PlainFeatureBehindASharedL2LivesThere) {

@@ -5,11 +5,14 @@
 // write path.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
+#include "base/hash.h"
 #include "base/random.h"
 #include "base/task.h"
 #include "cache/cache.h"
@@ -29,6 +32,12 @@ struct LoadedValue {
   Duration ttl{0};  // left, 0: none
 };
 
+// How a failed write is told: a writer must be able to tell that nothing happened from that nobody knows. L2
+// is the home of plain features' values: one that cannot be reached is to them what an origin is to others.
+[[nodiscard]] std::unexpected<Error> write_failed(Error error);
+// The same for a write that had not begun.
+[[nodiscard]] std::unexpected<Error> nothing_written(Error error);
+
 class CacheCore::MissPath {
  public:
   MissPath(Parts parts, const std::vector<std::unique_ptr<Feature>>& features);
@@ -44,6 +53,8 @@ class CacheCore::MissPath {
   Task<Result<WriteResult>> write(Feature* feature, std::string key, std::string value, Change change);
   Task<Result<WriteResult>> plain_write(Feature* feature, std::string key, std::optional<std::string> value,
                                         Duration ttl);
+  // ---- plain_path.cc ----
+  void plain_update(Feature* feature, const std::string& key, PlainDecide decide, WriteDone done);
   Task<Result<WriteResult>> invalidate(Feature* feature, std::string key, const char* cause);
   Task<Result<WriteResult>> flush(std::optional<FeatureId> id);
 
@@ -93,6 +104,15 @@ class CacheCore::MissPath {
   std::optional<ReadResult> stale_copy(const Feature& feature, std::string_view key, const char* reason);
   std::optional<ReadResult> l1_copy(const Feature& feature, std::string_view key);
 
+  // A change of a plain value that waits for its turn on its key.
+  struct PlainChange {
+    PlainDecide decide;
+    WriteDone done;
+  };
+  Task<void> run_plain_changes(Feature* feature, std::string name);
+  Task<Result<void>> change_in_l2(Feature* feature, std::string name, std::vector<PlainChange>* changes);
+  Task<void> pause_for_others();
+
   // Fences loads of the key, then forgets it in L2, then in L1. False: L2 did not take it; it is owed, unless
   // the feature is plain.
   Task<bool> forget(Feature* feature, std::string key, ChangeId change, const char* cause);
@@ -113,6 +133,9 @@ class CacheCore::MissPath {
   OwedInvalidations owed_;
   UnsettledWrites unsettled_;
   bool repaying_ = false;
+  // By name; a key in it has a task that works through its list.
+  std::unordered_map<std::string, std::deque<PlainChange>, SeededHash> plain_changes_;
+  std::size_t plain_changes_waiting_ = 0;
 };
 
 }  // namespace candor

@@ -25,6 +25,24 @@ std::unexpected<Error> not_in_l2(const Feature& feature) {
 
 }  // namespace
 
+std::unexpected<Error> write_failed(Error error) {
+  if (error.code == ErrorCode::kTimeout) {
+    error.code = ErrorCode::kUnknownOutcome;
+    return std::unexpected(std::move(error));
+  }
+  return nothing_written(std::move(error));
+}
+
+std::unexpected<Error> nothing_written(Error error) {
+  const bool is_down = error.code == ErrorCode::kOriginDown || error.code == ErrorCode::kUnavailable ||
+                       error.code == ErrorCode::kTimeout;
+  if (is_down) {
+    error.code = ErrorCode::kOriginDown;
+    error.message.insert(0, "not written: ");
+  }
+  return std::unexpected(std::move(error));
+}
+
 Task<Result<WriteResult>> CacheCore::MissPath::write(Feature* feature, std::string key, std::string value,
                                                      Change change) {
   OriginFeature* origin = feature->origin();
@@ -52,7 +70,7 @@ Task<Result<WriteResult>> CacheCore::MissPath::write(Feature* feature, std::stri
   (void)co_await forget(feature, std::move(key), change, wrote ? "write" : "failed write");
   if (!wrote) {
     feature->counters.write_errors.add();
-    co_return std::unexpected(std::move(wrote.error()));
+    co_return write_failed(std::move(wrote.error()));
   }
   WriteResult result;
   result.rows = wrote->rows;
@@ -70,7 +88,7 @@ Task<Result<WriteResult>> CacheCore::MissPath::plain_write(Feature* feature, std
     Result<bool> gone = co_await parts_.l2->invalidate(name, marker);
     if (!gone) {
       feature->counters.write_errors.add();
-      co_return std::unexpected(std::move(gone.error()));
+      co_return write_failed(std::move(gone.error()));
     }
     result.existed = *gone;
     result.rows = *gone ? 1 : 0;
@@ -81,7 +99,7 @@ Task<Result<WriteResult>> CacheCore::MissPath::plain_write(Feature* feature, std
     Result<void> stored = co_await parts_.l2->put(name, std::move(entry));
     if (!stored) {
       feature->counters.write_errors.add();
-      co_return std::unexpected(std::move(stored.error()));
+      co_return write_failed(std::move(stored.error()));
     }
     result.rows = 1;
   }

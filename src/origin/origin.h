@@ -53,7 +53,8 @@ class OriginFeature {
  public:
   virtual ~OriginFeature() = default;
   // Errors: kOriginDown (not reachable; nothing happened), kRejected (the statement failed; its SQLSTATE and
-  // message are in the text), kTimeout (unknown outcome for writes), kOverloaded, kInvalidArgument (the key
+  // message are in the text), kTimeout (for writes: unknown outcome, and only that; a write that ran out of time
+  // before it was sent, or was rolled back, is kOriginDown), kOverloaded, kInvalidArgument (the key
   // has too few parts).
   virtual Task<Result<OriginRow>> load(std::string key, MonoTime deadline) = 0;
   virtual Task<Result<OriginWrite>> store(std::string key, std::string value, MonoTime deadline) = 0;
@@ -81,6 +82,7 @@ struct OriginStats {
   std::uint32_t in_flight_max = 0;  // the highest ever seen
   std::uint32_t waiting = 0;
   std::uint32_t max_concurrency = 0;
+  // False when the last attempt to use or to open a connection failed, and before the first.
   bool connected = false;
 };
 

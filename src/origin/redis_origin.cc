@@ -339,17 +339,17 @@ void RedisOrigin::start_ticking() {
 
 // What waits for a place past its deadline is answered and not sent.
 void RedisOrigin::expire(MonoTime now) {
-  std::vector<redis::Answer> late;
-  std::erase_if(queue_, [&](const Job& job) {
+  std::vector<Job> late;
+  std::erase_if(queue_, [&](Job& job) {
     if (job.deadline > now) return false;
     queue_bytes_ -= job.bytes();
-    late.push_back(job.answer);
+    late.push_back(std::move(job));
     return true;
   });
-  for (const redis::Answer& answer : late) {
-    answer.set(
-        fail(ErrorCode::kTimeout, fmt::format("{}: no place among {} statements in time; nothing was sent",
-                                              describe(), options_.max_concurrency)));
+  for (const Job& job : late) {
+    job.answer.set(fail(job.is_load ? ErrorCode::kTimeout : ErrorCode::kOriginDown,
+                        fmt::format("{}: no place among {} statements in time; nothing was sent", describe(),
+                                    options_.max_concurrency)));
   }
 }
 

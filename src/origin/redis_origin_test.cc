@@ -161,7 +161,7 @@ TEST_F(RedisOriginTest, SilenceEndsAtTheDeadlineAlsoForThoseWhoWaitForAPlace) {
   auto a = start_task(feature->store("1", "v", executor.now() + 1s));
   auto b = start_task(feature->store("2", "v", executor.now() + 200ms));
   executor.advance(230ms);
-  EXPECT_EQ(code(b), ErrorCode::kTimeout);
+  EXPECT_EQ(code(b), ErrorCode::kOriginDown);
   EXPECT_NE(b->value().error().message.find("nothing was sent"), std::string::npos);
   executor.advance(800ms);
   EXPECT_EQ(code(a), ErrorCode::kTimeout);

@@ -132,7 +132,7 @@ void SqlDesk::on_deadline(const SqlRequestPtr& request) {
       : write ? fmt::format("origin {}: no answer by the deadline; the write may or may not have happened",
                             options_.name)
               : fmt::format("origin {}: no answer by the deadline", options_.name);
-  finish(request, fail(ErrorCode::kTimeout, std::move(text)));
+  finish(request, fail(write && waited ? ErrorCode::kOriginDown : ErrorCode::kTimeout, std::move(text)));
   if (!waited && !closed_) on_late(request);
 }
 

@@ -146,7 +146,13 @@ class SqliteOrigin::Desk final : public SqlDesk {
     std::erase(jobs_, job);
     if (job->writes) writing_ = false;
     give_back(job->connection, job->writes);
-    for (std::size_t i = 0; i < answers.size(); ++i) finish(job->requests[i], std::move(answers[i]));
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+      // Out of time, and rolled back: the writer need not wonder.
+      const bool is_write = job->requests[i]->verb != SqlVerb::kLoad;
+      if (is_write && !answers[i] && answers[i].error().code == ErrorCode::kTimeout)
+        answers[i].error().code = ErrorCode::kOriginDown;
+      finish(job->requests[i], std::move(answers[i]));
+    }
     if (!is_closed()) pump();
   }
 

@@ -4,6 +4,7 @@
 
 #include "proto/resp_number.h"
 #include "server/command_docs.h"
+#include "server/key_access.h"
 #include "server/resp_server.h"
 #include "server/server_info.h"
 #include "server/session.h"
@@ -23,12 +24,41 @@ void flush(Session& session, Args args) {
   session.flush(std::nullopt, [](Session&, std::string& out) { out.append("+OK\r\n"); });
 }
 
+// There are no functions, so none are left.
+void function_flush(Session& session, Args args) {
+  if (args.size() > 3) {
+    return session.error("ERR unknown subcommand or wrong number of arguments for '" +
+                         std::string(args[1].substr(0, 64)) + "'. Try FUNCTION HELP.");
+  }
+  if (args.size() == 3 && !is_word(args[2], "SYNC") && !is_word(args[2], "ASYNC"))
+    return session.error("ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
+  session.ok();
+}
+
+void function_list(Session& session, Args args) {
+  for (std::size_t i = 2; i < args.size(); ++i) {
+    if (is_word(args[i], "WITHCODE")) continue;
+    if (is_word(args[i], "LIBRARYNAME") && i + 1 < args.size()) {
+      ++i;
+      continue;
+    }
+    return session.error("ERR Unknown argument " + std::string(args[i].substr(0, 64)));
+  }
+  resp::write_array(session.out(), 0);
+}
+
 void function(Session& session, Args args) {
-  if (is_word(args[1], "FLUSH") && args.size() <= 3)
-    return session.ok();  // there are no functions, so none are left
-  if (is_word(args[1], "LIST")) return resp::write_array(session.out(), 0);
-  session.error(
-      "ERR there are no functions here; FUNCTION LIST and FUNCTION FLUSH answer as a server without any");
+  if (is_word(args[1], "FLUSH")) return function_flush(session, args);
+  if (is_word(args[1], "LIST")) return function_list(session, args);
+  if (is_word(args[1], "KILL") && args.size() == 2)
+    return session.error("NOTBUSY No scripts in execution right now.");
+  if (is_word(args[1], "DELETE") && args.size() == 3) return session.error("ERR Library not found");
+  for (const char* other : {"DELETE", "DUMP", "KILL", "LOAD", "RESTORE", "STATS"}) {
+    if (!is_word(args[1], other)) continue;
+    return session.error(
+        "ERR there are no functions here; FUNCTION LIST and FUNCTION FLUSH answer as a server without any");
+  }
+  unknown_subcommand(session, "FUNCTION", args[1]);
 }
 
 void write_slow_entry(std::string& out, const SlowLog::Entry& entry) {
@@ -61,14 +91,50 @@ void slowlog(Session& session, Args args) {
 }
 
 // Redis keeps events of its event loop here; ours are in the metrics, so there are none to list.
+void latency_none(Session& session, Args) { resp::write_array(session.out(), 0); }
+void latency_reset(Session& session, Args) { session.integer(0); }
+void latency_doctor(Session& session, Args) {
+  resp::write_verbatim(session.out(), "txt", "Latencies are in candor_read_seconds on /metrics.\n",
+                       session.protocol());
+}
+void latency_graph(Session& session, Args args) {
+  session.error("ERR No samples available for event '" + std::string(args[2].substr(0, 64)) + "'");
+}
+
+struct LatencyCommand {
+  std::string_view name;
+  std::size_t arguments;
+  bool or_more;
+  void (*run)(Session&, Args);
+};
+
+constexpr LatencyCommand kLatencyCommands[] = {
+    {"LATEST", 2, false, latency_none}, {"HISTORY", 3, false, latency_none},
+    {"RESET", 2, true, latency_reset},  {"DOCTOR", 2, false, latency_doctor},
+    {"GRAPH", 3, false, latency_graph},
+};
+
+constexpr std::string_view kLatencyHelp[] = {
+    "DOCTOR",
+    "    Say where latencies are kept: on /metrics.",
+    "GRAPH <event>",
+    "    There are no events to draw.",
+    "HISTORY <event>",
+    "    There are no events to list.",
+    "LATEST",
+    "    There are no events to list.",
+    "RESET [<event> ...]",
+    "    There are no events to forget.",
+};
+
 void latency(Session& session, Args args) {
-  if (is_word(args[1], "LATEST") || is_word(args[1], "HISTORY")) return resp::write_array(session.out(), 0);
-  if (is_word(args[1], "RESET")) return session.integer(0);
-  if (is_word(args[1], "DOCTOR")) {
-    return resp::write_verbatim(session.out(), "txt", "Latencies are in candor_read_seconds on /metrics.\n",
-                                session.protocol());
+  if (is_word(args[1], "HELP") && args.size() == 2) return write_help(session, "LATENCY", kLatencyHelp);
+  for (const auto& sub : kLatencyCommands) {
+    if (!is_word(args[1], sub.name)) continue;
+    const bool fits = sub.or_more ? args.size() >= sub.arguments : args.size() == sub.arguments;
+    return fits ? sub.run(session, args) : wrong_arity(session, "latency", sub.name);
   }
-  session.error("ERR unknown subcommand '" + std::string(args[1].substr(0, 64)) + "'. Try LATENCY LATEST.");
+  unknown_subcommand(session, "LATENCY", args[1]);
 }
 
 void time(Session& session, Args) {

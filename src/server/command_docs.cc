@@ -75,7 +75,7 @@ void command_info(Session& session, Args names) {
   resp::write_array(out, names.size());
   for (const auto name : names) {
     const Command* command = find_listed(table, name);
-    command == nullptr ? resp::write_null_array(out, session.protocol())
+    command == nullptr ? resp::write_null(out, session.protocol())
                        : write_info(out, *command, session.protocol());
   }
 }

@@ -107,6 +107,24 @@ TEST_F(CommandsTest, CountersKeepTheirExpiry) {
   EXPECT_EQ(run("TTL n"), ":100\r\n");
 }
 
+TEST_F(CommandsTest, AConfiguredTtlEndsWhatIsStoredWithoutAnExpiry) {
+  FeaturePolicy policy = cache.find_feature("cache")->policy();
+  policy.ttl = 30s;
+  ASSERT_TRUE(cache.update_policy(cache.find_feature("cache")->id(), policy));
+  run("SET a v\r\nMSET b v\r\nINCR c\r\nSETNX d v\r\nGETSET e v\r\nAPPEND f v\r\nSET g v KEEPTTL");
+  for (const char* key : {"a", "b", "c", "d", "e", "f", "g"})
+    EXPECT_EQ(run(std::string("PTTL ") + key), ":30000\r\n") << key;
+  executor.advance(10s);
+  run("INCR c\r\nAPPEND f w\r\nSET g w KEEPTTL");
+  for (const char* key : {"c", "f", "g"}) EXPECT_EQ(run(std::string("PTTL ") + key), ":20000\r\n") << key;
+  run("SET a v EX 100\r\nPERSIST b\r\nEXPIRE d 90");
+  EXPECT_EQ(run("TTL a"), ":100\r\n");
+  EXPECT_EQ(run("TTL b"), ":-1\r\n");
+  EXPECT_EQ(run("TTL d"), ":90\r\n");
+  executor.advance(20s);
+  EXPECT_EQ(run("EXISTS c e f g"), ":0\r\n");
+}
+
 // ---- keys on a plain feature ----
 
 TEST_F(CommandsTest, DelExistsType) {
@@ -438,7 +456,7 @@ TEST_F(CommandsTest, CandorCommandsThatAreNotAvailableYetSayItAndAreNotListed) {
   const std::string everything = run("COMMAND") + run("COMMAND DOCS");
   for (const std::string name : {"explain", "token", "session", "warm", "hotkeys", "budget"}) {
     EXPECT_EQ(everything.find("candor." + name), std::string::npos);
-    EXPECT_EQ(run("COMMAND INFO candor." + name), "*1\r\n*-1\r\n");
+    EXPECT_EQ(run("COMMAND INFO candor." + name), "*1\r\n$-1\r\n");
     EXPECT_EQ(run("COMMAND DOCS candor." + name), "*0\r\n");
     EXPECT_EQ(run("CANDOR." + name), "-ERR CANDOR." + name + " is not available yet\r\n");
     EXPECT_EQ(run("CANDOR." + name + " row:1 x"), "-ERR CANDOR." + name + " is not available yet\r\n");

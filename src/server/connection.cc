@@ -9,6 +9,7 @@
 
 #include "proto/resp_number.h"
 #include "server/client_list.h"
+#include "server/key_access.h"
 #include "server/password.h"
 #include "server/resp_server.h"
 #include "server/session.h"
@@ -128,10 +129,14 @@ void authenticate(Session& session, std::string name, std::string password,
   }
 }
 
+// Of a server without users, as Redis: `default` has no password, so any is right; nobody else exists.
+bool is_default_user(std::string_view name) { return name == Users::everybody().name; }
+
 void auth(Session& session, Args args) {
   if (args.size() > 3) return session.syntax_error();
   if (session.server().users().is_open()) {
-    if (args.size() == 3 && args[1] == "default") return session.ok();
+    if (args.size() == 3)
+      return is_default_user(args[1]) ? session.ok() : session.error(refuse_password(session));
     return session.error(
         "ERR AUTH <password> called without any password configured for the default user. Are you sure your "
         "configuration is correct?");
@@ -174,7 +179,10 @@ bool parse_hello(Session& session, Args args, Hello* hello) {
 void hello(Session& session, Args args) {
   Hello hello;
   if (!parse_hello(session, args, &hello)) return;
-  if (hello.credentials && !session.server().users().is_open()) {
+  const bool is_open = session.server().users().is_open();
+  if (hello.credentials && is_open && !is_default_user(hello.credentials->first))
+    return session.error(refuse_password(session));
+  if (hello.credentials && !is_open) {
     auto [name, password] = *hello.credentials;
     return authenticate(session, std::move(name), std::move(password),
                         [hello](Session& back, std::string& out) { answer_hello(back, out, hello); });
@@ -276,6 +284,37 @@ struct ClientCommand {
   void (*run)(Session&, Args);
 };
 
+constexpr std::string_view kClientHelp[] = {
+    "GETNAME",
+    "    Return the name of the current connection.",
+    "GETREDIR",
+    "    Return -1: tracking is not supported yet.",
+    "ID",
+    "    Return the ID of the current connection.",
+    "INFO",
+    "    Return information about the current client connection.",
+    "KILL <ip:port>",
+    "    Kill connection made from <ip:port>.",
+    "KILL <option> <value> [<option> <value> [...]]",
+    "    Kill connections: ADDR, ID, LADDR, SKIPME, TYPE, USER.",
+    "LIST [options ...]",
+    "    Return information about client connections.",
+    "NO-EVICT (ON|OFF)",
+    "    Accepted; connections are not evicted.",
+    "NO-TOUCH (ON|OFF)",
+    "    Accepted.",
+    "REPLY (ON|OFF|SKIP)",
+    "    Control the replies sent to the current connection.",
+    "SETINFO <option> <value>",
+    "    Set client meta attr: LIB-NAME, LIB-VER.",
+    "SETNAME <name>",
+    "    Assign the name <name> to the current connection.",
+    "TRACKING OFF",
+    "    Tracking is not supported yet.",
+    "TRACKINGINFO",
+    "    Report tracking status for the current connection.",
+};
+
 constexpr ClientCommand kClientCommands[] = {
     {"ID", 2, Right::kNone, client_id},
     {"GETNAME", 2, Right::kNone, client_get_name},
@@ -293,20 +332,20 @@ constexpr ClientCommand kClientCommands[] = {
 };
 
 void client(Session& session, Args args) {
+  if (is_word(args[1], "HELP") && args.size() == 2) return write_help(session, "CLIENT", kClientHelp);
   for (const auto& sub : kClientCommands) {
     if (!is_word(args[1], sub.name)) continue;
     const bool fits = sub.arity >= 0 ? args.size() == static_cast<std::size_t>(sub.arity)
                                      : args.size() >= static_cast<std::size_t>(-sub.arity);
     if (!fits) {
-      return session.error("ERR wrong number of arguments for 'client|" + std::string(sub.name) +
-                           "' command");
+      return wrong_arity(session, "client", sub.name);
     }
     if (!session.user()->has(sub.right)) {
       return session.error("NOPERM CLIENT " + std::string(sub.name) + " needs the right 'admin'");
     }
     return sub.run(session, args);
   }
-  session.error("ERR unknown subcommand '" + std::string(args[1].substr(0, 64)) + "'. Try CLIENT HELP.");
+  unknown_subcommand(session, "CLIENT", args[1]);
 }
 
 using C = Command;

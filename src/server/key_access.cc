@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "cache/freshness.h"
 #include "proto/resp_number.h"
+#include "server/reply_error.h"
 #include "server/resp_server.h"
 
 namespace candor::server {
@@ -14,6 +15,28 @@ bool parse_integer_arg(Session& session, std::string_view text, std::int64_t* ou
   if (resp::parse_integer(text, out)) return true;
   session.error("ERR value is not an integer or out of range");
   return false;
+}
+
+void write_help(Session& session, std::string_view command, std::span<const std::string_view> lines) {
+  std::string& out = session.out();
+  const auto line = [&out](std::string_view text) { out.append(1, '+').append(text).append("\r\n"); };
+  resp::write_array(out, lines.size() + 3);
+  line(std::string(command) + " <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
+  for (const auto text : lines) line(text);
+  line("HELP");
+  line("    Print this help.");
+}
+
+void wrong_arity(Session& session, std::string_view command, std::string_view subcommand) {
+  std::string name(command);
+  name.append(1, '|').append(subcommand);
+  for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  session.error("ERR wrong number of arguments for '" + name + "' command");
+}
+
+void unknown_subcommand(Session& session, std::string_view command, std::string_view subcommand) {
+  session.error("ERR unknown subcommand '" + std::string(subcommand.substr(0, 64)) + "'. Try " +
+                std::string(command) + " HELP.");
 }
 
 std::optional<TimeUnit> time_unit(std::string_view word) {
@@ -30,40 +53,50 @@ bool parse_expiry(Session& session, std::string_view command, std::string_view t
   if (!parse_integer_arg(session, text, &value)) return false;
   const bool in_seconds = unit == TimeUnit::kSeconds || unit == TimeUnit::kUnixSeconds;
   const bool is_unix = unit == TimeUnit::kUnixSeconds || unit == TimeUnit::kUnixMillis;
-  // A quarter of the range leaves room for every sum below; it is 73 million years.
-  constexpr std::int64_t kMillisMax = std::numeric_limits<std::int64_t>::max() / 4;
-  const std::int64_t largest = in_seconds ? kMillisMax / 1000 : kMillisMax;
-  if ((must_be_positive && value <= 0) || value > largest || value < -largest) {
+  // Redis counts Unix milliseconds in 64 bits: a moment beyond them is no time.
+  constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
+  constexpr std::int64_t kMin = std::numeric_limits<std::int64_t>::min();
+  const std::int64_t wall = session.server().context().clock->wall().ms();
+  const bool fits = !in_seconds || (value <= kMax / 1000 && value >= kMin / 1000);
+  const std::int64_t millis = in_seconds && fits ? value * 1000 : value;
+  if (!fits || (must_be_positive && value <= 0) || (!is_unix && millis > kMax - wall)) {
     session.error("ERR invalid expire time in '" + std::string(command) + "' command");
     return false;
   }
-  const std::int64_t millis = in_seconds ? value * 1000 : value;
-  const std::int64_t left = is_unix ? millis - session.server().context().clock->wall().ms() : millis;
-  *at = session.now_ms() + left;
+  // Everything in the past is as good as a millisecond ago; our clock is younger than the wall's.
+  const std::int64_t left = !is_unix ? millis : millis <= wall ? -1 : millis - wall;
+  *at = session.now_ms() + std::max<std::int64_t>(left, -session.now_ms());
   return true;
 }
 
-bool require_local(Session& session, const Target& target, std::string_view command) {
-  const std::string& feature = target.feature->policy().name;
-  switch (target.backing) {
-    case Backing::kPlainLocal:
-      return true;
-    case Backing::kPlainShared:
-      session.error("ERR " + std::string(command) + " is not supported with a shared L2 yet (feature '" +
-                    feature + "')");
-      return false;
-    case Backing::kOrigin:
-      session.error("ERR " + std::string(command) + " is not supported on feature '" + feature +
-                    "': it has an origin, whose rows have no expiry and no counters of ours; use GET, SET "
-                    "and DEL, or a feature with origin = \"none\"");
-      return false;
-  }
+l1::Millis default_expiry(Session& session, const Target& target) {
+  const Duration ttl = target.feature->policy().ttl;
+  return ttl > Duration::zero() ? session.now_ms() + std::max<l1::Millis>(1, ttl / 1ms) : 0;
+}
+
+bool resolve_plain(Session& session, std::string_view key, Right right, std::string_view command,
+                   Target* target) {
+  if (!session.resolve(key, right, target)) return false;
+  if (target->backing != Backing::kOrigin) return true;
+  session.error("ERR " + std::string(command) + " is not supported on feature '" +
+                target->feature->policy().name +
+                "': it has an origin, whose rows have no expiry and no counters of ours; use GET, SET "
+                "and DEL, or a feature with origin = \"none\"");
   return false;
 }
 
 bool resolve_local(Session& session, std::string_view key, Right right, std::string_view command,
                    Target* target) {
-  return session.resolve(key, right, target) && require_local(session, *target, command);
+  if (!resolve_plain(session, key, right, command, target)) return false;
+  if (target->backing == Backing::kPlainLocal) return true;
+  session.error("ERR " + std::string(command) + " is not supported with a shared L2 (feature '" +
+                target->feature->policy().name + "'): it has no atomic step for two keys");
+  return false;
+}
+
+void answer_error(Session& session, std::string& out, std::string_view text) {
+  session.server().counters().command_errors.add();
+  resp::write_error(out, text);
 }
 
 l1::Store::Update keep_entry() { return {}; }
@@ -157,7 +190,10 @@ void Gathering::done(Session& session, std::int64_t amount) {
 }
 
 void Gathering::failed(Session& session, const Error& error) {
-  if (!error_) error_ = error;
+  ++failed_;
+  const bool is_worse =
+      error_ && error.code == ErrorCode::kUnknownOutcome && error_->code != ErrorCode::kUnknownOutcome;
+  if (!error_ || is_worse) error_ = error;
   step(session);
 }
 
@@ -170,7 +206,16 @@ void Gathering::step(Session& session) {
 void Gathering::write(std::string& out, Session& session) {
   if (!error_) return answer_(out, session.protocol(), sum_);
   session.server().counters().command_errors.add();
+  if (writes_) tell_what_was_written(&*error_);
   resp::write_error(out, reply_text(*error_));
+}
+
+// "not written" of one key must not be read as "nothing was written".
+void Gathering::tell_what_was_written(Error* error) const {
+  if (failed_ == asked_ || error->code != ErrorCode::kOriginDown) return;
+  if (error->message.starts_with(kNotWritten)) error->message.erase(0, kNotWritten.size() + 2);
+  error->message.insert(0, std::string(kPartlyWritten) + ": " + std::to_string(asked_ - failed_) + " of " +
+                               std::to_string(asked_) + " keys; the others were not: ");
 }
 
 std::shared_ptr<Gathering> gather_sum() {
@@ -178,9 +223,14 @@ std::shared_ptr<Gathering> gather_sum() {
       [](std::string& out, resp::Protocol, std::int64_t sum) { resp::write_integer(out, sum); });
 }
 
-std::shared_ptr<Gathering> gather_ok() {
+std::shared_ptr<Gathering> gather_written_sum() {
   return std::make_shared<Gathering>(
-      [](std::string& out, resp::Protocol, std::int64_t) { out.append("+OK\r\n"); });
+      [](std::string& out, resp::Protocol, std::int64_t sum) { resp::write_integer(out, sum); }, true);
+}
+
+std::shared_ptr<Gathering> gather_written() {
+  return std::make_shared<Gathering>(
+      [](std::string& out, resp::Protocol, std::int64_t) { out.append("+OK\r\n"); }, true);
 }
 
 }  // namespace candor::server

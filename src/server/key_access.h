@@ -6,10 +6,12 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "server/reply_error.h"
 #include "server/session.h"
 
 namespace candor::server {
@@ -18,6 +20,14 @@ namespace candor::server {
 
 // False: an error has been answered.
 [[nodiscard]] bool parse_integer_arg(Session& session, std::string_view text, std::int64_t* out);
+
+// ---- subcommands, in Redis' words ----
+
+// CLIENT HELP and its like: a title, the lines, and HELP itself.
+void write_help(Session& session, std::string_view command, std::span<const std::string_view> lines);
+// "wrong number of arguments for 'client|id' command"
+void wrong_arity(Session& session, std::string_view command, std::string_view subcommand);
+void unknown_subcommand(Session& session, std::string_view command, std::string_view subcommand);
 
 // ---- expiry ----
 
@@ -31,13 +41,17 @@ enum class TimeUnit : std::uint8_t { kSeconds, kMillis, kUnixSeconds, kUnixMilli
 // EX, PX, EXAT, PXAT; nullopt for any other word.
 [[nodiscard]] std::optional<TimeUnit> time_unit(std::string_view word);
 
-// ---- plain features in L1 ----
+// When a value expires that is stored without a word on it: after the plain feature's `ttl`, if the owner
+// wrote one; else never (0).
+[[nodiscard]] l1::Millis default_expiry(Session& session, const Target& target);
 
-// True if the key is on a plain feature that lives in this node's L1, where every command works. Otherwise an
-// error has been answered that says why not.
-[[nodiscard]] bool require_local(Session& session, const Target& target, std::string_view command);
+// ---- plain features ----
 
-// Resolves a key for a command that works on local plain features only.
+// Resolves a key for a command that works on plain features only, wherever they live. False: an error has
+// been answered.
+[[nodiscard]] bool resolve_plain(Session& session, std::string_view key, Right right,
+                                 std::string_view command, Target* target);
+// The same for a command that works on plain features in this node's L1 only.
 [[nodiscard]] bool resolve_local(Session& session, std::string_view key, Right right,
                                  std::string_view command, Target* target);
 
@@ -45,14 +59,43 @@ enum class TimeUnit : std::uint8_t { kSeconds, kMillis, kUnixSeconds, kUnixMilli
 [[nodiscard]] l1::Store::Update erase_entry();
 [[nodiscard]] l1::Store::Update store_entry(std::string value, l1::Millis now, l1::Millis expires_at);
 
-// Applies `decide` to the key; it may be called more than once, the last call counts. False: the value did
-// not fit, and an error has been answered.
+// A change that depends on the value: one atomic step, in L1 or in the L2 that nodes share.
+//   l1::Store::Update decide(State&, const l1::EntryView* current)   may be called again; its last call
+//   counts void answer(State&, Session&, std::string& out)                  writes the reply, once
+// The state goes from one to the other, perhaps on another thread and after the command has returned: it and
+// the functions hold what they need, and nothing of the request.
+template <class State, class Decide, class Answer>
+void change_plain(Session& session, const Target& target, State state, Decide decide, Answer answer);
+
+void answer_error(Session& session, std::string& out, std::string_view text);
+
+// Applies `decide` to the key in L1; it may be called more than once, the last call counts. False: the value
+// did not fit, and an error has been answered.
 [[nodiscard]] bool update_local(Session& session, const Target& target,
                                 const std::function<l1::Store::Update(const l1::EntryView*)>& decide);
 [[nodiscard]] bool put_local(Session& session, const Target& target, std::string_view value,
                              l1::Millis expires_at);
 [[nodiscard]] bool peek_local(Session& session, const Target& target, const l1::Store::ReadGuard& guard,
                               l1::EntryView* view);
+
+template <class State, class Decide, class Answer>
+void change_plain(Session& session, const Target& target, State state, Decide decide, Answer answer) {
+  if (target.backing == Backing::kPlainLocal) {
+    if (update_local(session, target, [&](const l1::EntryView* current) { return decide(state, current); }))
+      answer(state, session, session.out());
+    return;
+  }
+  auto kept = std::make_shared<State>(std::move(state));
+  const auto place = session.defer();
+  session.plain_update(
+      target, [kept, decide](const l1::EntryView* current) { return decide(*kept, current); },
+      [kept, answer, place](Session& back, Result<WriteResult> result) {
+        back.finish(place, [&](std::string& out) {
+          if (result) return answer(*kept, back, out);
+          answer_error(back, out, reply_text(result.error()));
+        });
+      });
+}
 
 // ---- reads of one key, wherever it lives ----
 
@@ -94,15 +137,22 @@ void answer_read(Session& session, const Target& target, Render render) {
 
 // ---- replies that wait for several keys ----
 
-// Counts what is under way and keeps the first error; the last completion answers.
+// Counts what is under way and keeps the worst error: the first, or a write's unknown outcome, which must not
+// hide behind one that certainly did not happen. The last completion answers.
 class Gathering : public std::enable_shared_from_this<Gathering> {
  public:
   // What the reply is if nothing failed.
   using Answer = std::function<void(std::string& out, resp::Protocol, std::int64_t sum)>;
-  explicit Gathering(Answer answer) : answer_(std::move(answer)) {}
+  explicit Gathering(Answer answer, bool writes = false) : answer_(std::move(answer)), writes_(writes) {}
 
-  void add_now(std::int64_t amount) { sum_ += amount; }
-  void begin() { ++left_; }
+  void add_now(std::int64_t amount) {
+    sum_ += amount;
+    ++asked_;
+  }
+  void begin() {
+    ++left_;
+    ++asked_;
+  }
   // Answers at once if nothing is under way, else reserves the reply's place. Call it once, after all
   // begin(); a begin() without it would complete without a place.
   void commit(Session& session);
@@ -112,10 +162,12 @@ class Gathering : public std::enable_shared_from_this<Gathering> {
  private:
   void step(Session& session);
   void write(std::string& out, Session& session);
+  void tell_what_was_written(Error* error) const;
 
   Answer answer_;
+  bool writes_ = false;
   std::int64_t sum_ = 0;
-  std::size_t left_ = 0;
+  std::size_t left_ = 0, asked_ = 0, failed_ = 0;
   std::optional<Error> error_;
   ReplyQueue::Place place_ = 0;
   bool committed_ = false;
@@ -123,7 +175,8 @@ class Gathering : public std::enable_shared_from_this<Gathering> {
 
 // The sum as an integer reply.
 [[nodiscard]] std::shared_ptr<Gathering> gather_sum();
-// +OK
-[[nodiscard]] std::shared_ptr<Gathering> gather_ok();
+// As replies of commands that write: their errors say what was written. The sum, or +OK.
+[[nodiscard]] std::shared_ptr<Gathering> gather_written_sum();
+[[nodiscard]] std::shared_ptr<Gathering> gather_written();
 
 }  // namespace candor::server

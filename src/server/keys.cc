@@ -1,5 +1,5 @@
-// Commands on keys. DEL, UNLINK, EXISTS, TOUCH, TYPE and TTL work on every feature; expiry, KEYS, SCAN and
-// RANDOMKEY on plain features in this node's L1.
+// Commands on keys. DEL, UNLINK, EXISTS, TOUCH, TYPE and TTL work on every feature; expiry on plain features;
+// KEYS, SCAN, RANDOMKEY and RENAME on plain features in this node's L1.
 #include <bit>
 #include <charconv>
 #include <memory>
@@ -32,7 +32,7 @@ bool resolve_keys(Session& session, Args keys, Right right, bool once, std::vect
 void del(Session& session, Args args) {
   std::vector<Target> targets;
   if (!resolve_keys(session, args.subspan(1), Right::kWrite, true, &targets)) return;
-  auto gathering = gather_sum();
+  auto gathering = gather_written_sum();
   const auto then = [gathering](Session& back, Result<WriteResult> result) {
     result ? gathering->done(back, result->existed ? 1 : 0) : gathering->failed(back, result.error());
   };
@@ -144,21 +144,21 @@ bool parse_expire_options(Session& session, Args args, ExpireOptions* options) {
   return true;
 }
 
+void answer_changed(bool& changed, Session&, std::string& out) { resp::write_integer(out, changed ? 1 : 0); }
+
 void expire_in(Session& session, Args args, TimeUnit unit, std::string_view name) {
   ExpireOptions options;
   l1::Millis at = 0;
   Target target;
   if (!parse_expire_options(session, args.subspan(3), &options)) return;
   if (!parse_expiry(session, name, args[2], unit, false, &at)) return;
-  if (!resolve_local(session, args[1], Right::kWrite, name, &target)) return;
-  const l1::Millis now = session.now_ms();
-  bool changed = false;
-  const auto decide = [&](const l1::EntryView* current) {
+  if (!resolve_plain(session, args[1], Right::kWrite, name, &target)) return;
+  const auto decide = [options, at, now = session.now_ms()](bool& changed, const l1::EntryView* current) {
     changed = current != nullptr && options.allow(current->meta.expires_at, at);
     if (!changed) return keep_entry();
     return at <= now ? erase_entry() : store_entry(std::string(current->value), now, at);
   };
-  if (update_local(session, target, decide)) session.integer(changed ? 1 : 0);
+  change_plain(session, target, false, decide, answer_changed);
 }
 
 void expire(Session& session, Args args) { expire_in(session, args, TimeUnit::kSeconds, "expire"); }
@@ -168,14 +168,12 @@ void pexpireat(Session& session, Args args) { expire_in(session, args, TimeUnit:
 
 void persist(Session& session, Args args) {
   Target target;
-  if (!resolve_local(session, args[1], Right::kWrite, "PERSIST", &target)) return;
-  const l1::Millis now = session.now_ms();
-  bool changed = false;
-  const auto decide = [&](const l1::EntryView* current) {
+  if (!resolve_plain(session, args[1], Right::kWrite, "PERSIST", &target)) return;
+  const auto decide = [now = session.now_ms()](bool& changed, const l1::EntryView* current) {
     changed = current != nullptr && current->meta.expires_at != 0;
     return changed ? store_entry(std::string(current->value), now, 0) : keep_entry();
   };
-  if (update_local(session, target, decide)) session.integer(changed ? 1 : 0);
+  change_plain(session, target, false, decide, answer_changed);
 }
 
 // ---- looking around: plain features in L1 ----
@@ -248,11 +246,22 @@ void keys(Session& session, Args args) {
   session.loop().executor().post(std::move(first));
 }
 
+// What strtoul() takes, as in Redis: a sign may stand in front, and -1 is the largest cursor.
+bool parse_cursor(std::string_view text, std::uint64_t* cursor) {
+  const bool negative = text.starts_with('-');
+  if (negative || text.starts_with('+')) {
+    text.remove_prefix(1);
+  } else if (text.empty()) {
+    return true;
+  }
+  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), *cursor);
+  if (negative) *cursor = 0 - *cursor;
+  return code == std::errc{} && end == text.data() + text.size();
+}
+
 void scan(Session& session, Args args) {
   std::uint64_t cursor = 0;
-  const auto [end, code] = std::from_chars(args[1].data(), args[1].data() + args[1].size(), cursor);
-  if (code != std::errc{} || end != args[1].data() + args[1].size())
-    return session.error("ERR invalid cursor");
+  if (!parse_cursor(args[1], &cursor)) return session.error("ERR invalid cursor");
   std::string_view pattern;
   std::int64_t count = 10;
   bool wanted_type = true;
@@ -288,7 +297,24 @@ std::uint64_t plain_entries(Session& session) {
   return entries;
 }
 
-void dbsize(Session& session, Args) { session.integer(static_cast<std::int64_t>(plain_entries(session))); }
+// Up to this many entries DBSIZE looks at each, so that what has just expired does not count (4 ms). Beyond
+// it the store's own count stands, in which an expired entry is missing after its next sweep, 10 s at the
+// latest.
+constexpr std::uint64_t kCountedMax = 16'384;
+
+void dbsize(Session& session, Args) {
+  if (session.store().stats().entries > kCountedMax)
+    return session.integer(static_cast<std::int64_t>(plain_entries(session)));
+  std::int64_t live = 0;
+  std::uint64_t cursor = 0;
+  do {
+    cursor =
+        session.store().scan(cursor, kScanStep, session.now_ms(), [&](const l1::Store::Visited& visited) {
+          if (is_listed(session, visited.feature)) ++live;
+        });
+  } while (cursor != 0);
+  session.integer(live);
+}
 
 // A cursor is a place in the index from 0 to some power of two that is L1's own. A random 64-bit number,
 // halved until it is inside, lands in the upper half; going down by a geometric number of further halvings
@@ -351,12 +377,19 @@ void renamenx(Session& session, Args args) { rename_to(session, args, true); }
 
 // ---- OBJECT and MEMORY: what L1 knows of a key ----
 
+constexpr std::string_view kObjectHelp[] = {
+    "ENCODING <key>", "    Return the kind of internal representation that Redis would use for the value.",
+    "FREQ <key>",     "    Accesses are not counted.",
+    "IDLETIME <key>", "    Times of access are not kept.",
+    "REFCOUNT <key>", "    Return 1.",
+};
+
 void object(Session& session, Args args) {
+  if (is_word(args[1], "HELP") && args.size() == 2) return write_help(session, "OBJECT", kObjectHelp);
   const bool known = is_word(args[1], "ENCODING") || is_word(args[1], "REFCOUNT") ||
                      is_word(args[1], "IDLETIME") || is_word(args[1], "FREQ");
-  if (!known || args.size() != 3)
-    return session.error("ERR unknown subcommand or wrong number of arguments for '" +
-                         std::string(args[1].substr(0, 64)) + "'. Try OBJECT HELP.");
+  if (!known) return unknown_subcommand(session, "OBJECT", args[1]);
+  if (args.size() != 3) return wrong_arity(session, "object", args[1]);
   Target target;
   if (!session.resolve(args[2], Right::kRead, &target)) return;
   const l1::Store::ReadGuard guard(session.store());
@@ -364,8 +397,17 @@ void object(Session& session, Args args) {
   if (!peek_local(session, target, guard, &view) || view.meta.negative) return session.null();
   std::int64_t number = 0;
   if (is_word(args[1], "REFCOUNT")) return session.integer(1);
-  if (is_word(args[1], "IDLETIME") || is_word(args[1], "FREQ"))
-    return session.error("ERR L1 keeps neither the time nor the number of accesses of a key");
+  // L1 keeps neither the time nor the number of accesses: the words in which Redis says the same of itself.
+  if (is_word(args[1], "IDLETIME")) {
+    return session.error(
+        "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching "
+        "between policies at runtime LRU and LFU data will take some time to adjust.");
+  }
+  if (is_word(args[1], "FREQ")) {
+    return session.error(
+        "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when "
+        "switching between policies at runtime LRU and LFU data will take some time to adjust.");
+  }
   constexpr std::size_t kEmbeddedMax = 44;  // what Redis calls "embstr"
   const bool is_integer = resp::parse_integer(view.value, &number);
   resp::write_bulk(session.out(), is_integer ? "int" : view.value.size() <= kEmbeddedMax ? "embstr" : "raw");

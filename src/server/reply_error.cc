@@ -10,6 +10,7 @@ std::string_view reply_code(ErrorCode code) {
       return "READONLY";
     case ErrorCode::kOriginDown:
     case ErrorCode::kTimeout:
+    case ErrorCode::kUnknownOutcome:
       return "ORIGINDOWN";
     case ErrorCode::kOverloaded:
       return "OVERLOADED";
@@ -35,6 +36,7 @@ std::string reply_text(const Error& error) {
   // A timeout shares its first word with a failure; the text tells them apart, whoever wrote it.
   const bool is_said = error.message.find("deadline") != std::string::npos;
   if (error.code == ErrorCode::kTimeout && !is_said) text.append("the deadline passed: ");
+  if (error.code == ErrorCode::kUnknownOutcome) text.append(kUnknownOutcome).append(": ");
   text.append(error.message);
   return text;
 }

@@ -488,6 +488,11 @@ void Session::plain_write(const Target& target, std::optional<std::string> value
                       change_done(target.hash.value, std::move(then)));
 }
 
+void Session::plain_update(const Target& target, CacheCore::PlainDecide decide, WriteThen then) {
+  cache().plain_update(target.feature->id(), std::string(target.key), std::move(decide),
+                       change_done(target.hash.value, std::move(then)));
+}
+
 void Session::flush(std::optional<FeatureId> feature, void (*answer)(Session&, std::string& out)) {
   const auto place = defer_alone();
   auto done = [loop = loop_, id = id_, place, answer](Result<WriteResult> result) mutable {

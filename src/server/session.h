@@ -103,6 +103,7 @@ class Session final : public ConnectionHandler {
   void erase(const Target& target, WriteThen then);
   void invalidate(const Target& target, WriteThen then);
   void plain_write(const Target& target, std::optional<std::string> value, Duration ttl, WriteThen then);
+  void plain_update(const Target& target, CacheCore::PlainDecide decide, WriteThen then);
 
   // Drops what is cached, of one feature or of all; nothing of this connection runs meanwhile. `answer` on
   // success.

@@ -157,6 +157,17 @@ TEST_F(SessionTest, OriginsErrorsAreNamedByTheirFirstWord) {
   EXPECT_TRUE(exchange("MGET row:1 row:2\r\n").starts_with("-ORIGINDOWN "));
 }
 
+TEST_F(SessionTest, AFailedWriteSaysWhetherItMayHaveHappened) {
+  origin_down = true;
+  EXPECT_TRUE(exchange("SET row:1 x\r\n").starts_with("-ORIGINDOWN not written: "));
+  EXPECT_TRUE(exchange("DEL row:1\r\n").starts_with("-ORIGINDOWN not written: "));
+  EXPECT_TRUE(exchange("MSET row:1 x row:2 y\r\n").starts_with("-ORIGINDOWN not written: "));
+  EXPECT_TRUE(exchange("MSET row:1 x cache:k y\r\n").starts_with("-ORIGINDOWN partly written: 1 of 2 keys"));
+  EXPECT_TRUE(exchange("GET row:1\r\n").starts_with("-ORIGINDOWN the "));
+  EXPECT_EQ(reply_text(Error{ErrorCode::kUnknownOutcome, "no reply"}),
+            "ORIGINDOWN unknown outcome: no reply");
+}
+
 TEST_F(SessionTest, ReadThatDoesNotFinishInTimeSaysSo) {
   hold_answers();
   Client& client = connect();

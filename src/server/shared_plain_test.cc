@@ -7,7 +7,7 @@ namespace {
 
 // An L2 with a plug to pull.
 struct PluggedL2 final : L2 {
-  explicit PluggedL2(VirtualExecutor* executor) : inner(executor, {}, 5) {}
+  explicit PluggedL2(VirtualExecutor* made_on) : inner(made_on, {}, 5), executor(made_on) {}
   [[nodiscard]] std::unexpected<Error> away() const {
     return fail(ErrorCode::kUnavailable, "L2 does not answer");
   }
@@ -31,6 +31,25 @@ struct PluggedL2 final : L2 {
     if (down) co_return away();
     co_return co_await inner.put(std::move(key), std::move(entry));
   }
+  Task<Result<L2Seen>> look(std::string key) override {
+    if (down) co_return away();
+    OneShot<bool> travelled;  // as long as a turn: what arrives meanwhile waits
+    executor->post([travelled] { travelled.set(true); });
+    (void)co_await travelled;
+    co_return co_await inner.look(std::move(key));
+  }
+  Task<Result<L2Swap>> swap(std::string key, std::string mark, std::optional<L2Entry> entry,
+                            bool keep_ttl) override {
+    ++swaps;
+    if (down) co_return away();
+    if (swaps_lost > 0) {
+      --swaps_lost;
+      L2Entry other;
+      other.value = std::to_string(swaps);
+      (void)co_await inner.put(key, other);
+    }
+    co_return co_await inner.swap(std::move(key), std::move(mark), std::move(entry), keep_ttl);
+  }
   Task<Result<bool>> invalidate(std::string key, L2Marker marker) override {
     if (down) co_return away();
     co_return co_await inner.invalidate(std::move(key), marker);
@@ -43,7 +62,10 @@ struct PluggedL2 final : L2 {
   [[nodiscard]] std::string describe() const override { return "test"; }
 
   l2::MemoryL2 inner;
+  VirtualExecutor* executor;
   bool down = false;
+  int swaps = 0;
+  int swaps_lost = 0;  // before that many of the next ones, another node stores the number of the swap
 };
 
 class SharedPlainTest : public ::testing::Test {
@@ -53,6 +75,7 @@ class SharedPlainTest : public ::testing::Test {
       FeaturePolicy plain;
       plain.name = "cache";
       plain.plain = true;
+      plain.ttl = Duration::zero();
       (void)cache.add_feature(plain, nullptr);
       ServerContext context;
       context.cache = &cache;
@@ -149,17 +172,93 @@ TEST_F(SharedPlainTest, PipelineOfOneKeyRunsInItsOrder) {
             "+OK\r\n$1\r\n1\r\n+OK\r\n$1\r\n2\r\n:1\r\n$-1\r\n");
 }
 
-TEST_F(SharedPlainTest, WhatIsNotAtomicInL2YetIsRefusedAndChangesNothing) {
+TEST_F(SharedPlainTest, SetWithItsConditionsIsOneStepForAllNodes) {
+  EXPECT_EQ(one.run("SET k v XX"), "$-1\r\n");
+  EXPECT_EQ(one.run("SET k v NX"), "+OK\r\n");
+  EXPECT_EQ(two.run("SET k w NX"), "$-1\r\n");
+  EXPECT_EQ(two.run("SETNX k w"), ":0\r\n");
+  EXPECT_EQ(two.run("SET k w XX GET PX 5000"), "$1\r\nv\r\n");
+  EXPECT_EQ(one.run("SET k x KEEPTTL"), "+OK\r\n");
+  EXPECT_EQ(two.run("PTTL k"), ":5000\r\n");
+  EXPECT_EQ(two.run("GETSET k y"), "$1\r\nx\r\n");
+  EXPECT_EQ(one.run("TTL k"), ":-1\r\n");
+  EXPECT_EQ(one.run("GETDEL k"), "$1\r\ny\r\n");
+  EXPECT_EQ(two.run("GETDEL k"), "$-1\r\n");
+  EXPECT_EQ(two.run("SETNX k z"), ":1\r\n");
+  EXPECT_EQ(one.run("GET k"), "$1\r\nz\r\n");
+}
+
+TEST_F(SharedPlainTest, CountersAndPartsOfValuesKeepTheirExpiry) {
+  EXPECT_EQ(one.run("INCR n"), ":1\r\n");
+  EXPECT_EQ(two.run("INCRBY n 41"), ":42\r\n");
+  EXPECT_EQ(one.run("PEXPIRE n 9000"), ":1\r\n");
+  executor.advance(1s);
+  EXPECT_EQ(two.run("DECR n"), ":41\r\n");
+  EXPECT_EQ(one.run("INCRBYFLOAT n 0.5"), "$4\r\n41.5\r\n");
+  EXPECT_EQ(one.run("INCR n"), "-ERR value is not an integer or out of range\r\n");
+  EXPECT_EQ(two.run("APPEND n 25"), ":6\r\n");
+  EXPECT_EQ(two.run("SETRANGE n 0 9"), ":6\r\n");
+  EXPECT_EQ(one.run("GET n"), "$6\r\n91.525\r\n");
+  EXPECT_EQ(one.run("PTTL n"), ":8000\r\n");
+}
+
+TEST_F(SharedPlainTest, ExpiryAndItsConditionsAreOneStep) {
   one.run("SET k v");
-  for (const char* line : {"SET k w NX", "SET k w XX", "SET k w GET", "SET k w KEEPTTL", "SETNX k w",
-                           "INCR k", "APPEND k w", "SETRANGE k 0 w", "GETSET k w", "GETDEL k",
-                           "GETEX k PERSIST", "EXPIRE k 10", "PERSIST k", "RENAME k w"}) {
-    const std::string reply = one.run(line);
-    EXPECT_TRUE(reply.starts_with("-ERR ")) << line << " " << reply;
-    EXPECT_NE(reply.find("not supported with a shared L2 yet (feature 'cache')"), std::string::npos) << reply;
-  }
+  EXPECT_EQ(two.run("EXPIRE k 100 XX"), ":0\r\n");
+  EXPECT_EQ(two.run("EXPIRE k 100 NX"), ":1\r\n");
+  EXPECT_EQ(one.run("PEXPIRE k 50000 GT"), ":0\r\n");
+  EXPECT_EQ(one.run("GETEX k PX 50000"), "$1\r\nv\r\n");
+  EXPECT_EQ(two.run("PTTL k"), ":50000\r\n");
+  EXPECT_EQ(two.run("PERSIST k"), ":1\r\n");
+  EXPECT_EQ(one.run("PERSIST k"), ":0\r\n");
+  EXPECT_EQ(one.run("TTL k"), ":-1\r\n");
+  EXPECT_EQ(one.run("EXPIRE k -1"), ":1\r\n");
+  EXPECT_EQ(two.run("EXISTS k"), ":0\r\n");
+  EXPECT_EQ(two.run("EXPIRE k 10"), ":0\r\n");
+}
+
+TEST_F(SharedPlainTest, ChangesOfOneKeyThatWaitTogetherAreOneSwap) {
+  Client others[] = {{*one.server, executor, 7}, {*one.server, executor, 8}, {*one.server, executor, 9}};
+  for (Client& client : others) (void)client.send_only("INCR n\r\n");
+  executor.run_ready();
+  EXPECT_EQ(two.run("GET n"), "$1\r\n3\r\n");
+  EXPECT_LE(l2.swaps, 2);
+}
+
+TEST_F(SharedPlainTest, APipelineOfChangesRunsInItsOrder) {
+  EXPECT_EQ(one.run("INCR n\r\nGET n\r\nINCR n\r\nSET n 9 KEEPTTL\r\nINCR n\r\nGETDEL n\r\nGET n"),
+            ":1\r\n$1\r\n1\r\n:2\r\n+OK\r\n:10\r\n$2\r\n10\r\n$-1\r\n");
+}
+
+TEST_F(SharedPlainTest, AnotherNodeThatIsFasterIsSeenAndNotOverwritten) {
+  l2.swaps_lost = 3;  // the last of them stores "3"
+  EXPECT_EQ(one.run("INCR n"), ":4\r\n");
+  EXPECT_EQ(l2.swaps, 4);
+}
+
+TEST_F(SharedPlainTest, ANodeThatAlwaysLosesSaysThatNothingWasChanged) {
+  l2.swaps_lost = 1'000'000;
+  EXPECT_EQ(one.client->send_only("INCR n\r\n"), "");
+  executor.advance(10s);
+  const std::string reply = one.client->take();
+  EXPECT_TRUE(reply.starts_with("-OVERLOADED ")) << reply;
+  EXPECT_NE(reply.find("nothing was changed"), std::string::npos) << reply;
+  EXPECT_LE(l2.swaps, 101);
+}
+
+TEST_F(SharedPlainTest, RenameHasNoAtomicStep) {
+  one.run("SET k v");
+  const std::string reply = one.run("RENAME k w");
+  EXPECT_TRUE(reply.starts_with("-ERR RENAME is not supported with a shared L2 (feature 'cache')")) << reply;
   EXPECT_EQ(two.run("GET k"), "$1\r\nv\r\n");
-  EXPECT_EQ(two.run("TTL k"), ":-1\r\n");
+}
+
+TEST_F(SharedPlainTest, AConfiguredTtlEndsWhatIsStoredWithoutAnExpiry) {
+  FeaturePolicy policy = one.cache.find_feature("cache")->policy();
+  policy.ttl = 30s;
+  ASSERT_TRUE(one.cache.update_policy(one.cache.find_feature("cache")->id(), policy));
+  one.run("SET a v\r\nMSET b v\r\nINCR c\r\nSETNX d v");
+  for (const char* key : {"a", "b", "c", "d"}) EXPECT_EQ(two.run(std::string("PTTL ") + key), ":30000\r\n");
 }
 
 TEST_F(SharedPlainTest, KeysAreNotListed) {
@@ -179,8 +278,11 @@ TEST_F(SharedPlainTest, FlushEmptiesTheSharedHome) {
 TEST_F(SharedPlainTest, WithoutL2NothingIsAcknowledgedAndNothingIsCalledAbsent) {
   one.run("SET k v");
   l2.down = true;
-  for (const char* line : {"GET k", "MGET k x", "SET k w", "MSET k w", "DEL k", "EXISTS k", "TTL k"}) {
+  for (const char* line : {"GET k", "MGET k x", "EXISTS k", "TTL k"}) {
     EXPECT_EQ(one.run(line), "-ERR L2 does not answer\r\n") << line;
+  }
+  for (const char* line : {"SET k w", "MSET k w", "DEL k", "INCR k", "SET k w NX", "EXPIRE k 1"}) {
+    EXPECT_EQ(one.run(line), "-ORIGINDOWN not written: L2 does not answer\r\n") << line;
   }
   l2.down = false;
   EXPECT_EQ(two.run("GET k"), "$1\r\nv\r\n");

@@ -1,10 +1,12 @@
-// Commands on values. GET, MGET, SET, MSET and STRLEN work on every feature; the others need a plain feature
-// in this node's L1, where L1's update() makes them atomic.
+// Commands on values. GET, MGET, SET, MSET and STRLEN work on every feature; the others need a plain feature,
+// whose home makes them atomic: L1's update(), or look and swap in an L2 that nodes share.
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
+#include <cctype>
+#include <cerrno>
 #include <cmath>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <unordered_set>
@@ -184,12 +186,17 @@ struct SetOptions {
   [[nodiscard]] bool only_ttl() const { return mode == l1::PutMode::kAlways && !get && !keep_ttl; }
 };
 
+// A Duration counts nanoseconds in 64 bits, which end after 292 years. A shared L2 takes no longer time.
+constexpr std::int64_t kMillisMax =
+    std::chrono::duration_cast<std::chrono::milliseconds>(Duration::max()).count();
+
 bool set_expiry(Session& session, std::string_view command, std::string_view text, TimeUnit unit,
                 SetOptions* options) {
   if (!parse_expiry(session, command, text, unit, true, &options->expires_at)) return false;
   // A moment in the past still is an expiry: the value is gone as soon as it is stored.
   options->expires_at = std::max<l1::Millis>(1, options->expires_at);
-  options->ttl = std::chrono::milliseconds(std::max<std::int64_t>(1, options->expires_at - session.now_ms()));
+  options->ttl = std::chrono::milliseconds(
+      std::clamp<std::int64_t>(options->expires_at - session.now_ms(), 1, kMillisMax));
   return true;
 }
 
@@ -224,55 +231,67 @@ void answer_written(Session& session, ReplyQueue::Place place, const Result<Writ
   });
 }
 
-void set_local(Session& session, const Target& target, std::string_view value, const SetOptions& options) {
-  if (options.only_ttl()) {
-    if (put_local(session, target, value, options.expires_at)) session.ok();
-    return;
-  }
+// SET with a condition or a question, SETNX, GETSET.
+struct Setting {
+  std::string value;
+  SetOptions options;
+  l1::Millis now = 0, expires_at = 0;
+  bool as_integer = false;  // SETNX answers 1 and 0
   bool stored = false;
   std::optional<std::string> old;
-  const l1::Millis now = session.now_ms();
-  const auto decide = [&](const l1::EntryView* current) {
-    old.reset();
-    if (options.get && current != nullptr) old = std::string(current->value);
-    stored = options.mode == l1::PutMode::kAlways ||
-             (options.mode == l1::PutMode::kOnlyIfAbsent) == (current == nullptr);
-    if (!stored) return keep_entry();
-    const l1::Millis kept =
-        options.keep_ttl && current != nullptr ? current->meta.expires_at : options.expires_at;
-    return store_entry(std::string(value), now, kept);
-  };
-  if (!update_local(session, target, decide)) return;
-  if (options.get) return old ? resp::write_bulk(session.out(), *old) : session.null();
-  stored ? session.ok() : session.null();
+};
+
+l1::Store::Update decide_setting(Setting& s, const l1::EntryView* current) {
+  s.old.reset();
+  if (s.options.get && current != nullptr) s.old = std::string(current->value);
+  s.stored = s.options.mode == l1::PutMode::kAlways ||
+             (s.options.mode == l1::PutMode::kOnlyIfAbsent) == (current == nullptr);
+  if (!s.stored) return keep_entry();
+  const bool keeps = s.options.keep_ttl && current != nullptr;
+  return store_entry(s.value, s.now, keeps ? current->meta.expires_at : s.expires_at);
+}
+
+void answer_setting(Setting& s, Session& session, std::string& out) {
+  if (s.as_integer) return resp::write_integer(out, s.stored ? 1 : 0);
+  if (s.options.get && s.old) return resp::write_bulk(out, *s.old);
+  if (s.options.get || !s.stored) return resp::write_null(out, session.protocol());
+  out.append("+OK\r\n");
+}
+
+void set_conditionally(Session& session, const Target& target, std::string_view value,
+                       const SetOptions& options, bool as_integer) {
+  Setting setting;
+  setting.value = value;
+  setting.options = options;
+  setting.now = session.now_ms();
+  setting.expires_at = options.expires_at != 0 ? options.expires_at : default_expiry(session, target);
+  setting.as_integer = as_integer;
+  change_plain(session, target, std::move(setting), decide_setting, answer_setting);
+}
+
+void set_plain(Session& session, const Target& target, std::string_view value, const SetOptions& options) {
+  if (!options.only_ttl()) return set_conditionally(session, target, value, options, false);
+  if (target.backing == Backing::kPlainLocal) {
+    const l1::Millis at = options.expires_at != 0 ? options.expires_at : default_expiry(session, target);
+    if (put_local(session, target, value, at)) session.ok();
+    return;
+  }
+  const auto place = session.defer();
+  session.plain_write(
+      target, std::string(value), options.expires_at != 0 ? options.ttl : target.feature->policy().ttl,
+      [place](Session& back, Result<WriteResult> result) { answer_written(back, place, result); });
 }
 
 // Stores, wherever the key lives.
 void set_value(Session& session, const Target& target, std::string_view value, const SetOptions& options) {
-  const std::string& feature = target.feature->policy().name;
-  switch (target.backing) {
-    case Backing::kPlainLocal:
-      return set_local(session, target, value, options);
-    case Backing::kPlainShared: {
-      if (!options.only_ttl())
-        return session.error("ERR NX, XX, GET and KEEPTTL are not supported with a shared L2 yet (feature '" +
-                             feature + "')");
-      const auto place = session.defer();
-      return session.plain_write(
-          target, std::string(value), options.ttl,
-          [place](Session& back, Result<WriteResult> result) { answer_written(back, place, result); });
-    }
-    case Backing::kOrigin: {
-      if (options.any()) {
-        return session.error("ERR options of SET are not supported on feature '" + feature +
-                             "': it has an origin, and its ttl comes from the configuration");
-      }
-      const auto place = session.defer();
-      return session.write(target, std::string(value), [place](Session& back, Result<WriteResult> result) {
-        answer_written(back, place, result);
-      });
-    }
+  if (target.backing != Backing::kOrigin) return set_plain(session, target, value, options);
+  if (options.any()) {
+    return session.error("ERR options of SET are not supported on feature '" + target.feature->policy().name +
+                         "': it has an origin, and its ttl comes from the configuration");
   }
+  const auto place = session.defer();
+  session.write(target, std::string(value),
+                [place](Session& back, Result<WriteResult> result) { answer_written(back, place, result); });
 }
 
 void set(Session& session, Args args) {
@@ -293,36 +312,36 @@ void psetex(Session& session, Args args) { set_with_expiry(session, args, TimeUn
 
 void setnx(Session& session, Args args) {
   Target target;
-  if (!resolve_local(session, args[1], Right::kWrite, "SETNX", &target)) return;
-  bool stored = false;
-  const l1::Millis now = session.now_ms();
-  const auto decide = [&](const l1::EntryView* current) {
-    stored = current == nullptr;
-    return stored ? store_entry(std::string(args[2]), now, 0) : keep_entry();
-  };
-  if (update_local(session, target, decide)) session.integer(stored ? 1 : 0);
+  if (!resolve_plain(session, args[1], Right::kWrite, "SETNX", &target)) return;
+  SetOptions options;
+  options.mode = l1::PutMode::kOnlyIfAbsent;
+  set_conditionally(session, target, args[2], options, true);
 }
 
 void getset(Session& session, Args args) {
   Target target;
-  if (!resolve_local(session, args[1], Right::kWrite, "GETSET", &target)) return;
+  if (!resolve_plain(session, args[1], Right::kWrite, "GETSET", &target)) return;
   SetOptions options;
   options.get = true;
-  set_local(session, target, args[2], options);
+  set_conditionally(session, target, args[2], options, false);
+}
+
+using OldValue = std::optional<std::string>;
+
+void answer_old(OldValue& old, Session& session, std::string& out) {
+  old ? resp::write_bulk(out, *old) : resp::write_null(out, session.protocol());
 }
 
 void getdel(Session& session, Args args) {
   Target target;
-  if (!resolve_local(session, args[1], Right::kWrite, "GETDEL", &target)) return;
-  std::optional<std::string> old;
-  const auto decide = [&](const l1::EntryView* current) {
+  if (!resolve_plain(session, args[1], Right::kWrite, "GETDEL", &target)) return;
+  const auto decide = [](OldValue& old, const l1::EntryView* current) {
     old.reset();
     if (current == nullptr) return keep_entry();
     old = std::string(current->value);
     return erase_entry();
   };
-  if (!update_local(session, target, decide)) return;
-  old ? resp::write_bulk(session.out(), *old) : session.null();
+  change_plain(session, target, OldValue{}, decide, answer_old);
 }
 
 void getex(Session& session, Args args) {
@@ -332,17 +351,16 @@ void getex(Session& session, Args args) {
   const auto unit = args.size() == 4 ? time_unit(args[2]) : std::nullopt;
   if (args.size() > 2 && !persist && !unit) return session.syntax_error();
   if (unit && !set_expiry(session, "getex", args[3], *unit, &options)) return;
-  if (!resolve_local(session, args[1], Right::kWrite, "GETEX", &target)) return;
-  std::optional<std::string> value;
-  const l1::Millis now = session.now_ms();
-  const auto decide = [&](const l1::EntryView* current) {
+  if (!resolve_plain(session, args[1], Right::kWrite, "GETEX", &target)) return;
+  const bool changes = persist || unit;
+  const auto decide = [changes, at = options.expires_at, now = session.now_ms()](
+                          OldValue& value, const l1::EntryView* current) {
     value.reset();
     if (current == nullptr) return keep_entry();
     value = std::string(current->value);
-    return persist || unit ? store_entry(*value, now, options.expires_at) : keep_entry();
+    return changes ? store_entry(*value, now, at) : keep_entry();
   };
-  if (!update_local(session, target, decide)) return;
-  value ? resp::write_bulk(session.out(), *value) : session.null();
+  change_plain(session, target, OldValue{}, decide, answer_old);
 }
 
 void mset(Session& session, Args args) {
@@ -351,14 +369,15 @@ void mset(Session& session, Args args) {
   for (std::size_t i = 0; i < targets.size(); ++i) {
     if (!session.resolve(args[2 * i + 1], Right::kWrite, &targets[i])) return;
   }
-  auto gathering = gather_ok();
+  auto gathering = gather_written();
   const auto then = [gathering](Session& back, Result<WriteResult> result) {
     result ? gathering->done(back, 0) : gathering->failed(back, result.error());
   };
   // What L1 refuses is refused before any write is on its way: none would have a reply to wait for.
   for (std::size_t i = 0; i < targets.size(); ++i) {
-    if (targets[i].backing == Backing::kPlainLocal && !put_local(session, targets[i], args[2 * i + 2], 0))
-      return;
+    if (targets[i].backing != Backing::kPlainLocal) continue;
+    if (!put_local(session, targets[i], args[2 * i + 2], default_expiry(session, targets[i]))) return;
+    gathering->add_now(0);
   }
   // The same key twice: writes of one key would race at the origin, so only its last value is sent.
   std::unordered_set<std::string_view, SeededHash> later(0, SeededHash{targets[0].hash.value});
@@ -371,7 +390,7 @@ void mset(Session& session, Args args) {
     const std::string_view value = args[2 * i + 2];
     gathering->begin();
     if (targets[i].backing == Backing::kPlainShared) {
-      session.plain_write(targets[i], std::string(value), Duration::zero(), then);
+      session.plain_write(targets[i], std::string(value), targets[i].feature->policy().ttl, then);
     } else {
       session.write(targets[i], std::string(value), then);
     }
@@ -381,22 +400,37 @@ void mset(Session& session, Args args) {
 
 // ---- parts of values ----
 
+// The expiry of a value that is changed in place: what it has, or a new value's.
+struct Changed {
+  l1::Millis now = 0, expires_at_if_new = 0;
+  [[nodiscard]] l1::Store::Update store(std::string value, const l1::EntryView* current) const {
+    return store_entry(std::move(value), now,
+                       current == nullptr ? expires_at_if_new : current->meta.expires_at);
+  }
+};
+
+Changed changed_now(Session& session, const Target& target) {
+  return {session.now_ms(), default_expiry(session, target)};
+}
+
 void append(Session& session, Args args) {
   Target target;
-  if (!resolve_local(session, args[1], Right::kWrite, "APPEND", &target)) return;
-  std::size_t size = 0;
-  const l1::Millis now = session.now_ms();
-  const auto decide = [&](const l1::EntryView* current) {
+  if (!resolve_plain(session, args[1], Right::kWrite, "APPEND", &target)) return;
+  const auto decide = [part = std::string(args[2]), changed = changed_now(session, target)](
+                          std::size_t& size, const l1::EntryView* current) {
     const std::string_view old = current == nullptr ? std::string_view() : current->value;
-    size = old.size() + args[2].size();
+    size = old.size() + part.size();
     if (size > kValueBytesMax) return keep_entry();
     std::string value;
     value.reserve(size);
-    value.append(old).append(args[2]);
-    return store_entry(std::move(value), now, current == nullptr ? 0 : current->meta.expires_at);
+    value.append(old).append(part);
+    return changed.store(std::move(value), current);
   };
-  if (!update_local(session, target, decide)) return;
-  size > kValueBytesMax ? session.error(kTooLong) : session.integer(static_cast<std::int64_t>(size));
+  const auto answer = [](std::size_t& size, Session& back, std::string& out) {
+    if (size > kValueBytesMax) return answer_error(back, out, kTooLong);
+    resp::write_integer(out, static_cast<std::int64_t>(size));
+  };
+  change_plain(session, target, std::size_t{0}, decide, answer);
 }
 
 void setrange(Session& session, Args args) {
@@ -404,45 +438,49 @@ void setrange(Session& session, Args args) {
   std::int64_t offset = 0;
   if (!parse_integer_arg(session, args[2], &offset)) return;
   if (offset < 0) return session.error("ERR offset is out of range");
-  const std::string_view part = args[3];
-  if (static_cast<std::uint64_t>(offset) + part.size() > kValueBytesMax) return session.error(kTooLong);
-  if (!resolve_local(session, args[1], Right::kWrite, "SETRANGE", &target)) return;
-  std::size_t size = 0;
-  const l1::Millis now = session.now_ms();
-  const auto decide = [&](const l1::EntryView* current) {
+  if (static_cast<std::uint64_t>(offset) + args[3].size() > kValueBytesMax) return session.error(kTooLong);
+  if (!resolve_plain(session, args[1], Right::kWrite, "SETRANGE", &target)) return;
+  const auto decide = [part = std::string(args[3]), at = static_cast<std::size_t>(offset),
+                       changed = changed_now(session, target)](std::size_t& size,
+                                                               const l1::EntryView* current) {
     size = current == nullptr ? 0 : current->value.size();
     if (part.empty()) return keep_entry();
     std::string value(current == nullptr ? std::string_view() : current->value);
-    const auto at = static_cast<std::size_t>(offset);
     if (value.size() < at + part.size()) value.resize(at + part.size());
     value.replace(at, part.size(), part);
     size = value.size();
-    return store_entry(std::move(value), now, current == nullptr ? 0 : current->meta.expires_at);
+    return changed.store(std::move(value), current);
   };
-  if (update_local(session, target, decide)) session.integer(static_cast<std::int64_t>(size));
+  const auto answer = [](std::size_t& size, Session&, std::string& out) {
+    resp::write_integer(out, static_cast<std::int64_t>(size));
+  };
+  change_plain(session, target, std::size_t{0}, decide, answer);
 }
 
 // ---- counters ----
 
-void add_integer(Session& session, std::string_view key, std::int64_t amount, std::string_view name) {
-  Target target;
-  if (!resolve_local(session, key, Right::kWrite, name, &target)) return;
+struct Sum {
   const char* error = nullptr;
   std::int64_t value = 0;
-  const l1::Millis now = session.now_ms();
-  const auto decide = [&](const l1::EntryView* current) {
-    error = nullptr;
-    value = 0;
-    if (current != nullptr && !resp::parse_integer(current->value, &value)) {
-      error = "ERR value is not an integer or out of range";
-    } else if (__builtin_add_overflow(value, amount, &value)) {
-      error = "ERR increment or decrement would overflow";
+};
+
+void add_integer(Session& session, std::string_view key, std::int64_t amount, std::string_view name) {
+  Target target;
+  if (!resolve_plain(session, key, Right::kWrite, name, &target)) return;
+  const auto decide = [amount, changed = changed_now(session, target)](Sum& sum,
+                                                                       const l1::EntryView* current) {
+    sum = Sum{};
+    if (current != nullptr && !resp::parse_integer(current->value, &sum.value)) {
+      sum.error = "ERR value is not an integer or out of range";
+    } else if (__builtin_add_overflow(sum.value, amount, &sum.value)) {
+      sum.error = "ERR increment or decrement would overflow";
     }
-    if (error != nullptr) return keep_entry();
-    return store_entry(std::to_string(value), now, current == nullptr ? 0 : current->meta.expires_at);
+    return sum.error != nullptr ? keep_entry() : changed.store(std::to_string(sum.value), current);
   };
-  if (!update_local(session, target, decide)) return;
-  error != nullptr ? session.error(error) : session.integer(value);
+  const auto answer = [](Sum& sum, Session& back, std::string& out) {
+    sum.error != nullptr ? answer_error(back, out, sum.error) : resp::write_integer(out, sum.value);
+  };
+  change_plain(session, target, Sum{}, decide, answer);
 }
 
 void incr(Session& session, Args args) { add_integer(session, args[1], 1, "INCR"); }
@@ -458,10 +496,19 @@ void decrby(Session& session, Args args) {
   add_integer(session, args[1], -amount, "DECRBY");
 }
 
+// What strtold() takes, as in Redis: hexadecimal and "inf" too, but no blanks, no NaN, and nothing that does
+// not fit.
 bool parse_float(std::string_view text, long double* out) {
-  if (text.starts_with('+')) text.remove_prefix(1);
-  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), *out);
-  return !text.empty() && code == std::errc{} && end == text.data() + text.size() && !std::isnan(*out);
+  constexpr std::size_t kDigitsMax = 5 * 1024;  // as Redis: the longest number that it prints, and some
+  if (text.empty() || text.size() >= kDigitsMax ||
+      std::isspace(static_cast<unsigned char>(text.front())) != 0)
+    return false;
+  const std::string terminated(text);
+  char* end = nullptr;
+  errno = 0;
+  *out = std::strtold(terminated.c_str(), &end);
+  const bool is_out_of_range = errno == ERANGE && (std::isinf(*out) || *out == 0);
+  return end == terminated.c_str() + terminated.size() && !is_out_of_range && !std::isnan(*out);
 }
 
 // As Redis prints a long double for people: 17 digits behind the point, without the zeros at the end.
@@ -472,28 +519,33 @@ std::string format_float(long double value) {
   return text == "-0" ? "0" : text;
 }
 
+struct FloatSum {
+  const char* error = nullptr;
+  std::string text;
+};
+
 void incrbyfloat(Session& session, Args args) {
   long double amount = 0;
   if (!parse_float(args[2], &amount)) return session.error("ERR value is not a valid float");
   Target target;
-  if (!resolve_local(session, args[1], Right::kWrite, "INCRBYFLOAT", &target)) return;
-  const char* error = nullptr;
-  std::string text;
-  const l1::Millis now = session.now_ms();
-  const auto decide = [&](const l1::EntryView* current) {
-    error = nullptr;
+  if (!resolve_plain(session, args[1], Right::kWrite, "INCRBYFLOAT", &target)) return;
+  const auto decide = [amount, changed = changed_now(session, target)](FloatSum& sum,
+                                                                       const l1::EntryView* current) {
+    sum = FloatSum{};
     long double value = 0;
     if (current != nullptr && !parse_float(current->value, &value)) {
-      error = "ERR value is not a valid float";
+      sum.error = "ERR value is not a valid float";
     } else if (!std::isfinite(value + amount)) {
-      error = "ERR increment would produce NaN or Infinity";
+      sum.error = "ERR increment would produce NaN or Infinity";
     }
-    if (error != nullptr) return keep_entry();
-    text = format_float(value + amount);
-    return store_entry(text, now, current == nullptr ? 0 : current->meta.expires_at);
+    if (sum.error != nullptr) return keep_entry();
+    sum.text = format_float(value + amount);
+    return changed.store(sum.text, current);
   };
-  if (!update_local(session, target, decide)) return;
-  error != nullptr ? session.error(error) : resp::write_bulk(session.out(), text);
+  const auto answer = [](FloatSum& sum, Session& back, std::string& out) {
+    sum.error != nullptr ? answer_error(back, out, sum.error) : resp::write_bulk(out, sum.text);
+  };
+  change_plain(session, target, FloatSum{}, decide, answer);
 }
 
 using C = Command;

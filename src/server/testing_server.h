@@ -186,6 +186,7 @@ class ServerTest : public ::testing::Test {
     FeaturePolicy plain;
     plain.name = "cache";
     plain.plain = true;
+    plain.ttl = Duration::zero();
     (void)cache.add_feature(plain, nullptr);
     context.cache = &cache;
     context.clock = &executor;

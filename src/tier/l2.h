@@ -70,6 +70,17 @@ struct L2Marker {
   Duration hold{0};
 };
 
+// A plain value as it was seen, and how to recognise it again.
+struct L2Seen {
+  std::optional<L2Entry> entry;
+  std::string mark;  // opaque; empty: nothing was there. The same bytes have the same mark.
+};
+
+struct L2Swap {
+  bool done = false;
+  L2Seen now;  // when not done: what is there instead
+};
+
 struct L2Stats {
   bool connected = true;
   bool breaker_open = false;
@@ -95,6 +106,12 @@ class L2 {
   virtual Task<Result<void>> release(std::string key, LeaseToken token) = 0;
   // Unconditional store, for plain features; `entry.ttl_left` 0 keeps it until evicted.
   virtual Task<Result<void>> put(std::string key, L2Entry entry) = 0;
+  // For changes that depend on the value: look, decide, swap if it still is what was seen. A swap without an
+  // entry removes. With `keep_ttl` (only where something was seen) the new entry expires when the old one
+  // would have.
+  virtual Task<Result<L2Seen>> look(std::string key) = 0;
+  virtual Task<Result<L2Swap>> swap(std::string key, std::string mark, std::optional<L2Entry> entry,
+                                    bool keep_ttl) = 0;
   // Removes the entry, cancels leases, leaves the marker. True if an entry was there.
   virtual Task<Result<bool>> invalidate(std::string key, L2Marker marker) = 0;
   // ---- for the publisher of changes ----

@@ -74,6 +74,24 @@ Task<Result<void>> MemoryL2::release(std::string key, LeaseToken token) {
 
 Task<Result<void>> MemoryL2::put(std::string key, L2Entry entry) { co_return put_now(key, std::move(entry)); }
 
+Task<Result<L2Seen>> MemoryL2::look(std::string key) { co_return look_now(key); }
+
+Task<Result<L2Swap>> MemoryL2::swap(std::string key, std::string mark, std::optional<L2Entry> entry,
+                                    bool keep_ttl) {
+  L2Swap swap;
+  swap.now = look_now(key);
+  if (swap.now.mark != mark) co_return swap;
+  swap.done = true;
+  if (!entry) {
+    (void)invalidate_now(key, L2Marker{});
+    co_return swap;
+  }
+  if (keep_ttl && swap.now.entry) entry->ttl_left = swap.now.entry->ttl_left;
+  auto stored = put_now(key, std::move(*entry));
+  if (!stored) co_return std::unexpected(stored.error());
+  co_return swap;
+}
+
 Task<Result<bool>> MemoryL2::invalidate(std::string key, L2Marker marker) {
   co_return Result<bool>{invalidate_now(key, marker)};
 }
@@ -199,6 +217,17 @@ Result<L2FillVerdict> MemoryL2::fill_now(const std::string& key, LeaseToken toke
   auto stored = put_now(key, std::move(entry));
   if (!stored) return std::unexpected(stored.error());
   return L2FillVerdict::kStored;
+}
+
+L2Seen MemoryL2::look_now(const std::string& key) {
+  const MonoTime now = executor_->now();
+  reap(now);
+  Node* node = find(key, now);
+  L2Seen seen;
+  if (node == nullptr || !node->has_entry) return seen;
+  seen.entry = read(*node, now);
+  seen.mark = fmt::format("{}:{}:{}", node->value.size(), hash_bytes(node->value, 0), node->expires_at.ns);
+  return seen;
 }
 
 Result<void> MemoryL2::put_now(const std::string& key, L2Entry entry) {

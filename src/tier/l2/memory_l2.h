@@ -46,6 +46,9 @@ class MemoryL2 final : public L2 {
   Task<Result<L2FillVerdict>> fill(std::string key, LeaseToken token, L2Entry entry) override;
   Task<Result<void>> release(std::string key, LeaseToken token) override;
   Task<Result<void>> put(std::string key, L2Entry entry) override;
+  Task<Result<L2Seen>> look(std::string key) override;
+  Task<Result<L2Swap>> swap(std::string key, std::string mark, std::optional<L2Entry> entry,
+                            bool keep_ttl) override;
   Task<Result<bool>> invalidate(std::string key, L2Marker marker) override;
   // This memory forgets nothing while it lives: advance() never finds a loss.
   Task<Result<L2State>> state() override;
@@ -96,6 +99,7 @@ class MemoryL2 final : public L2 {
   Node* find(const std::string& key, MonoTime now);
   Node* find_or_add(const std::string& key);
   [[nodiscard]] static L2Entry read(const Node& node, MonoTime now);
+  L2Seen look_now(const std::string& key);
   void store(Node& node, L2Entry entry, MonoTime now);
   [[nodiscard]] bool marker_refuses(const Node* node, const Stamp& stamp, MonoTime now) const;
   [[nodiscard]] bool holds_lease(const Node& node, MonoTime now) const;

@@ -57,6 +57,12 @@ std::string literal_glob(std::string_view text) {
   return out;
 }
 
+// As kSwapText makes it. An entry ends with its checksum.
+std::string mark_of(std::string_view bytes) {
+  return fmt::format("{}:", bytes.size())
+      .append(bytes.substr(bytes.size() - std::min(bytes.size(), kChecksumBytes)));
+}
+
 redis::ClientOptions with_scripts(redis::ClientOptions options) {
   options.hello.scripts.assign(scripts::kTexts.begin(), scripts::kTexts.end());
   options.leaves_replicas = true;
@@ -165,6 +171,31 @@ Task<Result<void>> RedisL2::put(std::string key, L2Entry entry) {
   Result<resp::RespValue> reply = co_await run(scripts::kPut, std::move(key), std::move(args));
   if (!reply) co_return std::unexpected(reply.error());
   co_return Result<void>{};
+}
+
+Task<Result<L2Seen>> RedisL2::look(std::string key) {
+  std::vector<std::string> none;
+  Result<resp::RespValue> reply = co_await run(scripts::kGet, std::move(key), std::move(none));
+  if (!reply) co_return std::unexpected(reply.error());
+  co_return read_seen(*reply);
+}
+
+Task<Result<L2Swap>> RedisL2::swap(std::string key, std::string mark, std::optional<L2Entry> entry,
+                                   bool keep_ttl) {
+  std::vector<std::string> args(3);
+  args[0] = std::move(mark);
+  if (entry) {
+    if (!keep_ttl) args[2] = std::to_string(whole_ms(stored_for(entry->ttl_left)));
+    auto bytes = encode_entry(to_stored(std::move(*entry)), options_.format);
+    if (!bytes) co_return std::unexpected(bytes.error());
+    args[1] = std::move(*bytes);
+  }
+  Result<resp::RespValue> reply = co_await run(scripts::kSwap, std::move(key), std::move(args));
+  if (!reply) co_return std::unexpected(reply.error());
+  L2Swap swap;
+  swap.done = reply->is_integer() && reply->integer == 1;
+  if (!swap.done) swap.now = read_seen(*reply);
+  co_return swap;
 }
 
 Task<Result<bool>> RedisL2::invalidate(std::string key, L2Marker marker) {
@@ -286,6 +317,16 @@ Task<Result<resp::RespValue>> RedisL2::run(std::size_t script, std::string key,
                    fmt::format("{}: {}{}", describe(), reply->text, advice(reply->text)));
   }
   co_return reply;
+}
+
+// Nothing there is null from one script and 0 from another. An entry that cannot be read has a mark: it is as
+// good as absent, and a swap replaces it.
+L2Seen RedisL2::read_seen(const resp::RespValue& reply) {
+  L2Seen seen;
+  if (reply.items.empty()) return seen;
+  seen.mark = mark_of(reply.items[0].text);
+  seen.entry = read_entry(reply.items);
+  return seen;
 }
 
 std::optional<L2Entry> RedisL2::read_entry(std::span<const resp::RespValue> value_and_ttl) {

@@ -41,6 +41,9 @@ class RedisL2 final : public L2 {
   Task<Result<L2FillVerdict>> fill(std::string key, LeaseToken token, L2Entry entry) override;
   Task<Result<void>> release(std::string key, LeaseToken token) override;
   Task<Result<void>> put(std::string key, L2Entry entry) override;
+  Task<Result<L2Seen>> look(std::string key) override;
+  Task<Result<L2Swap>> swap(std::string key, std::string mark, std::optional<L2Entry> entry,
+                            bool keep_ttl) override;
   Task<Result<bool>> invalidate(std::string key, L2Marker marker) override;
   Task<Result<L2State>> state() override;
   Task<Result<L2State>> advance(L2State at_least) override;
@@ -62,6 +65,7 @@ class RedisL2 final : public L2 {
   Result<L2State> read_state(const Result<resp::RespValue>& reply);
   // Of all names of the prefix. A cluster would need one for each slot; redis+cluster:// is not offered yet.
   [[nodiscard]] std::string state_key() const { return options_.prefix + "state"; }
+  L2Seen read_seen(const resp::RespValue& reply);
   Task<Result<void>> unlink_matching(std::string pattern);
   [[nodiscard]] std::uint64_t new_token();
 

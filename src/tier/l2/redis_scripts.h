@@ -23,6 +23,7 @@ enum Script : std::size_t {
   kAdvance,
   kRaiseGeneration,
   kHoldMarker,
+  kSwap,
   kCount
 };
 
@@ -149,9 +150,31 @@ end
 return 0
 )";
 
+// ARGV: mark or '' for absent, entry or '' to remove, ttl ms or '' to keep the one that is there. Answers 1
+// swapped, else what is there: {value, pttl}, or 0 for nothing. The mark is the entry's size and its checksum
+// (see mark_of() in redis_l2.cc): a large value need not travel to be compared.
+inline constexpr std::string_view kSwapText = R"(
+local v = redis.call('GET', KEYS[1])
+local mark = ''
+if v then mark = string.format('%d:', #v) .. string.sub(v, -8) end
+if mark ~= ARGV[1] then
+  if v then return {v, redis.call('PTTL', KEYS[1])} end
+  return 0
+end
+if ARGV[2] == '' then
+  redis.call('UNLINK', KEYS[1])
+else
+  local ttl = ARGV[3]
+  if ttl == '' then ttl = string.format('%.0f', math.max(1, redis.call('PTTL', KEYS[1]))) end
+  redis.call('SET', KEYS[1], ARGV[2], 'PX', ttl)
+end
+redis.call('DEL', KEYS[2])
+return 1
+)";
+
 // In the order of Script.
 inline constexpr std::array<std::string_view, kCount> kTexts{
-    kLookupText,          kGetText,       kFillText, kReleaseText, kPutText, kInvalidateText, kAdvanceText,
-    kRaiseGenerationText, kHoldMarkerText};
+    kLookupText,          kGetText,        kFillText, kReleaseText, kPutText, kInvalidateText, kAdvanceText,
+    kRaiseGenerationText, kHoldMarkerText, kSwapText};
 
 }  // namespace candor::l2::scripts
