@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/glob.h"
+#include "server/key_access.h"
 #include "server/resp_server.h"
 #include "server/session.h"
 
@@ -127,14 +128,15 @@ void command_getkeys(Session& session, Args args) {
 
 void command(Session& session, Args args) {
   if (args.size() == 1) return command_info(session, {});
-  if (is_word(args[1], "COUNT") && args.size() == 2)
+  if (is_word(args[1], "COUNT")) {
+    if (args.size() != 2) return wrong_arity(session, "command", args[1]);
     return session.integer(static_cast<std::int64_t>(session.server().commands().all().size()));
+  }
   if (is_word(args[1], "INFO")) return command_info(session, args.subspan(2));
   if (is_word(args[1], "DOCS")) return command_docs(session, args.subspan(2));
   if (is_word(args[1], "LIST")) return command_list(session, args.subspan(2));
   if (is_word(args[1], "GETKEYS")) return command_getkeys(session, args.subspan(2));
-  session.error("ERR unknown subcommand or wrong number of arguments for '" +
-                std::string(args[1].substr(0, 64)) + "'. Try COMMAND HELP.");
+  unknown_subcommand(session, "COMMAND", args[1]);
 }
 
 }  // namespace candor::server
