@@ -568,7 +568,8 @@ TEST(ConfigTest, EveryFindingIsReportedNotJustTheFirst) {
 }
 
 TEST(ConfigTest, EveryFaultOfEveryStatementIsReportedAtItsLine) {
-  EXPECT_EQ(findings_of(R"x([origins.shop]
+  EXPECT_EQ(
+      findings_of(R"x([origins.shop]
 url = "postgresql://app@127.0.0.1/shop"
 [features.profile]
 origin = "shop"
@@ -582,7 +583,7 @@ load = "select body from line where a = :key1 and b = :key2"
 store = "update line set body = 'x' where true"
 erase = "delete from line where a = :key1"
 )x"),
-            R"x(candor.toml:5: features.profile.load: the statement uses :kay, which is not a parameter: use :key (or :key1 to :key16 for a key of several columns)
+      R"x(candor.toml:5: features.profile.load: the statement uses :kay, which is not a parameter: use :key (or :key1 to :key16 for a key of several columns)
 candor.toml:7: features.profile.store: the statement has a string that does not end: add '
 candor.toml:8: features.profile.erase: the statement holds more than one statement: keep one (what follows the first `;` would not run)
 candor.toml:12: features.line.store: the statement uses no key, so every key would mean the same row: add `where … = :key`

@@ -120,6 +120,10 @@ struct FakeL2 : L2 {
     slots.erase(key);
     co_return had;
   }
+  Task<Result<L2State>> state() override { co_return L2State{}; }
+  Task<Result<L2State>> advance(L2State) override { co_return L2State{}; }
+  Task<Result<L2State>> raise_generation(L2State) override { co_return L2State{}; }
+  Task<Result<void>> hold_marker(std::string, ChangeId, Duration) override { co_return Result<void>(); }
   Task<Result<void>> clear(std::string prefix) override {
     if (down) co_return away();
     std::erase_if(slots, [&](const auto& item) { return item.first.starts_with(prefix); });

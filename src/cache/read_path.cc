@@ -155,7 +155,7 @@ void CacheCore::MissPath::fill_l1(const Feature& feature, std::string_view key, 
   put.feature = feature.id();
   put.key = key;
   if (loaded.value) put.value = *loaded.value;
-  put.meta.stamp = loaded.stamp;
+  put.meta.stamp = loaded.stamp.bound();
   put.meta.loaded_at = life.loaded_at;
   put.meta.expires_at = life.expires_at;
   put.meta.negative = loaded.value == nullptr;

@@ -65,9 +65,9 @@ Task<Result<WriteResult>> CacheCore::MissPath::write(Feature* feature, std::stri
 
   // Whatever the origin said, the entry goes: after a timeout nobody knows whether the row changed, and
   // dropping an entry that was still right costs one load.
-  const ChangeId change = wrote ? wrote->change : ChangeId{};
+  const ChangeId made = wrote ? wrote->change : ChangeId{};
   if (!wrote && wrote.error().code == ErrorCode::kTimeout) doubt(feature, key);
-  (void)co_await forget(feature, std::move(key), change, wrote ? "write" : "failed write");
+  (void)co_await forget(feature, std::move(key), made, wrote ? "write" : "failed write");
   if (!wrote) {
     feature->counters.write_errors.add();
     co_return write_failed(std::move(wrote.error()));

@@ -53,9 +53,9 @@ class OriginFeature {
  public:
   virtual ~OriginFeature() = default;
   // Errors: kOriginDown (not reachable; nothing happened), kRejected (the statement failed; its SQLSTATE and
-  // message are in the text), kTimeout (for writes: unknown outcome, and only that; a write that ran out of time
-  // before it was sent, or was rolled back, is kOriginDown), kOverloaded, kInvalidArgument (the key
-  // has too few parts).
+  // message are in the text), kTimeout (for writes: unknown outcome, and only that; a write that ran out of
+  // time before it was sent, or was rolled back, is kOriginDown), kOverloaded, kInvalidArgument (the key has
+  // too few parts).
   virtual Task<Result<OriginRow>> load(std::string key, MonoTime deadline) = 0;
   virtual Task<Result<OriginWrite>> store(std::string key, std::string value, MonoTime deadline) = 0;
   virtual Task<Result<OriginWrite>> erase(std::string key, MonoTime deadline) = 0;

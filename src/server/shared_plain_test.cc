@@ -54,6 +54,14 @@ struct PluggedL2 final : L2 {
     if (down) co_return away();
     co_return co_await inner.invalidate(std::move(key), marker);
   }
+  Task<Result<L2State>> state() override { return inner.state(); }
+  Task<Result<L2State>> advance(L2State at_least) override { return inner.advance(at_least); }
+  Task<Result<L2State>> raise_generation(L2State at_least) override {
+    return inner.raise_generation(at_least);
+  }
+  Task<Result<void>> hold_marker(std::string key, ChangeId change, Duration hold) override {
+    return inner.hold_marker(std::move(key), change, hold);
+  }
   Task<Result<void>> clear(std::string prefix) override {
     if (down) co_return away();
     co_return co_await inner.clear(std::move(prefix));
