@@ -193,7 +193,9 @@ TEST_F(L2RedisTest, NegativeResultsAndHostileKeysRoundTrip) {
 }
 
 TEST_F(L2RedisTest, BrokenEntryIsAMissCountedAndReplaced) {
-  raw({"SET", "candor:c:{f:1}", "not an entry"});
+  // Long enough to have a generation, and that is the current one.
+  raw({"SET", "candor:c:{f:1}",
+       std::string_view("not an entry\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 40)});
   const L2Lookup lease = look(*a, "f:1");
   ASSERT_EQ(lease.state, State::kLease);
   EXPECT_EQ(a->stats().corrupt, 1U);
