@@ -71,6 +71,7 @@ struct FeedStatus {
   std::uint64_t lag_bytes =
       0;  // PostgreSQL: WAL that the slot holds back; SQLite: rows of the log not yet confirmed
   std::uint64_t changes = 0, transactions = 0, breaks = 0, reconnects = 0;
+  Incarnation incarnation;  // of the history that is read; known from on_leading(true) on
 };
 [[nodiscard]] constexpr const char* feed_state_name(FeedStatus::State state) {
   switch (state) {
