@@ -56,6 +56,7 @@ struct Changes {
   // visible to new loads of the origin. 0: from this message.
   SequenceNumber replay_from;
   std::vector<Change> changes;
+  friend bool operator==(const Changes&, const Changes&) = default;
 };
 
 // "Nothing of this origin (or of one feature of it) that was loaded before is trusted."
@@ -65,6 +66,7 @@ struct Floor {
   Incarnation incarnation;
   Position from;  // the feed goes on from here
   std::string reason;
+  friend bool operator==(const Floor&, const Floor&) = default;
 };
 
 // CANDOR.INVALIDATE, FLUSH: every node applies it and answers with Applied.
@@ -73,11 +75,13 @@ struct Invalidate {
   std::string node;                // who asks
   std::vector<std::string> names;  // `feature:key`
   std::string feature;             // all of it; empty: only `names`; "*": every feature
+  friend bool operator==(const Invalidate&, const Invalidate&) = default;
 };
 
 struct Applied {
   std::uint64_t request = 0;
   std::string node;
+  friend bool operator==(const Applied&, const Applied&) = default;
 };
 
 // Every node, once a second: I live, and have applied everything up to `applied`.
@@ -87,12 +91,14 @@ struct Presence {
       0;  // random for each start: two processes with one node name are a misconfiguration
   SequenceNumber applied;
   bool leaving = false;  // graceful stop: do not wait for me
+  friend bool operator==(const Presence&, const Presence&) = default;
 };
 
 // The start-up self-test: a node appends it and must read it back.
 struct SelfTest {
   std::string node;
   std::uint64_t token = 0;
+  friend bool operator==(const SelfTest&, const SelfTest&) = default;
 };
 
 }  // namespace message
@@ -100,11 +106,9 @@ struct SelfTest {
 using StreamMessage = std::variant<message::Changes, message::Floor, message::Invalidate, message::Applied,
                                    message::Presence, message::SelfTest>;
 
-// message_format.cc: a versioned binary form with a checksum. kCorrupt for anything else; a message of a
-// newer version is kCorrupt too, and whoever reads it treats it as a gap: safe.
-inline constexpr std::size_t kMessageBytesMax = std::size_t{1} << 20;  // NATS's default limit of a message
-[[nodiscard]] std::string encode_message(const StreamMessage& message);
-[[nodiscard]] Result<StreamMessage> decode_message(std::string_view bytes);
+// The largest message in its binary form (message_format.h). NATS's default limit for a message is 1 MiB; the
+// kilobyte below it is for what an implementation sends along.
+inline constexpr std::size_t kMessageBytesMax = (std::size_t{1} << 20) - 1024;
 
 // ---- the log ----
 
