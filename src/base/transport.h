@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "base/time.h"
@@ -50,6 +51,12 @@ class FdWatch {
   virtual void set_events(FdEvents events) = 0;
 };
 
+// Tells of changes to files until it is destroyed.
+class FileWatch {
+ public:
+  virtual ~FileWatch() = default;
+};
+
 class Transport {
  public:
   virtual ~Transport() = default;
@@ -59,6 +66,15 @@ class Transport {
                                                         Duration connect_timeout) = 0;
   [[nodiscard]] virtual std::unique_ptr<FdWatch> watch(int fd, FdEvents events,
                                                        std::function<void(FdEvents ready)> on_ready) = 0;
+  // Calls `on_change` soon after one of these files was written, made, replaced or removed, by any process.
+  // Several changes may be one call, and a call may come without a change. A hint, never a promise (network
+  // file systems tell nothing): whoever relies on it looks by itself now and then. Null: this world cannot
+  // tell.
+  [[nodiscard]] virtual std::unique_ptr<FileWatch> watch_files(const std::vector<std::string>& paths,
+                                                               std::function<void()> on_change) {
+    (void)paths, (void)on_change;
+    return nullptr;
+  }
 };
 
 // Runs blocking work (SQLite, file I/O) on other threads. `work` runs on a pool thread; the caller brings the

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "io/file_watch.h"
 #include "io/outgoing.h"
 
 namespace candor {
@@ -146,6 +147,11 @@ std::unique_ptr<Stream> Loop::connect(const Endpoint& endpoint, StreamHandler* h
 
 std::unique_ptr<FdWatch> Loop::watch(int fd, FdEvents events, std::function<void(FdEvents)> on_ready) {
   return backend_->watch(fd, events, std::move(on_ready));
+}
+
+std::unique_ptr<FileWatch> Loop::watch_files(const std::vector<std::string>& paths,
+                                             std::function<void()> on_change) {
+  return make_file_watch(*this, paths, std::move(on_change));
 }
 
 Result<std::shared_ptr<const TlsContext>> Loop::client_tls() {

@@ -72,6 +72,8 @@ class Loop final : public Executor, public Transport {
                                                 Duration connect_timeout) override;
   [[nodiscard]] std::unique_ptr<FdWatch> watch(int fd, FdEvents events,
                                                std::function<void(FdEvents)> on_ready) override;
+  [[nodiscard]] std::unique_ptr<FileWatch> watch_files(const std::vector<std::string>& paths,
+                                                       std::function<void()> on_change) override;
 
   // now() in milliseconds, for other threads; as old as this loop's current turn or sleep.
   [[nodiscard]] const std::atomic<std::int64_t>& coarse_ms() const { return coarse_ms_; }

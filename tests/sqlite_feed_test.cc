@@ -1,0 +1,384 @@
+// SQLite's change feed against real files and writers in other processes.
+#include "change/sqlite_feed.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <functional>
+#include <set>
+
+#include "change/sqlite_install.h"
+#include "io/clock.h"
+#include "io/loop.h"
+#include "io/thread_pool.h"
+#include "tests/support/process.h"
+
+namespace candor {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+struct Sink final : FeedSink {
+  void on_changes(std::vector<Change> changes, Position up_to,
+                  std::move_only_function<void()> taken) override {
+    largest = std::max(largest, changes.size());
+    for (Change& c : changes) {
+      EXPECT_LE(c.position, up_to);
+      EXPECT_TRUE(all.empty() || is_relaxed || all.back().position <= c.position);
+      if (keeps) all.push_back(std::move(c));
+      ++count;
+    }
+    reached = up_to;
+    if (holds)
+      held = std::move(taken);
+    else
+      taken();
+  }
+  void on_break(Incarnation incarnation, Position from, std::string reason) override {
+    breaks.push_back(reason);
+    last_incarnation = incarnation;
+    reached = from;
+  }
+  void on_leading(bool is) override { leading = is; }
+
+  // What was changed since the last call: "feature:key", or "feature:*".
+  std::vector<std::string> take() {
+    std::vector<std::string> out;
+    for (const Change& c : all)
+      out.push_back(c.feature + ":" + (c.scope == Change::Scope::kFeature ? "*" : c.key));
+    all.clear();
+    return out;
+  }
+
+  std::vector<Change> all;
+  std::vector<std::string> breaks;
+  Incarnation last_incarnation;
+  Position reached;
+  std::size_t count = 0, largest = 0;
+  bool leading = false, keeps = true, holds = false, is_relaxed = false;
+  std::move_only_function<void()> held;
+};
+
+class SqliteFeedTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    sql("pragma journal_mode = wal; create table user (id integer primary key, email text unique, body text);"
+        "create table part (a text, b text, v, primary key (a, b)) without rowid;");
+  }
+  void TearDown() override {
+    feeds.clear();
+    loop.turn(0s);
+  }
+
+  [[nodiscard]] std::string path() const { return dir.path() + "/shop.db"; }
+  // In another process.
+  void sql(const std::string& text) {
+    testing::Process process(
+        {.arguments = {"sqlite3", path(), ".timeout 5000", text}, .output = dir.path() + "/sqlite3.out"});
+    EXPECT_EQ(process.wait(30s), 0) << text;
+  }
+  void install() {
+    const auto state = install_sqlite_feed(path(), watches);
+    ASSERT_TRUE(state.has_value()) << state.error().message;
+  }
+  SqliteFeed& start(Sink* to, const std::string& reader = "eu", std::uint64_t holder = 2) {
+    SqliteLogOptions options;
+    options.file = parse_sqlite_url("shop", "sqlite:" + path()).value();
+    options.reader = reader;
+    options.watches = watches;
+    options.holder = holder << 8;
+    feeds.push_back(std::make_unique<SqliteFeed>(&loop, &loop, &pool, options));
+    feeds.back()->start(to);
+    return *feeds.back();
+  }
+  // Installed, one feed, and its first break is over.
+  SqliteFeed& begin() {
+    install();
+    SqliteFeed& feed = start(&sink);
+    EXPECT_TRUE(turn_until([&] { return sink.leading && !sink.breaks.empty(); }));
+    sink.breaks.clear();
+    sink.take();
+    return feed;
+  }
+  bool turn_until(const std::function<bool()>& done, Duration patience = 15s) {
+    const SystemClock clock;
+    const MonoTime deadline = clock.now() + patience;
+    while (!done()) {
+      if (clock.now() >= deadline) return false;
+      loop.turn(5ms);
+    }
+    return true;
+  }
+  std::vector<std::string> changes_of(const std::string& text) {
+    sink.take();
+    sql(text + "; insert into part values ('end', hex(randomblob(8)), 0)");
+    EXPECT_TRUE(turn_until([&] { return !sink.all.empty() && sink.all.back().key.starts_with("end:"); }));
+    auto out = sink.take();
+    if (!out.empty()) out.pop_back();
+    return out;
+  }
+
+  testing::TempDir dir;
+  std::vector<Watch> watches{{"user", "user", {"id"}}, {"part", "part", {"a", "b"}}};
+  Loop loop;
+  ThreadPool pool{2, "pool"};
+  Sink sink;
+  std::vector<std::unique_ptr<SqliteFeed>> feeds;
+};
+
+TEST_F(SqliteFeedTest, SeesWhatOtherProcessesWrite) {
+  begin();
+  EXPECT_THAT(changes_of("insert into user values (1, 'a', 'x'), (2, 'b', 'y')"),
+              ElementsAre("user:1", "user:2"));
+  EXPECT_THAT(changes_of("update user set body = 'z' where id = 1"), ElementsAre("user:1"));
+  EXPECT_THAT(changes_of("delete from user where id = 2"), ElementsAre("user:2"));
+  EXPECT_THAT(changes_of("insert into part values ('x', 'y:z', 1)"), ElementsAre("part:x:y:z"));
+  EXPECT_THAT(changes_of("delete from user"), ElementsAre("user:1"));
+  EXPECT_THAT(sink.breaks, IsEmpty());
+}
+
+TEST_F(SqliteFeedTest, AChangeOfTheKeyIsTwoChanges) {
+  begin();
+  changes_of("insert into user values (1, 'a', 'x')");
+  EXPECT_THAT(changes_of("update user set id = 9 where id = 1"), ElementsAre("user:1", "user:9"));
+  changes_of("insert into part values ('x', 'y', 1)");
+  EXPECT_THAT(changes_of("update part set b = 'w' where a = 'x'"), ElementsAre("part:x:y", "part:x:w"));
+}
+
+TEST_F(SqliteFeedTest, ReplaceThatDeletesAnotherRowLogsItsKeyToo) {
+  begin();
+  changes_of("insert into user values (1, 'a', 'x'), (2, 'b', 'y')");
+  EXPECT_THAT(changes_of("insert or replace into user values (3, 'a', 'new')"),
+              ElementsAre("user:1", "user:3"));
+  EXPECT_THAT(changes_of("update or replace user set email = 'b' where id = 3"),
+              ElementsAre("user:2", "user:3"));
+  EXPECT_THAT(changes_of("insert or replace into user values (3, 'c', 'same key')"), ElementsAre("user:3"));
+}
+
+TEST_F(SqliteFeedTest, WhatIsRolledBackWasNoChange) {
+  begin();
+  EXPECT_THAT(
+      changes_of("begin; insert into user values (1, 'a', 'x'); rollback; insert into user values (2, "
+                 "'b', '')"),
+      ElementsAre("user:2"));
+}
+
+TEST_F(SqliteFeedTest, CascadesOfForeignKeysAreSeen) {
+  sql("create table child (id integer primary key, up integer references user (id) on delete cascade)");
+  watches.push_back({"child", "child", {"id"}});
+  begin();
+  changes_of("insert into user values (1, 'a', 'x'); insert into child values (7, 1)");
+  EXPECT_THAT(changes_of("pragma foreign_keys = on; delete from user where id = 1"),
+              ::testing::UnorderedElementsAre("child:7", "user:1"));
+}
+
+TEST_F(SqliteFeedTest, RollbackJournalWorksAsWell) {
+  sql("pragma journal_mode = delete");
+  begin();
+  EXPECT_THAT(changes_of("insert into user values (1, 'a', 'x')"), ElementsAre("user:1"));
+}
+
+TEST_F(SqliteFeedTest, QuotedNamesAndGeneratedColumns) {
+  sql(R"(create table "a ""b"" c" ("the key" text, up as (upper("the key")) stored unique, v))");
+  watches.push_back({"odd", R"(a "b" c)", {"the key"}});
+  watches.push_back({"up", R"(a "b" c)", {"up"}});
+  begin();
+  EXPECT_THAT(changes_of(R"(insert into "a ""b"" c" ("the key", v) values ('k', 1))"),
+              ::testing::UnorderedElementsAre("odd:k", "up:K"));
+}
+
+TEST_F(SqliteFeedTest, ViewsAndMissingTablesAreRefusedAndNothingIsInstalled) {
+  sql("create view v as select * from user");
+  watches.push_back({"v", "v", {"id"}});
+  const auto view = install_sqlite_feed(path(), watches);
+  ASSERT_FALSE(view.has_value());
+  EXPECT_THAT(view.error().message, HasSubstr("is a view"));
+  EXPECT_FALSE(sqlite_feed_state(path(), {}).value().has_log);
+  watches.back() = {"n", "none", {"id"}};
+  EXPECT_THAT(install_sqlite_feed(path(), watches).error().message, HasSubstr("no such table"));
+  watches.back() = {"n", "user", {"nope"}};
+  EXPECT_THAT(install_sqlite_feed(path(), watches).error().message, HasSubstr("no column nope"));
+}
+
+TEST_F(SqliteFeedTest, InstallingTwiceChangesNothingAndRemovingLeavesNoTrace) {
+  install();
+  const auto first = sqlite_feed_state(path(), watches).value();
+  install();
+  const auto second = sqlite_feed_state(path(), watches).value();
+  EXPECT_EQ(first.position, second.position);
+  EXPECT_EQ(first.incarnation, second.incarnation);
+  EXPECT_TRUE(second.watches[0].installed && second.watches[1].installed);
+  ASSERT_TRUE(remove_sqlite_feed(path()).has_value());
+  auto db = SqliteHandle::open(path(), SqliteHandle::Mode::kReadOnly, 1s);
+  EXPECT_EQ(
+      db->number("select count(*) from sqlite_master where name like '%candor%' or sql like '%candor%'"), 0);
+}
+
+TEST_F(SqliteFeedTest, WithoutTriggersItSaysWhatToRun) {
+  SqliteFeed& feed = start(&sink);
+  ASSERT_TRUE(turn_until([&] { return feed.status().state == FeedStatus::State::kMisconfigured; }));
+  EXPECT_THAT(feed.status().problem, HasSubstr("candor feed install"));
+  install();
+  EXPECT_TRUE(turn_until([&] { return feed.status().state == FeedStatus::State::kLeading; }));
+  EXPECT_FALSE(sink.breaks.empty());
+}
+
+TEST_F(SqliteFeedTest, ATableThatWasMadeAnewIsABreak) {
+  SqliteFeed& feed = begin();
+  sql("drop table user; create table user (id integer primary key, email text unique, body text)");
+  ASSERT_TRUE(turn_until([&] { return !sink.breaks.empty(); }));
+  EXPECT_THAT(sink.breaks.back(), HasSubstr("triggers of table user are gone"));
+  EXPECT_TRUE(turn_until([&] { return feed.status().state == FeedStatus::State::kMisconfigured; }));
+  sink.take();
+  install();
+  ASSERT_TRUE(turn_until([&] { return feed.status().state == FeedStatus::State::kLeading; }));
+  EXPECT_TRUE(turn_until([&] { return !sink.all.empty() || sink.breaks.size() > 1; }));
+}
+
+TEST_F(SqliteFeedTest, ARestartGoesOnFromWhatWasConfirmed) {
+  begin();
+  EXPECT_THAT(changes_of("insert into user values (1, 'a', '')"), ElementsAre("user:1"));
+  feeds.back()->confirm(sink.reached);
+  feeds.back()->stop();
+  ASSERT_TRUE(turn_until([&] { return feeds.back()->status().state == FeedStatus::State::kOff; }));
+  feeds.clear();
+  sql("insert into user values (2, 'b', '')");
+  Sink second;
+  start(&second);
+  ASSERT_TRUE(turn_until([&] { return !second.all.empty(); }));
+  EXPECT_THAT(second.take(), ElementsAre("user:2"));
+  EXPECT_THAT(second.breaks, IsEmpty());
+}
+
+TEST_F(SqliteFeedTest, ARestoredBackupIsANewIncarnation) {
+  begin();
+  changes_of("insert into user values (1, 'a', '')");
+  sql(".backup '" + dir.path() + "/old.db'");
+  EXPECT_THAT(changes_of("insert into user values (2, 'b', '')"), ElementsAre("user:2"));
+  const Incarnation before = feeds.back()->status().incarnation;
+  const Position reached = sink.reached;
+  sql(".restore '" + dir.path() + "/old.db'");
+  ASSERT_TRUE(turn_until([&] { return !sink.breaks.empty(); }));
+  EXPECT_THAT(sink.breaks.back(), HasSubstr("restored"));
+  EXPECT_NE(sink.last_incarnation, before);
+  EXPECT_GT(sink.reached, reached);
+  EXPECT_THAT(changes_of("insert into user values (5, 'e', '')"), ElementsAre("user:5"));
+}
+
+TEST_F(SqliteFeedTest, ARestoreThatCaughtUpWhileNobodyReadIsNoticed) {
+  begin();
+  sql(".backup '" + dir.path() + "/old.db'");
+  EXPECT_THAT(changes_of("insert into user values (2, 'b', '')"), ElementsAre("user:2"));
+  feeds.back()->confirm(sink.reached);
+  feeds.back()->stop();
+  ASSERT_TRUE(turn_until([&] { return feeds.back()->status().state == FeedStatus::State::kOff; }));
+  feeds.clear();
+  sql(".restore '" + dir.path() + "/old.db'");
+  sql("insert into user values (2, 'b', ''), (3, 'c', ''), (4, 'd', ''), (5, 'e', '')");
+  Sink second;
+  start(&second);
+  ASSERT_TRUE(turn_until([&] { return !second.breaks.empty(); }));
+  EXPECT_THAT(second.breaks.back(), HasSubstr("restored"));
+}
+
+TEST_F(SqliteFeedTest, ALogThatSomebodyEmptiedIsABreak) {
+  begin();
+  EXPECT_THAT(changes_of("insert into user values (2, 'b', '')"), ElementsAre("user:2"));
+  sql("delete from candor_changes");
+  ASSERT_TRUE(turn_until([&] { return !sink.breaks.empty(); }));
+  EXPECT_THAT(sink.breaks.back(), HasSubstr("trimmed"));
+}
+
+TEST_F(SqliteFeedTest, ConfirmedRowsAreTrimmedUnlessAnotherReaderNeedsThem) {
+  SqliteFeed& feed = begin();
+  Sink other;
+  SqliteFeed& slow = start(&other, "us", 3);
+  ASSERT_TRUE(turn_until([&] { return !other.breaks.empty(); }));
+  sql("with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000) insert into user "
+      "select "
+      "i, i, '' from n");
+  ASSERT_TRUE(turn_until([&] { return sink.count >= 20000 && other.count >= 20000; }));
+  feed.confirm(sink.reached);
+  const auto rows = [&] { return sqlite_feed_state(path(), {}).value().log_rows; };
+  EXPECT_FALSE(turn_until([&] { return rows() < 20000; }, 1s));
+  slow.confirm(other.reached);
+  EXPECT_TRUE(turn_until([&] { return rows() < 1000; }));
+  EXPECT_THAT(changes_of("update user set body = 'x' where id = 1"), ElementsAre("user:1"));
+  EXPECT_THAT(sink.breaks, IsEmpty());
+}
+
+TEST_F(SqliteFeedTest, OneOfARegionLeadsAndAnotherFollowsWhenItFallsSilent) {
+  begin();
+  Sink second;
+  SqliteFeed& other = start(&second, "eu", 3);
+  ASSERT_TRUE(turn_until([&] { return other.status().state == FeedStatus::State::kStandby; }));
+  EXPECT_THAT(changes_of("insert into user values (1, 'a', '')"), ElementsAre("user:1"));
+  EXPECT_EQ(second.count, 0U);
+  feeds.erase(feeds.begin());  // without a word: as kill -9
+  sql("insert into user values (2, 'b', '')");
+  ASSERT_TRUE(turn_until([&] { return second.leading && second.count > 0; }));
+  const auto seen = second.take();
+  EXPECT_THAT(seen, ::testing::Contains("user:2"));
+}
+
+TEST_F(SqliteFeedTest, AWriterThatIsKilledLeavesNothingHalf) {
+  begin();
+  testing::Process writer({.arguments = {"python3", "-c",
+                                         "import sqlite3,sys,time\nc=sqlite3.connect(sys.argv[1],timeout=5)\n"
+                                         "c.execute('begin immediate')\nc.execute(\"insert into user values "
+                                         "(50,'k','')\")\ntime.sleep(60)",
+                                         path()}});
+  loop.turn(50ms);
+  EXPECT_FALSE(turn_until([&] { return sink.count > 0; }, 700ms));
+  writer.kill_now();
+  EXPECT_THAT(changes_of("insert into user values (51, 'l', '')"), ElementsAre("user:51"));
+}
+
+TEST_F(SqliteFeedTest, AMillionRowsInOneTransactionComeInBoundedBatches) {
+  begin();
+  sink.keeps = false;
+  const SystemClock clock;
+  sql("pragma synchronous = off; with recursive n(i) as (select 1 union all select i + 1 from n where i < "
+      "1000000) insert into user select i, null, null from n");
+  const MonoTime begun = clock.now();
+  const std::size_t already = sink.count;
+  ASSERT_TRUE(turn_until([&] { return sink.count >= 1'000'000; }, 60s));
+  const double seconds = std::chrono::duration<double>(clock.now() - begun).count();
+  EXPECT_LE(sink.largest, 2000U);
+  const double rate = static_cast<double>(sink.count - already) / seconds;
+  RecordProperty("changes_per_second", static_cast<int>(rate));
+  fmt::print("feed: {:.0f} changes/s\n", rate);
+  EXPECT_GT(rate, 20'000);
+}
+
+TEST_F(SqliteFeedTest, LatencyFromCommitToSink) {
+  begin();
+  testing::Process writer(
+      {.arguments = {"python3", "-c",
+                     "import sqlite3,sys,time\nc=sqlite3.connect(sys.argv[1],timeout=5,"
+                     "isolation_level=None)\nfor i in range(200):\n c.execute('insert into "
+                     "part values (?,?,0)',('t%d'%i,'%.6f'%time.time()))\n "
+                     "c.execute('update part set v=? where a=?',(time.time(),'t%d'%i))\n "
+                     "time.sleep(0.01)",
+                     path()}});
+  std::vector<double> ms;
+  std::size_t seen = 0;
+  const SystemClock clock;
+  ASSERT_TRUE(turn_until(
+      [&] {
+        for (; seen < sink.all.size(); ++seen)
+          ms.push_back(static_cast<double>(clock.wall().ns - sink.all[seen].committed.ns) / 1e6);
+        return seen >= 400;
+      },
+      30s));
+  std::ranges::sort(ms);
+  fmt::print("latency from statement to sink: median {:.1f} ms, p99 {:.1f} ms\n", ms[200], ms[396]);
+  EXPECT_LT(ms[200], 50);
+}
+
+}  // namespace
+}  // namespace candor
