@@ -159,6 +159,7 @@ Result<const PostgresChanges::BoundTable*> PostgresChanges::table_of(std::uint32
 PostgresChanges::Key PostgresChanges::key_of(const BoundUse& use, const pgoutput::Tuple& row,
                                              const pgoutput::Tuple* fallback, std::string& key) const {
   key.clear();
+  bool first = true;
   for (const auto column : use.columns) {
     if (column >= row.size()) return Key::kUnknown;
     const auto* value = &row[column];
@@ -168,7 +169,7 @@ PostgresChanges::Key PostgresChanges::key_of(const BoundUse& use, const pgoutput
     }
     if (value->kind == pgoutput::Value::Kind::kNull) return Key::kNone;
     if (value->kind != pgoutput::Value::Kind::kText) return Key::kUnknown;
-    if (&column != &use.columns.front()) key.push_back(':');
+    if (!std::exchange(first, false)) key.push_back(':');
     if (key.size() + value->bytes.size() > kKeyBytesMax) return Key::kNone;
     key.append(value->bytes);
   }

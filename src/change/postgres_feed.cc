@@ -208,7 +208,7 @@ class PostgresFeed::Run final : public std::enable_shared_from_this<Run>,
     const auto* slot = usable_slot(*seen);
     if (slot != nullptr && slot->active) co_return stand_by(*slot, seen->tables.fingerprint);
     if (!seen->tables.publish_sql.empty()) {
-      Outcome published = co_await publish(seen->tables);
+      Outcome published = co_await publish(seen->tables, slot != nullptr);
       co_return published;
     }
     if (!fingerprint_.empty() && fingerprint_ != seen->tables.fingerprint) {
@@ -282,7 +282,7 @@ class PostgresFeed::Run final : public std::enable_shared_from_this<Run>,
     }
   }
 
-  Task<Outcome> publish(PostgresTablesFacts facts) {
+  Task<Outcome> publish(PostgresTablesFacts facts, bool has_slot) {
     Result<PostgresRows> done = co_await ask(facts.publish_sql, kLookLimit);
     if (!done) {
       if (!control_ || !control_->is_open()) co_return failed(done.error());
@@ -290,10 +290,10 @@ class PostgresFeed::Run final : public std::enable_shared_from_this<Run>,
           "the publication is not as it must be, and could not be made so: {}; run as a role that may: {}",
           done.error().message, facts.publish_sql));
     }
-    if (facts.publication_is_new) {
+    if (facts.publication_is_new && has_slot) {
       // A slot from before would find no publication in the history that it still has to read.
       new_slot_wanted_ = "new publication";
-    } else {
+    } else if (!facts.publication_is_new) {
       owe("the publication lacked a watched table or operation");
     }
     co_return Outcome::kAgain;
@@ -449,6 +449,13 @@ class PostgresFeed::Run final : public std::enable_shared_from_this<Run>,
       if (slot.name == slot_) status_.lag_bytes = slot.lag_bytes;
     }
     if (changes_) changes_->saw_next_xid(seen->server.next_xid);
+    if (seen->server.unflushed) {
+      // What was written without a commit (decoding itself prunes catalog pages) may lie unflushed for as
+      // long as nobody commits, and nobody's probe of the log's end would ever be reached. A message that
+      // nobody reads makes the server flush; it takes no transaction id.
+      auto flushed = co_await ask("select pg_logical_emit_message(false, 'candor', '')", kLookLimit);
+      (void)flushed;
+    }
     std::optional<Outcome> must_end;
     if (const auto text = seen->problem(); !text.empty()) {
       owe("while the feed was stopped by a problem changes may have been missed");

@@ -74,7 +74,8 @@ std::string postgres_server_sql() {
          "quote_ident(current_user), current_setting('synchronous_standby_names'), "
          "case when not pg_is_in_recovery() then pg_current_wal_insert_lsn() end, "
          "case when not pg_is_in_recovery() then left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) end, "
-         "pg_snapshot_xmax(pg_current_snapshot()), pg_size_bytes(current_setting('wal_segment_size')) "
+         "pg_snapshot_xmax(pg_current_snapshot()), pg_size_bytes(current_setting('wal_segment_size')), "
+         "case when not pg_is_in_recovery() then pg_current_wal_flush_lsn() end "
          "from pg_roles r where r.rolname = current_user";
 }
 
@@ -88,6 +89,8 @@ PostgresServerFacts read_server_facts(const PostgresRows& rows, const PostgresNa
   facts.timeline = static_cast<std::uint32_t>(number(rows.text(0, 6), 16));
   const auto insert = parse_postgres_position(rows.text(0, 5));
   if (insert) facts.position = postgres_end_of_log(*insert, number(rows.text(0, 8)));
+  const auto flushed = parse_postgres_position(rows.text(0, 9));
+  facts.unflushed = flushed && *flushed < facts.position;
   if (rows.is_true(0, 1)) {
     facts.problem =
         "this server is a standby, and changes are read from the primary: name the primary in the origin's "

@@ -24,6 +24,7 @@ struct PostgresServerFacts {
   Position position;    // the end of its log
   std::uint32_t timeline = 0;
   std::uint64_t next_xid = 0;
+  bool unflushed = false;  // the log's end is not on disk yet, and so not sent
 };
 [[nodiscard]] std::string postgres_server_sql();
 [[nodiscard]] PostgresServerFacts read_server_facts(const PostgresRows& rows, const PostgresNames& names);

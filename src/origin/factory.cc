@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "origin/postgres_identity.h"
 #include "origin/postgres_origin.h"
 #include "origin/redis_origin.h"
 #include "origin/sqlite_origin.h"
@@ -27,10 +28,11 @@ Result<std::unique_ptr<Origin>> make_postgres(const std::string& url, const Orig
   if (!target) return std::unexpected(target.error());
   target->connect_timeout = options.connect_timeout;
   target->statement_timeout = options.statement_timeout;
-  PostgresOrigin::Options own{std::move(desk), 0, entropy.next_seed()};
+  PostgresOrigin::Options own{std::move(desk), 0, entropy.next_seed(), {}};
   own.connections_max = options.connections_max != 0
                             ? std::min(options.connections_max, options.max_concurrency)
                             : std::min(kConnectionsDefault, options.max_concurrency);
+  if (!options.region.empty()) own.slot_prefix = postgres_slot_prefix(options.region, own.desk.name);
   return std::make_unique<PostgresOrigin>(std::move(*target), std::move(own), executor, transport, pool);
 }
 

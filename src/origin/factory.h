@@ -21,6 +21,9 @@ struct OriginOptions {
   // Connections (PostgreSQL). 0: as max_concurrency, at most 8. Statements share connections, and each one is
   // a process of the server's.
   std::uint32_t connections_max = 0;
+  // The region whose change feed says which history this is (PostgreSQL: OriginProbe::incarnation). Empty:
+  // none.
+  std::string region{};
 };
 
 // `sqlite:PATH[?mode=ro|rw|rwc]`, `postgresql://USER@HOST:PORT/DB`, `redis://HOST:PORT/DB`. Nothing is opened

@@ -138,8 +138,10 @@ void PostgresConnection::lose(Error reason) {
   close();
   std::vector<PostgresJob> sent, unsent;
   for (auto& [job, outcome] : std::exchange(group_, {})) sent.push_back(std::move(job));
+  std::vector<Told> asked;
   for (auto& op : std::exchange(ops_, {})) {
     if (op.kind == Op::Kind::kExecute) sent.push_back(std::move(op.job));
+    if (op.kind == Op::Kind::kAsk && op.told) asked.push_back(std::move(op.told));
   }
   for (auto& [job, outcome] : std::exchange(refused_, {})) unsent.push_back(std::move(job));
   for (auto& of_feature : statements_) {
@@ -152,6 +154,7 @@ void PostgresConnection::lose(Error reason) {
   }
   jobs_ = 0;
   owner_->on_lost(*this, reason, std::move(sent), std::move(unsent));
+  for (auto& told : asked) told(std::unexpected(reason));
 }
 
 }  // namespace candor

@@ -83,6 +83,8 @@ class PostgresConnection : public std::enable_shared_from_this<PostgresConnectio
                          std::vector<PostgresJob> unsent) = 0;
   };
   using Check = std::function<void(Result<void>)>;
+  // The rows, or why not; the rows are borrowed.
+  using Told = std::move_only_function<void(Result<const PGresult*>)>;
 
   PostgresConnection(std::shared_ptr<const PostgresTarget> target, Owner* owner, Executor& executor,
                      Transport& transport, BlockingPool& pool);
@@ -103,6 +105,11 @@ class PostgresConnection : public std::enable_shared_from_this<PostgresConnectio
   // Prepares every statement of these features; the first error is the result.
   void check(const std::vector<std::shared_ptr<const SqlFeature>>& features, Check done);
 
+  // A question of the origin's own (a probe, a confirmation), in a transaction of its own. Only while ready;
+  // nothing leaves before flush(). `told` is called once, also when the connection is lost, never inside this
+  // call.
+  void ask(const std::string& sql, const std::vector<std::string>& parameters, Told told);
+
   // Nobody waits for `request` any more. If the server is at work on it, that is the end of this connection:
   // the server notices within a second, and stops (client_connection_check_interval; statement_timeout for
   // servers before 14).
@@ -114,6 +121,7 @@ class PostgresConnection : public std::enable_shared_from_this<PostgresConnectio
   struct Prepared {
     enum class State : std::uint8_t { kNo, kSent, kYes } state = State::kNo;
     std::uint32_t version = 0;  // a statement made again gets another name
+    bool bare = false;          // it cannot be asked for together with its snapshot: no stamps
     std::vector<Oid> types;
     std::vector<PostgresJob> parked;  // until it is prepared
     std::vector<std::shared_ptr<CheckRun>> checks;
@@ -123,9 +131,18 @@ class PostgresConnection : public std::enable_shared_from_this<PostgresConnectio
     StatementRole role = StatementRole::kLoad;
   };
   struct Op {
-    enum class Kind : std::uint8_t { kSetUp, kPrepare, kDescribe, kExecute, kSync } kind = Kind::kSync;
+    enum class Kind : std::uint8_t {
+      kSetUp,
+      kPrepare,
+      kDescribe,
+      kExecute,
+      kChangeId,
+      kAsk,
+      kSync
+    } kind = Kind::kSync;
     StatementId id;
     PostgresJob job;  // kExecute
+    Told told{};      // kAsk
     PostgresOutcome outcome;
     bool answered = false;
   };
@@ -138,6 +155,11 @@ class PostgresConnection : public std::enable_shared_from_this<PostgresConnectio
   void read_results();
   void take_result(PGresult* result);
   void take_execute(Op& op, const PGresult* result);
+  void take_rows(Op& op, const PGresult* result);
+  void take_change_id(const PGresult* result);
+  void take_ask(Op& op, const PGresult* result);
+  [[nodiscard]] static bool is_stamped(const SqlFeature& feature, StatementRole role,
+                                       const Prepared& prepared);
   void take_prepare(Op& op, const PGresult* result);
   void take_describe(Op& op, const PGresult* result);
   void take_sync();

@@ -3,10 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <deque>
+#include <iterator>
+#include <map>
 #include <unordered_set>
 #include <utility>
 
 #include "origin/postgres_error.h"
+#include "origin/postgres_stamps.h"
 
 namespace candor {
 namespace {
@@ -20,6 +24,13 @@ constexpr std::uint32_t kPipelineDepth = 16;
 // Pauses between attempts to connect: double from the first to the last, each shortened by a random half.
 constexpr Duration kFirstPause = 100ms;
 constexpr Duration kLastPause = 5s;
+// Keys of one confirmation: few enough that the statement of a composite key stays short to plan.
+constexpr std::size_t kKeysPerConfirmation = 200;
+constexpr std::size_t kCompositeKeysPerConfirmation = 32;
+// Probes and statements of confirmations that wait for a place: each stands for up to 200 keys.
+constexpr std::size_t kQuestionsMax = 256;
+// Confirmations gathered in one turn of the loop.
+constexpr std::size_t kConfirmationsMax = 16'384;
 
 }  // namespace
 
@@ -32,10 +43,63 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
         transport_(transport),
         pool_(pool),
         connections_max_(options.connections_max),
+        slot_prefix_(std::move(options.slot_prefix)),
         random_(options.seed) {}
 
   [[nodiscard]] const PostgresTarget& target() const { return *target_; }
   [[nodiscard]] std::uint32_t connections() const { return static_cast<std::uint32_t>(ready_.size()); }
+
+  [[nodiscard]] const std::string& slot_prefix() const { return slot_prefix_; }
+
+  // One statement of the origin's own; `told` is called once, by `deadline` at the latest, with rows that it
+  // may read within the call.
+  void ask(std::string sql, std::vector<std::string> parameters, MonoTime deadline,
+           PostgresConnection::Told told) {
+    if (is_closed() || questions_.size() >= kQuestionsMax) {
+      const auto code = is_closed() ? ErrorCode::kOriginDown : ErrorCode::kOverloaded;
+      return told(fail(code, fmt::format("origin {}: {}", options().name,
+                                         is_closed() ? "closed" : "too many questions wait already")));
+    }
+    auto question = std::make_shared<Question>();
+    question->sql = std::move(sql);
+    question->parameters = std::move(parameters);
+    question->told = std::move(told);
+    std::weak_ptr<SqlDesk> weak = shared_from_this();
+    question->timer = executor().schedule(deadline, [weak, question] {
+      auto desk = std::static_pointer_cast<Desk>(weak.lock());
+      if (!desk) return;
+      question->timer = {};
+      std::erase(desk->questions_, question);
+      desk->tell(question, fail(ErrorCode::kTimeout,
+                                fmt::format("origin {}: no answer by the deadline", desk->options().name)));
+    });
+    open_questions_.insert(question);
+    questions_.push_back(std::move(question));
+    schedule_pump();
+  }
+
+  [[nodiscard]] bool can_confirm(const SqlFeature& feature) const override {
+    return feature.statements.is_watched();
+  }
+
+  Task<Result<bool>> confirm(std::shared_ptr<const SqlFeature> feature, std::string key, StampBound stamp,
+                             bool negative, MonoTime deadline) override {
+    if (!can_confirm(*feature)) {
+      co_return fail(
+          ErrorCode::kNotFound,
+          fmt::format("feature {} has no watch: nothing says which row it is of", feature->name()));
+    }
+    // No stamp, or a key that no column can hold: in doubt.
+    if (!stamp.is_known() || key.find('\0') != std::string::npos) co_return false;
+    if (confirmations_waiting_ >= kConfirmationsMax) {
+      co_return fail(ErrorCode::kOverloaded,
+                     fmt::format("origin {}: too many confirmations wait already", options().name));
+    }
+    const OneShot<Result<bool>> answer;
+    gather(std::move(feature), Gathered{{std::move(key), stamp, negative}, deadline, answer});
+    Result<bool> result = co_await answer;
+    co_return result;
+  }
 
   OneShot<Result<void>> check_all() {
     const OneShot<Result<void>> done;
@@ -54,10 +118,16 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
   using Connection = std::shared_ptr<PostgresConnection>;
 
   void pump() override {
-    if (!line().oldest()) return;
+    if (!line().oldest() && questions_.empty()) return;
     if (ready_.empty()) {
       if (down_) return fail_waiting(*down_);
       return connect();
+    }
+    while (places_left() > 0 && !questions_.empty()) {
+      auto* connection = least_busy();
+      if (connection == nullptr) break;
+      took_places(1);
+      send_question(*connection);
     }
     while (places_left() > 0 && line().oldest()) {
       auto* connection = least_busy();
@@ -90,9 +160,108 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
                               options().name)));
     }
     answer_checks(fail(ErrorCode::kOriginDown, fmt::format("origin {} is closing", options().name)));
+    questions_.clear();
+    for (const auto& question : std::exchange(open_questions_, {})) {
+      tell(question, fail(ErrorCode::kOriginDown, fmt::format("origin {} is closing", options().name)));
+    }
+    // What was gathered in this turn finds the desk closed when it is asked.
   }
 
  private:
+  // ---- Questions
+
+  struct Question {
+    std::string sql;
+    std::vector<std::string> parameters;
+    PostgresConnection::Told told;
+    TimerId timer;
+  };
+  using QuestionPtr = std::shared_ptr<Question>;
+  struct Gathered {
+    Confirmation confirmation;
+    MonoTime deadline;
+    OneShot<Result<bool>> answer;
+  };
+  struct GatheredOfFeature {
+    std::shared_ptr<const SqlFeature> feature;
+    std::vector<Gathered> all;
+  };
+
+  void send_question(PostgresConnection& connection) {
+    const auto question = questions_.front();
+    questions_.pop_front();
+    ++counters().statements;
+    std::weak_ptr<SqlDesk> weak = shared_from_this();
+    connection.ask(question->sql, question->parameters, [weak, question](Result<const PGresult*> rows) {
+      auto desk = std::static_pointer_cast<Desk>(weak.lock());
+      if (!desk) return;
+      desk->gave_places(1);
+      desk->proven_ = desk->proven_ || rows.has_value();
+      if (rows) desk->pause_ = kFirstPause;
+      desk->tell(question, std::move(rows));
+      desk->schedule_pump();
+    });
+  }
+
+  void tell(const QuestionPtr& question, Result<const PGresult*> rows) {
+    if (question->timer != TimerId{}) executor().cancel(std::exchange(question->timer, {}));
+    open_questions_.erase(question);
+    if (auto told = std::exchange(question->told, {})) told(std::move(rows));
+  }
+
+  void gather(std::shared_ptr<const SqlFeature> feature, Gathered one) {
+    ++confirmations_waiting_;
+    auto& of_feature = gathered_[feature->index];
+    of_feature.feature = std::move(feature);
+    of_feature.all.push_back(std::move(one));
+    if (confirmations_waiting_ > 1) return;
+    executor().at_end_of_turn(
+        [desk_alive = shared_from_this()] { std::static_pointer_cast<Desk>(desk_alive)->ask_gathered(); });
+  }
+
+  void ask_gathered() {
+    confirmations_waiting_ = 0;
+    for (auto& [index, of_feature] : std::exchange(gathered_, {})) {
+      const bool composite = of_feature.feature->statements.watch_columns.size() > 1;
+      const auto step = composite ? kCompositeKeysPerConfirmation : kKeysPerConfirmation;
+      for (std::size_t begin = 0; begin < of_feature.all.size(); begin += step) {
+        const auto end = std::min(begin + step, of_feature.all.size());
+        std::vector<Gathered> some(
+            std::make_move_iterator(of_feature.all.begin() + static_cast<std::ptrdiff_t>(begin)),
+            std::make_move_iterator(of_feature.all.begin() + static_cast<std::ptrdiff_t>(end)));
+        ask_confirmation(*of_feature.feature, std::move(some));
+      }
+    }
+  }
+
+  void ask_confirmation(const SqlFeature& feature, std::vector<Gathered> some) {
+    std::vector<Confirmation> asked;
+    MonoTime deadline = MonoTime::max();
+    for (auto& one : some) {
+      deadline = std::min(deadline, one.deadline);
+      asked.push_back(std::move(one.confirmation));
+    }
+    auto parameters = confirm_parameters(feature.statements, asked);
+    if (!parameters) {
+      for (const auto& one : some) one.answer.set(false);
+      return;
+    }
+    ask(confirm_sql(feature.statements, asked.size()), std::move(*parameters), deadline,
+        [asked, some = std::move(some)](Result<const PGresult*> rows) {
+          // A key that fits no column, a table without row versions: in doubt.
+          const bool refused = !rows && rows.error().code == ErrorCode::kRejected;
+          const auto confirmed =
+              rows ? read_confirmations(*rows, asked) : std::vector<bool>(asked.size(), false);
+          for (std::size_t i = 0; i < some.size(); ++i) {
+            if (rows || refused) {
+              some[i].answer.set(static_cast<bool>(confirmed[i]));
+            } else {
+              some[i].answer.set(std::unexpected(rows.error()));
+            }
+          }
+        });
+  }
+
   // ---- Choosing
 
   PostgresConnection* least_busy() const {
@@ -205,6 +374,7 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
 
   void fail_waiting(const Error& error) {
     for (const auto& request : line().take_all()) finish(request, std::unexpected(error));
+    for (const auto& question : std::exchange(questions_, {})) tell(question, std::unexpected(error));
   }
 
   // ---- Connections
@@ -277,7 +447,7 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
       auto desk = std::static_pointer_cast<Desk>(weak.lock());
       if (!desk) return;
       desk->retry_timer_ = {};
-      if (desk->ready_.empty() || desk->line().oldest()) desk->connect();
+      if (desk->ready_.empty() || desk->line().oldest() || !desk->questions_.empty()) desk->connect();
     });
     if (ready_.empty()) {
       counters().connected = false;
@@ -291,6 +461,7 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
   Transport& transport_;
   BlockingPool& pool_;
   std::uint32_t connections_max_;
+  std::string slot_prefix_;
   Random random_;
   std::vector<Connection> ready_;
   Connection connecting_;
@@ -300,6 +471,10 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
   std::optional<Error> down_;  // why the last attempt failed, while there is no connection
   std::vector<OneShot<Result<void>>> checks_;
   std::unordered_set<SqlRequestPtr> in_flight_;
+  std::deque<QuestionPtr> questions_;               // waiting for a place
+  std::unordered_set<QuestionPtr> open_questions_;  // these, and those that were sent
+  std::map<std::uint32_t, GatheredOfFeature> gathered_;
+  std::size_t confirmations_waiting_ = 0;
 };
 
 PostgresOrigin::PostgresOrigin(PostgresTarget target, Options options, Executor& executor,
@@ -316,6 +491,17 @@ Task<Result<void>> PostgresOrigin::prepare() {
   auto done = desk_->check_all();
   Result<void> result = co_await done;
   co_return result;
+}
+
+Task<Result<OriginProbe>> PostgresOrigin::probe(MonoTime deadline) {
+  const auto desk = desk_;
+  const OneShot<Result<OriginProbe>> answer;
+  desk->ask(probe_sql(desk->slot_prefix()), {}, deadline,
+            [answer, prefix = desk->slot_prefix()](Result<const PGresult*> rows) {
+              answer.set(rows ? read_probe(*rows, prefix) : std::unexpected(rows.error()));
+            });
+  Result<OriginProbe> probe = co_await answer;
+  co_return probe;
 }
 
 OriginStats PostgresOrigin::stats() const { return desk_->stats(); }

@@ -28,6 +28,9 @@ class PostgresOrigin final : public Origin {
     SqlDesk::Options desk;
     std::uint32_t connections_max;
     std::uint64_t seed;  // of the pauses' jitter
+    // Of the region's replication slot, postgres_slot_prefix(): the history's name for probe(). Empty:
+    // unknown.
+    std::string slot_prefix{};
   };
   // Executor, transport and pool outlive the origin.
   PostgresOrigin(PostgresTarget target, Options options, Executor& executor, Transport& transport,
@@ -36,6 +39,9 @@ class PostgresOrigin final : public Origin {
 
   Result<std::unique_ptr<OriginFeature>> bind(OriginStatements statements) override;
   Task<Result<void>> prepare() override;
+  // A role without any right but to log in may ask; a standby does not know (its position is not the
+  // origin's).
+  Task<Result<OriginProbe>> probe(MonoTime deadline) override;
   [[nodiscard]] OriginStats stats() const override;
   [[nodiscard]] std::string describe() const override;
 

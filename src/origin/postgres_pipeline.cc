@@ -14,6 +14,7 @@
 #include "origin/postgres_connection.h"
 #include "origin/postgres_error.h"
 #include "origin/postgres_message.h"
+#include "origin/postgres_stamps.h"
 #include "origin/postgres_value.h"
 
 namespace candor {
@@ -29,21 +30,22 @@ constexpr std::uint64_t kMatchSeed = 0x5ca1ab1e;
 // counts, as in a load. A key without a row is a negative result, unless it could have been found under
 // another spelling ("007" for the integer 7, another letter case under a case-insensitive collation): then it
 // is to be confirmed.
-void match_rows(const PostgresJob& job, const PGresult* rows, PostgresOutcome& outcome) {
+void match_rows(const PostgresJob& job, const PGresult* rows, int key_column, PostgresOutcome& outcome) {
   std::unordered_map<std::string_view, int, SeededHash> row_of(16, SeededHash{kMatchSeed});
   for (int row = PQntuples(rows) - 1; row >= 0; --row) {
-    if (PQgetisnull(rows, row, 0)) continue;
-    row_of[{PQgetvalue(rows, row, 0), static_cast<std::size_t>(PQgetlength(rows, row, 0))}] = row;
+    if (PQgetisnull(rows, row, key_column)) continue;
+    row_of[{PQgetvalue(rows, row, key_column),
+            static_cast<std::size_t>(PQgetlength(rows, row, key_column))}] = row;
   }
   std::unordered_set<std::string_view, SeededHash> matched(16, SeededHash{kMatchSeed});
   for (std::size_t i = 0; i < job.requests.size(); ++i) {
     const auto found = row_of.find(job.requests[i]->key);
     if (found == row_of.end()) continue;
-    outcome.answers[i]->value = row_value(rows, found->second, 1);
+    outcome.answers[i]->value = row_value(rows, found->second, key_column + 1);
     matched.insert(found->first);
   }
   const bool surplus = matched.size() != row_of.size();
-  const Oid type = PQftype(rows, 0);
+  const Oid type = PQftype(rows, key_column);
   for (std::size_t i = 0; i < job.requests.size(); ++i) {
     const auto& key = job.requests[i]->key;
     outcome.confirm[i] = !row_of.contains(key) && (surplus || !has_one_spelling(type, key));
@@ -133,7 +135,8 @@ void PostgresConnection::prepare(const StatementId& id, Prepared& prepared) {
                     : id.role == StatementRole::kLoadMany ? statements.load_many.sql
                     : id.role == StatementRole::kStore    ? statements.store.sql
                                                           : statements.erase.sql;
-  must_send(PQsendPrepare(pg_, name.c_str(), sql.c_str(), 0, nullptr));
+  const auto text = is_stamped(*id.feature, id.role, prepared) ? stamped_sql(sql) : sql;
+  must_send(PQsendPrepare(pg_, name.c_str(), text.c_str(), 0, nullptr));
   push(Op{.kind = Op::Kind::kPrepare, .id = id});
   must_send(PQsendDescribePrepared(pg_, name.c_str()));
   push(Op{.kind = Op::Kind::kDescribe, .id = id});
@@ -159,8 +162,30 @@ void PostgresConnection::execute(PostgresJob job, Prepared& prepared) {
   must_send(PQsendQueryPrepared(pg_, name.c_str(), static_cast<int>(parameters.values.size()),
                                 parameters.values.data(), parameters.lengths.data(),
                                 parameters.formats.data(), 0));
+  const bool wants_change_id = job.is_write() && job.feature().statements.is_watched();
   push(Op{.kind = Op::Kind::kExecute, .job = std::move(job)});
+  if (wants_change_id) {  // before the group's end: in the transaction of the write
+    must_send(PQsendQueryParams(pg_, "select pg_current_xact_id_if_assigned()", 0, nullptr, nullptr, nullptr,
+                                nullptr, 0));
+    push(Op{.kind = Op::Kind::kChangeId});
+  }
   if (own_group) seal();
+}
+
+bool PostgresConnection::is_stamped(const SqlFeature& feature, StatementRole role, const Prepared& prepared) {
+  const bool is_load = role == StatementRole::kLoad || role == StatementRole::kLoadMany;
+  return is_load && feature.statements.is_watched() && !prepared.bare;
+}
+
+void PostgresConnection::ask(const std::string& sql, const std::vector<std::string>& parameters, Told told) {
+  CANDOR_ASSERT(is_ready());
+  std::vector<const char*> values;
+  for (const auto& parameter : parameters) values.push_back(parameter.c_str());
+  seal();
+  must_send(PQsendQueryParams(pg_, sql.c_str(), static_cast<int>(values.size()), nullptr, values.data(),
+                              nullptr, nullptr, 0));
+  push(Op{.kind = Op::Kind::kAsk, .told = std::move(told)});
+  seal();
 }
 
 // Never sent. Reported from the executor, because the owner's own call may be on the stack.
@@ -242,6 +267,10 @@ void PostgresConnection::take_result(PGresult* result) {
   switch (op.kind) {
     case Op::Kind::kExecute:
       return take_execute(op, result);
+    case Op::Kind::kChangeId:
+      return take_change_id(result);
+    case Op::Kind::kAsk:
+      return take_ask(op, result);
     case Op::Kind::kPrepare:
       return take_prepare(op, result);
     case Op::Kind::kDescribe:
@@ -288,10 +317,8 @@ void PostgresConnection::take_execute(Op& op, const PGresult* result) {
   outcome.confirm.resize(op.job.requests.size());
   switch (op.job.role) {
     case StatementRole::kLoad:
-      if (PQntuples(result) > 0) outcome.answers[0]->value = row_value(result, 0, 0);
-      break;
     case StatementRole::kLoadMany:
-      match_rows(op.job, result, outcome);
+      take_rows(op, result);
       break;
     case StatementRole::kStore:
     case StatementRole::kErase:
@@ -303,6 +330,42 @@ void PostgresConnection::take_execute(Op& op, const PGresult* result) {
     answer = fail(ErrorCode::kLimit,
                   fmt::format("{}: the row is larger than a value may be ({} bytes)", what, kValueBytesMax));
   }
+}
+
+void PostgresConnection::take_rows(Op& op, const PGresult* result) {
+  auto& answers = op.outcome.answers;
+  const auto& prepared = prepared_for(op.job.feature(), op.job.role);
+  const bool stamped = is_stamped(op.job.feature(), op.job.role, prepared);
+  const int first = stamped ? kStampColumns : 0;
+  const bool found = PQntuples(result) > 0 && (!stamped || PQgetisnull(result, 0, 1) == 0);
+  if (op.job.role == StatementRole::kLoadMany) {
+    match_rows(op.job, result, first, op.outcome);
+  } else if (found) {
+    answers[0]->value = row_value(result, 0, first);
+  }
+  if (!stamped) return;
+  const auto stamp = stamp_of_rows(result);
+  const bool by_spelling = op.job.role == StatementRole::kLoad;
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    // A load_many matched by the row's own text.
+    const bool reachable =
+        !by_spelling || is_spelled_as_the_row(*op.job.requests[i], op.job.statement(), prepared.types);
+    if (reachable) answers[i]->stamp = stamp;
+  }
+}
+
+// Belongs to the write before it, which waits for the end of their transaction.
+void PostgresConnection::take_change_id(const PGresult* result) {
+  if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1 || group_.empty()) return;
+  auto& outcome = group_.back().second;
+  if (outcome.kind != PostgresOutcome::Kind::kAnswers || !outcome.answers[0]) return;
+  outcome.answers[0]->change = ChangeId{std::strtoull(PQgetvalue(result, 0, 0), nullptr, 10)};
+}
+
+void PostgresConnection::take_ask(Op& op, const PGresult* result) {
+  auto told = std::exchange(op.told, {});
+  if (PQresultStatus(result) == PGRES_TUPLES_OK) return told(result);
+  told(std::unexpected(error_of(result, "question")));
 }
 
 void PostgresConnection::take_prepare(Op& op, const PGresult* result) {
@@ -321,7 +384,8 @@ void PostgresConnection::take_describe(Op& op, const PGresult* result) {
     return prepare_failed(id, error_of(result, what), sqlstate_of(result));
   }
   const int wanted = id.role == StatementRole::kLoad ? 1 : id.role == StatementRole::kLoadMany ? 2 : 0;
-  if (PQnfields(result) < wanted) {
+  if (PQnfields(result) <
+      wanted + (is_stamped(*id.feature, id.role, prepared_for(*id.feature, id.role)) ? kStampColumns : 0)) {
     const auto* reason =
         wanted == 2 ? " must return rows of the key and the value" : " must be a query that returns a row";
     return prepare_failed(id, Error{ErrorCode::kRejected, what + reason}, "42P10");
@@ -344,6 +408,22 @@ void PostgresConnection::prepare_failed(const StatementId& id, const Error& erro
   auto& prepared = prepared_for(*id.feature, id.role);
   prepared.state = Prepared::State::kNo;  // the next use tries again: a table may have been made
   ++prepared.version;
+  const bool may_be_bare =
+      is_stamped(*id.feature, id.role, prepared) && classify_sqlstate(sqlstate).code == ErrorCode::kRejected;
+  prepared.bare = may_be_bare;
+  // A query that cannot stand inside another (it modifies, say) goes as it is; a mistake fails again, with
+  // its own text.
+  // Not from here: libpq is in the middle of the failed group's results.
+  if (may_be_bare) {
+    prepared.state = Prepared::State::kSent;
+    executor_.post([weak = weak_from_this(), id] {
+      auto self = weak.lock();
+      if (!self || !self->is_ready()) return;
+      self->prepare(id, self->prepared_for(*id.feature, id.role));
+      self->flush();
+    });
+    return;
+  }
   auto parked = std::exchange(prepared.parked, {});
   for (const auto& run : std::exchange(prepared.checks, {})) {
     executor_.post([run, error] { run->one_done(&error); });

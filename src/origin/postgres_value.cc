@@ -169,7 +169,10 @@ bool has_one_spelling(Oid type, std::string_view key) {
     case kInt2:
     case kInt4:
     case kInt8:
+    case kOid:
       return is_canonical_integer(key);
+    case kBool:
+      return key == "t" || key == "f";
     case kUuid:
       return is_canonical_uuid(key);
     default:

@@ -25,6 +25,10 @@ class SqlOriginFeature final : public OriginFeature {
   Task<Result<OriginWrite>> erase(std::string key, MonoTime deadline) override {
     return write(SqlVerb::kErase, desk_, feature_, std::move(key), std::string(), deadline);
   }
+  Task<Result<bool>> confirm(std::string key, StampBound stamp, bool negative, MonoTime deadline) override {
+    return desk_->confirm(feature_, std::move(key), stamp, negative, deadline);
+  }
+  [[nodiscard]] bool can_confirm() const override { return desk_->can_confirm(*feature_); }
   [[nodiscard]] bool can_store() const override { return feature_->statements.store.exists(); }
   [[nodiscard]] bool can_erase() const override { return feature_->statements.erase.exists(); }
 

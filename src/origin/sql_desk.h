@@ -37,6 +37,16 @@ class SqlDesk : public std::enable_shared_from_this<SqlDesk> {
   // Checks the statements and keeps them.
   [[nodiscard]] Result<std::unique_ptr<OriginFeature>> bind(const OriginStatements& statements,
                                                             SqlDialect dialect);
+  // As OriginFeature::confirm(). For origins that have row versions.
+  [[nodiscard]] virtual Task<Result<bool>> confirm(std::shared_ptr<const SqlFeature> feature, std::string key,
+                                                   StampBound stamp, bool negative, MonoTime deadline) {
+    (void)feature, (void)key, (void)stamp, (void)negative, (void)deadline;
+    co_return fail(ErrorCode::kNotFound, "this origin cannot confirm row versions");
+  }
+  [[nodiscard]] virtual bool can_confirm(const SqlFeature& feature) const {
+    (void)feature;
+    return false;
+  }
   // Answers everything that waits or is in flight with an error, and takes nothing more.
   void close();
 

@@ -365,6 +365,8 @@ Result<SqlStatement> parse_statement(std::string_view feature, StatementRole rol
 Result<FeatureStatements> parse_statements(const OriginStatements& statements, SqlDialect dialect) {
   Reading reading = read_statements(statements, dialect);
   if (!reading.faults.empty()) return as_error(statements.feature, reading.faults.front());
+  reading.statements.watch_table = statements.watch_table;
+  reading.statements.watch_columns = statements.watch_columns;
   return std::move(reading.statements);
 }
 

@@ -51,6 +51,11 @@ struct FeatureStatements {
   std::string feature;
   SqlStatement load, load_many, store, erase;
   std::uint8_t key_parts = 0;
+  // As configured: the row that the value depends on. No table: no change of it is ever heard of, and nothing
+  // is stamped.
+  std::string watch_table{};
+  std::vector<std::string> watch_columns{};
+  [[nodiscard]] bool is_watched() const { return !watch_table.empty() && !watch_columns.empty(); }
 };
 [[nodiscard]] Result<FeatureStatements> parse_statements(const OriginStatements& statements,
                                                          SqlDialect dialect);
