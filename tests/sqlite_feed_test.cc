@@ -7,12 +7,13 @@
 
 #include <filesystem>
 #include <functional>
-#include <set>
+#include <optional>
 
 #include "change/sqlite_install.h"
 #include "io/clock.h"
 #include "io/loop.h"
 #include "io/thread_pool.h"
+#include "origin/sqlite_origin.h"
 #include "tests/support/process.h"
 
 namespace candor {
@@ -378,6 +379,112 @@ TEST_F(SqliteFeedTest, LatencyFromCommitToSink) {
   std::ranges::sort(ms);
   fmt::print("latency from statement to sink: median {:.1f} ms, p99 {:.1f} ms\n", ms[200], ms[396]);
   EXPECT_LT(ms[200], 50);
+}
+
+// Stamps, probes and confirmations of the origin that the feed watches.
+class SqliteStampTest : public SqliteFeedTest {
+ protected:
+  void SetUp() override {
+    SqliteFeedTest::SetUp();
+    sql("insert into user values (1, 'a', 'x'), (2, 'b', 'y')");
+    origin = std::make_unique<SqliteOrigin>(parse_sqlite_url("shop", "sqlite:" + path()).value(),
+                                            SqlDesk::Options{"shop", 4, 100}, loop, pool);
+    OriginStatements statements;
+    statements.feature = "user";
+    statements.load = "select body from user where id = :key";
+    statements.store = "update user set body = :value where id = :key";
+    statements.watch_table = "user";
+    statements.watch_columns = {"id"};
+    feature = origin->bind(statements).value();
+  }
+  void TearDown() override {
+    feature.reset();
+    origin.reset();
+    SqliteFeedTest::TearDown();
+  }
+  template <class T>
+  T wait(Task<T> task) {
+    std::optional<T> result;
+    spawn(std::move(task), [&result](T value) { result.emplace(std::move(value)); });
+    CANDOR_ASSERT(turn_until([&result] { return result.has_value(); }));
+    return std::move(*result);
+  }
+  [[nodiscard]] MonoTime soon() const { return loop.now() + 5s; }
+  bool confirm(const std::string& key, StampBound stamp) {
+    auto result = wait(feature->confirm(key, stamp, false, soon()));
+    EXPECT_TRUE(result.has_value()) << result.error().message;
+    return result.value_or(false);
+  }
+
+  std::unique_ptr<SqliteOrigin> origin;
+  std::unique_ptr<OriginFeature> feature;
+};
+
+TEST_F(SqliteStampTest, WithoutALogLoadsWorkAndKnowNothing) {
+  const auto row = wait(feature->load("1", soon()));
+  ASSERT_TRUE(row.has_value()) << row.error().message;
+  EXPECT_EQ(row->value, "x");
+  EXPECT_FALSE(row->stamp.is_known());
+  EXPECT_EQ(wait(origin->probe(soon())).error().code, ErrorCode::kOriginDown);
+  install();
+  EXPECT_TRUE(wait(feature->load("1", soon()))->stamp.is_known());
+  EXPECT_TRUE(wait(origin->probe(soon())).has_value());
+}
+
+TEST_F(SqliteStampTest, AStampIncludesTheWritesBeforeItAndNoneAfter) {
+  install();
+  const auto before = wait(feature->load("1", soon()));
+  const auto write = wait(feature->store("1", "new", soon()));
+  const auto after = wait(feature->load("1", soon()));
+  ASSERT_TRUE(before && write && after);
+  EXPECT_FALSE(before->stamp.includes(write->change));
+  EXPECT_TRUE(after->stamp.includes(write->change));
+  const auto probe = wait(origin->probe(soon()));
+  EXPECT_EQ(probe->all_up_to, write->change);
+  EXPECT_EQ(probe->next.value, write->change.value + 1);
+}
+
+TEST_F(SqliteStampTest, ConfirmsWhatDidNotChangeAndOnlyThat) {
+  install();
+  const StampBound stamp = wait(feature->load("1", soon()))->stamp.bound();
+  EXPECT_TRUE(confirm("1", stamp));
+  sql("update user set body = 'z' where id = 2");
+  EXPECT_TRUE(confirm("1", stamp));
+  EXPECT_FALSE(confirm("2", stamp));
+  sql("delete from candor_changes where seq <= (select max(seq) from candor_changes)");
+  EXPECT_FALSE(confirm("1", stamp)) << "trimmed: in doubt";
+  EXPECT_FALSE(confirm("1", StampBound{}));
+  EXPECT_EQ(wait(origin->probe(soon()))->all_up_to.value, stamp.up_to.value + 1) << "also of an empty log";
+}
+
+TEST_F(SqliteStampTest, NothingIsProvenWithoutTriggers) {
+  install();
+  EXPECT_TRUE(wait(origin->probe(soon())).has_value());
+  sql("drop trigger candor_1_update");
+  const auto probe = wait(origin->probe(soon()));
+  ASSERT_FALSE(probe.has_value());
+  EXPECT_THAT(probe.error().message, HasSubstr("candor feed install"));
+}
+
+TEST_F(SqliteStampTest, NothingIsProvenByADatabaseThatWentBack) {
+  install();
+  sql(".backup '" + dir.path() + "/old.db'");
+  sql("update user set body = 'z'");
+  EXPECT_TRUE(wait(origin->probe(soon())).has_value());
+  sql(".restore '" + dir.path() + "/old.db'");
+  EXPECT_FALSE(wait(origin->probe(soon())).has_value());
+  Sink other;
+  start(&other);  // gives the file its new incarnation only if it knew more; this one is new
+  install();
+  EXPECT_FALSE(wait(origin->probe(soon())).has_value());
+}
+
+TEST_F(SqliteStampTest, ThisProcessesOwnWritesWakeTheFeed) {
+  SqliteFeed& feed = begin();
+  origin->on_written([&feed] { feed.wake(); });
+  ASSERT_TRUE(wait(feature->store("1", "new", soon())).has_value());
+  EXPECT_TRUE(turn_until([&] { return !sink.all.empty(); }, 100ms));
+  EXPECT_THAT(sink.take(), ElementsAre("user:1"));
 }
 
 }  // namespace

@@ -37,7 +37,11 @@ SqliteTrigger trigger(std::int64_t watch, const std::string& table, const char* 
 
 // Rows that a unique index makes the new row collide with, under another key than the new row's own.
 std::string log_collisions(std::int64_t watch, const SqliteTableShape& shape,
-                           const std::vector<std::string>& key_columns) {
+                           const std::vector<std::string>& key_columns, bool is_update) {
+  const std::string key = key_text("t", key_columns);
+  // The row that is updated collides with itself; the update's own trigger logs it.
+  const std::string unless_old =
+      is_update ? fmt::format(" and {} is not {}", key, key_text("old", key_columns)) : "";
   std::string out;
   for (const auto& unique : shape.uniques) {
     std::string same;
@@ -47,9 +51,9 @@ std::string log_collisions(std::int64_t watch, const SqliteTableShape& shape,
     }
     out += fmt::format(
         "  insert into candor_changes (watch, key, at) select {}, {}, {} from {} as t where {}{} is not null "
-        "and {} is not {};\n",
-        watch, key_text("t", key_columns), kNow, quoted_sql_name(shape.table), same,
-        key_text("t", key_columns), key_text("t", key_columns), key_text("new", key_columns));
+        "and {} is not {}{};\n",
+        watch, key, kNow, quoted_sql_name(shape.table), same, key, key, key_text("new", key_columns),
+        unless_old);
   }
   return out;
 }
@@ -64,10 +68,11 @@ std::vector<SqliteTrigger> sqlite_triggers(std::int64_t watch, const SqliteTable
   out.push_back(trigger(watch, shape.table, "update", "after update",
                         log_key(watch, before) + log_key(watch, after, before)));
   out.push_back(trigger(watch, shape.table, "delete", "after delete", log_key(watch, before)));
-  const std::string collisions = log_collisions(watch, shape, key_columns);
-  if (collisions.empty()) return out;
-  out.push_back(trigger(watch, shape.table, "replace_insert", "before insert", collisions));
-  out.push_back(trigger(watch, shape.table, "replace_update", "before update", collisions));
+  if (shape.uniques.empty()) return out;
+  out.push_back(trigger(watch, shape.table, "replace_insert", "before insert",
+                        log_collisions(watch, shape, key_columns, false)));
+  out.push_back(trigger(watch, shape.table, "replace_update", "before update",
+                        log_collisions(watch, shape, key_columns, true)));
   return out;
 }
 

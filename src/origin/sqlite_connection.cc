@@ -356,6 +356,8 @@ Result<ChangeId> SqliteConnection::read_position() {
   if (file_.position_query.empty()) return position;
   if (position_ == nullptr) {
     auto statement = compile(file_.position_query, "reading the change log's position");
+    // No log yet: nothing is known. It is asked again with the next job, for `candor feed install` may come.
+    if (!statement && statement.error().code == ErrorCode::kRejected) return position;
     if (!statement) return std::unexpected(statement.error());
     position_ = *statement;
   }

@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <utility>
+
+#include "origin/sqlite_proof.h"
 
 namespace candor {
 namespace {
@@ -17,15 +20,53 @@ constexpr std::size_t kWritesPerJob = 128;
 constexpr std::size_t kWriteBytesPerJob = std::size_t{16} << 20;
 // Patience of the check at start with other people's locks.
 constexpr Duration kPrepareTimeout = 5s;
+// Confirmations that wait for the one job that makes them; a strong read that finds more is better off
+// loading.
+constexpr std::size_t kProofsWaitingMax = 16'384;
 
 }  // namespace
 
 class SqliteOrigin::Desk final : public SqlDesk {
  public:
   Desk(SqliteFile file, SqlDesk::Options options, Executor& executor, BlockingPool& pool)
-      : SqlDesk(std::move(options), executor), file_(std::move(file)), pool_(pool) {}
+      : SqlDesk(std::move(options), executor),
+        file_(std::move(file)),
+        pool_(pool),
+        proof_(std::make_shared<SqliteProof>(file_.path)) {}
 
   [[nodiscard]] const SqliteFile& file() const { return file_; }
+
+  void on_written(std::function<void()> call) { on_written_ = std::move(call); }
+  void add_watch(const std::string& table, const std::vector<std::string>& columns) {
+    if (file_.position_query.empty()) file_.position_query = kSqlitePositionQuery;
+    watches_.push_back({table, columns});
+  }
+
+  Task<Result<OriginProbe>> probe(MonoTime deadline) {
+    if (watches_.empty()) co_return fail(ErrorCode::kNotFound, "no feature of this origin is watched");
+    auto question = std::make_shared<SqliteProof::Question>();
+    question->watches = watches_;
+    auto answered = ask(question, deadline);
+    Result<void> asked = co_await answered;
+    if (!asked) co_return std::unexpected(asked.error());
+    co_return question->probe;
+  }
+
+  Task<Result<bool>> confirm(std::shared_ptr<const SqlFeature> feature, std::string key, StampBound stamp,
+                             bool, MonoTime deadline) override {
+    if (!can_confirm(*feature)) co_return fail(ErrorCode::kNotFound, "this feature has no watch");
+    auto question = std::make_shared<SqliteProof::Question>();
+    question->watches = {{feature->statements.watch_table, feature->statements.watch_columns}};
+    question->key = std::move(key);
+    question->stamp = stamp;
+    auto answered = ask(question, deadline);
+    Result<void> asked = co_await answered;
+    if (!asked) co_return std::unexpected(asked.error());
+    co_return question->confirmed;
+  }
+  [[nodiscard]] bool can_confirm(const SqlFeature& feature) const override {
+    return feature.statements.is_watched();
+  }
 
   OneShot<Result<void>> check_all() {
     OneShot<Result<void>> done;
@@ -95,9 +136,61 @@ class SqliteOrigin::Desk final : public SqlDesk {
     idle.insert(idle.end(), writer_.begin(), writer_.end());
     writer_.clear();
     if (!idle.empty()) pool_.run([idle = std::move(idle)] {});
+    pool_.run([proof = std::move(proof_)] {});
+    for (const Proof& p : std::exchange(proofs_, {}))
+      p.answer.set(fail(ErrorCode::kOriginDown, fmt::format("origin {} is closing", options().name)));
   }
 
  private:
+  struct Proof {
+    std::shared_ptr<SqliteProof::Question> question;
+    OneShot<Result<void>> answer;
+  };
+
+  // Probes and confirmations have a connection and a job of their own, beside the places: a proof that waited
+  // behind slow loads would be old when it came. What is asked while one job runs goes with the next,
+  // together, in one read transaction.
+  OneShot<Result<void>> ask(std::shared_ptr<SqliteProof::Question> question, MonoTime deadline) {
+    Proof proof{std::move(question), {}};
+    if (is_closed() || proofs_.size() >= kProofsWaitingMax) {
+      proof.answer.set(fail(is_closed() ? ErrorCode::kOriginDown : ErrorCode::kOverloaded,
+                            fmt::format("origin {}: {}", options().name,
+                                        is_closed() ? "is closed" : "too many confirmations wait")));
+      return proof.answer;
+    }
+    executor().schedule(deadline, [answer = proof.answer, name = options().name] {
+      answer.set(fail(ErrorCode::kTimeout, fmt::format("origin {}: no proof by the deadline", name)));
+    });
+    proofs_.push_back(proof);
+    if (!proving_ && proofs_.size() == 1) {
+      std::weak_ptr<SqlDesk> weak = shared_from_this();
+      executor().at_end_of_turn([weak] {
+        if (auto desk = std::static_pointer_cast<Desk>(weak.lock())) desk->prove();
+      });
+    }
+    return proof.answer;
+  }
+
+  void prove() {
+    if (proving_ || proofs_.empty() || is_closed()) return;
+    proving_ = true;
+    std::weak_ptr<SqlDesk> weak = shared_from_this();
+    auto asked = std::make_shared<std::vector<Proof>>(std::exchange(proofs_, {}));
+    std::vector<SqliteProof::Question*> questions;
+    for (const Proof& p : *asked) questions.push_back(p.question.get());
+    pool_.run([&home = executor(), weak, proof = proof_, asked, questions = std::move(questions)]() mutable {
+      auto result = proof->answer(questions);
+      home.post([weak, asked = std::move(asked), result = std::move(result)] {
+        auto desk = std::static_pointer_cast<Desk>(weak.lock());
+        if (desk) desk->proving_ = false;
+        for (const Proof& p : *asked) {
+          p.answer.set(!result ? result : p.question->failed ? std::unexpected(*p.question->failed) : result);
+        }
+        if (desk) desk->prove();
+      });
+    });
+  }
+
   // The connection used last is the one whose cache is warm.
   Connection take_connection(std::vector<Connection>& idle) {
     const auto role = &idle == &writer_ ? SqliteConnection::Role::kWriter : SqliteConnection::Role::kReader;
@@ -145,6 +238,7 @@ class SqliteOrigin::Desk final : public SqlDesk {
     gave_places(1);
     std::erase(jobs_, job);
     if (job->writes) writing_ = false;
+    if (job->writes && on_written_) on_written_();
     give_back(job->connection, job->writes);
     for (std::size_t i = 0; i < answers.size(); ++i) {
       // Out of time, and rolled back: the writer need not wonder.
@@ -181,6 +275,11 @@ class SqliteOrigin::Desk final : public SqlDesk {
   std::vector<Connection> writer_;   // idle; at most one
   std::vector<JobPtr> jobs_;         // in flight
   bool writing_ = false;
+  std::function<void()> on_written_;
+  std::shared_ptr<SqliteProof> proof_;  // shared with its job
+  std::vector<SqliteProof::Watch> watches_;
+  std::vector<Proof> proofs_;  // waiting
+  bool proving_ = false;
 };
 
 SqliteOrigin::SqliteOrigin(SqliteFile file, SqlDesk::Options options, Executor& executor, BlockingPool& pool)
@@ -203,7 +302,10 @@ Result<std::unique_ptr<OriginFeature>> SqliteOrigin::bind(OriginStatements state
         fmt::format("features.{}.{}: its origin is opened with mode=ro; remove the statement, or the mode",
                     statements.feature, statements.store.empty() ? "erase" : "store"));
   }
-  return desk_->bind(statements, SqlDialect::kSqlite);
+  auto bound = desk_->bind(statements, SqlDialect::kSqlite);
+  if (bound && !statements.watch_table.empty())
+    desk_->add_watch(statements.watch_table, statements.watch_columns);
+  return bound;
 }
 
 Task<Result<void>> SqliteOrigin::prepare() {
@@ -211,6 +313,10 @@ Task<Result<void>> SqliteOrigin::prepare() {
   Result<void> result = co_await done;
   co_return result;
 }
+
+Task<Result<OriginProbe>> SqliteOrigin::probe(MonoTime deadline) { return desk_->probe(deadline); }
+
+void SqliteOrigin::on_written(std::function<void()> call) { desk_->on_written(std::move(call)); }
 
 OriginStats SqliteOrigin::stats() const { return desk_->stats(); }
 

@@ -8,6 +8,7 @@
 // own.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "base/transport.h"
@@ -25,6 +26,10 @@ class SqliteOrigin final : public Origin {
 
   Result<std::unique_ptr<OriginFeature>> bind(OriginStatements statements) override;
   Task<Result<void>> prepare() override;
+  // One read transaction for all that is asked in one turn, on a connection beside max_concurrency.
+  Task<Result<OriginProbe>> probe(MonoTime deadline) override;
+  // Called after each transaction of this process's own writes, whatever became of it: wakes the change feed.
+  void on_written(std::function<void()> call);
   [[nodiscard]] OriginStats stats() const override;
   [[nodiscard]] std::string describe() const override;
 
