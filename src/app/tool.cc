@@ -17,6 +17,7 @@ constexpr const char* kFooter =
     "  candor get profile:42                  a value, the tier it came from, and its age\n"
     "  candor replay t.csv.gz --format csvkey:1 --objects 1000\n"
     "                                         the miss ratio of a trace on the real cache\n"
+    "  candor feed install candor.toml        the triggers that tell of changes in SQLite files\n"
     "Each command explains itself: candor COMMAND --help. Exit codes: 0 good, 1 a finding, 2 wrong usage.";
 
 }  // namespace
@@ -44,6 +45,7 @@ int run_tool(int argc, char** argv) {
   add_status(tool, run);
   add_get(tool, run);
   add_replay(tool, run);
+  add_feed(tool, run);
   add_hash_password(tool, run);
   try {
     tool.parse(argc, argv);
