@@ -55,8 +55,7 @@ class Client {
 
 class Sink final : public FeedSink {
  public:
-  void on_changes(std::vector<Change> changes, Position now,
-                  std::move_only_function<void()> taken) override {
+  void on_changes(std::vector<Change> changes, Position now, std::move_only_function<void()> taken) override {
     EXPECT_TRUE(leading);
     ++calls;
     largest = std::max(largest, changes.size());
@@ -654,6 +653,53 @@ TEST_F(PostgresFeedTest, AServerThatCrashesLosesNothing) {
   ASSERT_TRUE(turn_until([&] { return node.sink.seen.contains("profile:2"); }));
   EXPECT_TRUE(node.sink.seen.contains("profile:1"));
   EXPECT_EQ(node.sink.breaks.size(), 1u);
+}
+
+TEST_F(PostgresFeedTest, AServerRestoredFromItsBackupIsABreakAndAnotherHistory) {
+  own_server();
+  auto& node = lead();
+  ASSERT_TRUE(own_->back_up());
+  sql("insert into profile select i from generate_series(1, 1000) i");
+  ASSERT_TRUE(catch_up(node));
+  const auto before = node.sink.incarnation;
+  const auto reached = node.sink.up_to;
+  sql_.reset();
+  own_->crash();
+  own_->restore();
+  ASSERT_TRUE(own_->start());
+  ASSERT_TRUE(turn_until([&] { return node.sink.breaks.size() == 2 && node.sink.leading; }))
+      << node.feed->status().problem;
+  EXPECT_NE(node.sink.incarnation, before);
+  EXPECT_LT(node.sink.break_from, reached);  // positions went back
+  reconnect_sql();
+  sql("insert into profile values (7)");
+  node.sink.forget();
+  ASSERT_TRUE(catch_up(node));
+  EXPECT_THAT(node.sink.names(), Contains("profile:7"));
+}
+
+TEST_F(PostgresFeedTest, APausedLeaderLosesTheSlotToAnother) {
+  auto& first = start(profile(), "eu", "", [](auto& options) { options.leader_timeout = 1s; });
+  ASSERT_TRUE(turn_until([&] { return first.sink.leading; }));
+  // Another process, as far as the server can tell: its loop goes on, the first one's does not turn.
+  Loop other_loop;
+  auto target = parse_postgres_url(origin_, server_->url());
+  PostgresFeedOptions options{"eu", origin_, profile()};
+  options.check_period = 200ms;
+  Sink sink;
+  PostgresFeed second(*target, options, other_loop, other_loop, pool_, entropy_);
+  sink.feed = &second;
+  second.start(&sink);
+  const SystemClock clock;
+  const auto end = clock.now() + 10s;
+  while (!sink.leading && clock.now() < end) other_loop.turn(5ms);
+  EXPECT_TRUE(sink.leading);
+  EXPECT_TRUE(sink.breaks.empty());
+  // Back from its pause, the first one learns that it leads no more.
+  EXPECT_TRUE(turn_until([&] { return first.feed->status().state == FeedStatus::State::kStandby; }));
+  EXPECT_FALSE(first.sink.leading);
+  second.stop();
+  for (int i = 0; i < 20; ++i) other_loop.turn(2ms);
 }
 
 // ---- Visibility

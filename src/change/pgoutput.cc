@@ -30,7 +30,7 @@ class Reader {
     for (const char byte : bytes) value = static_cast<T>(value << 8 | static_cast<unsigned char>(byte));
     return value;
   }
-  std::int64_t time() { return static_cast<std::int64_t>(number<std::uint64_t>()); }
+  std::int64_t microseconds() { return static_cast<std::int64_t>(number<std::uint64_t>()); }
   Position position() { return Position{number<std::uint64_t>()}; }
   char letter() { return static_cast<char>(number<std::uint8_t>()); }
 
@@ -93,7 +93,7 @@ Tuple read_tuple(Reader& reader) {
 Begin read_begin(Reader& reader) {
   Begin begin;
   begin.final_position = reader.position();
-  begin.committed = wall_time(reader.time());
+  begin.committed = wall_time(reader.microseconds());
   begin.xid = reader.number<std::uint32_t>();
   return begin;
 }
@@ -103,7 +103,7 @@ Commit read_commit(Reader& reader) {
   if (reader.letter() != 0) reader.spoil();  // flags: none are defined
   commit.begin = reader.position();
   commit.end = reader.position();
-  commit.committed = wall_time(reader.time());
+  commit.committed = wall_time(reader.microseconds());
   return commit;
 }
 
@@ -218,7 +218,7 @@ Result<Frame> decode_frame(std::string_view bytes) {
   if (kind == 'k') {
     Keepalive keepalive;
     keepalive.sent = reader.position();
-    keepalive.server_time_us = reader.time();
+    keepalive.server_time_us = reader.microseconds();
     keepalive.reply_wanted = reader.letter() != 0;
     if (!reader.ok()) return fail(ErrorCode::kCorrupt, "replication keepalive: cut off");
     return keepalive;

@@ -410,6 +410,7 @@ class PostgresFeed::Run final : public std::enable_shared_from_this<Run>,
   void begin_leading() {
     leading_ = true;
     ended_.clear();
+    greeted_ = false;
     asked_since_.reset();
     status_.state = FeedStatus::State::kLeading;
     status_.problem.clear();
@@ -521,9 +522,10 @@ class PostgresFeed::Run final : public std::enable_shared_from_this<Run>,
   void deliver() {
     if (!leading_ || awaiting_taken_ || !changes_) return;
     auto& committed = changes_->committed();
-    if (committed.empty() && up_to_ <= status_.handed_over) return;
+    if (committed.empty() && greeted_ && up_to_ <= status_.handed_over) return;
+    greeted_ = true;
     awaiting_taken_ = true;
-    status_.handed_over = up_to_;
+    status_.handed_over = std::max(status_.handed_over, up_to_);
     status_.changes += committed.size();
     sink_->on_changes(std::exchange(committed, {}), up_to_, [weak = weak_from_this()] {
       if (auto self = weak.lock()) self->taken();
@@ -597,7 +599,8 @@ class PostgresFeed::Run final : public std::enable_shared_from_this<Run>,
 
   // Of this leadership.
   bool leading_ = false;
-  std::string ended_;  // why it must end
+  std::string ended_;     // why it must end
+  bool greeted_ = false;  // the sink knows where this leadership begins
   Position from_, up_to_, confirmed_;
   std::unique_ptr<PostgresChanges> changes_;
   TimerId heartbeat_timer_;

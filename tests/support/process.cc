@@ -275,6 +275,32 @@ void PostgresServer::crash() {
   process_.reset();
 }
 
+bool PostgresServer::back_up() {
+  Process::Options options;
+  options.arguments = {postgres_programs() + "/pg_basebackup",
+                       "-D",
+                       folder_.path() + "/backup",
+                       "-h",
+                       "127.0.0.1",
+                       "-p",
+                       std::to_string(port_),
+                       "-U",
+                       "candor",
+                       "-c",
+                       "fast",
+                       "--no-sync"};
+  options.output = folder_.path() + "/backup.log";
+  options.user = user_;
+  options.folder = "/";
+  return Process(options).wait(std::chrono::seconds(60)) == 0;
+}
+
+void PostgresServer::restore() {
+  CANDOR_ASSERT(!process_);
+  std::filesystem::rename(folder_.path() + "/data", folder_.path() + "/lost");
+  std::filesystem::rename(folder_.path() + "/backup", folder_.path() + "/data");
+}
+
 std::string PostgresServer::url() const {
   return "postgresql://candor@127.0.0.1:" + std::to_string(port_) + "/postgres";
 }

@@ -96,6 +96,10 @@ class PostgresServer {
   [[nodiscard]] bool start();  // initdb at the first time
   void stop();                 // fast shutdown
   void crash();
+  // A base backup of the running server, kept beside its data.
+  [[nodiscard]] bool back_up();
+  // The backup in place of the data; the server must be stopped, and starts with it.
+  void restore();
   [[nodiscard]] std::uint16_t port() const { return port_; }
   // A superuser without a password, database "postgres".
   [[nodiscard]] std::string url() const;
