@@ -1,7 +1,6 @@
 // Readiness by epoll, level-triggered: one recv per ready socket and turn, so that no connection starves
 // another, and no second recv only to hear EAGAIN.
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -14,6 +13,8 @@
 #include "io/backend.h"
 #include "io/descriptor.h"
 #include "io/errors.h"
+#include "io/readiness.h"
+#include "io/wake_event.h"
 
 namespace candor {
 namespace {
@@ -67,7 +68,7 @@ class EpollBackend final : public Backend {
 
  private:
   Descriptor epoll_;
-  Descriptor wake_;
+  WakeEvent wake_{WakeEvent::Mode::kNonBlocking};
   std::array<epoll_event, kEventsPerTurn> events_{};
   std::size_t event_count_ = 0;
   std::vector<EpollSocket*> dirty_;
@@ -90,22 +91,10 @@ class EpollWatch final : public FdWatch {
   std::unique_ptr<WatchTarget> target_;
 };
 
-std::uint32_t epoll_mask(FdEvents events) {
-  const auto bits = static_cast<unsigned>(events);
-  std::uint32_t mask = 0;
-  if (bits & static_cast<unsigned>(FdEvents::kRead)) mask |= EPOLLIN;
-  if (bits & static_cast<unsigned>(FdEvents::kWrite)) mask |= EPOLLOUT;
-  return mask;
-}
-
-void EpollWatch::set_events(FdEvents events) { backend_->arm(*target_, target_->fd, epoll_mask(events)); }
+void EpollWatch::set_events(FdEvents events) { backend_->arm(*target_, target_->fd, readiness_bits(events)); }
 
 void WatchTarget::on_events(std::uint32_t events) {
-  // An error or a hang-up shows as readiness for whatever was asked: the owner's next call then meets it.
-  if (events & (EPOLLERR | EPOLLHUP)) events |= armed;
-  const unsigned ready = ((events & EPOLLIN) ? 1U : 0U) | ((events & EPOLLOUT) ? 2U : 0U);
-  const auto wanted = ready & (((armed & EPOLLIN) ? 1U : 0U) | ((armed & EPOLLOUT) ? 2U : 0U));
-  if (wanted != 0) on_ready(static_cast<FdEvents>(wanted));
+  if (const FdEvents ready = readiness_of(events, armed); ready != FdEvents::kNone) on_ready(ready);
 }
 
 void EpollSocket::on_events(std::uint32_t events) {
@@ -121,11 +110,10 @@ void EpollSocket::on_events(std::uint32_t events) {
   }
 }
 
-EpollBackend::EpollBackend()
-    : epoll_(::epoll_create1(EPOLL_CLOEXEC)), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+EpollBackend::EpollBackend() : epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
   CANDOR_ASSERT(epoll_.is_open() && wake_.is_open());
   epoll_event event{.events = EPOLLIN, .data = {.ptr = nullptr}};
-  CANDOR_ASSERT(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event) == 0);
+  CANDOR_ASSERT(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.fd(), &event) == 0);
 }
 
 Socket* EpollBackend::open(int fd, SocketOwner* owner) {
@@ -162,7 +150,7 @@ std::unique_ptr<FdWatch> EpollBackend::watch(int fd, FdEvents events,
   auto target = std::make_unique<WatchTarget>();
   target->fd = fd;
   target->on_ready = std::move(on_ready);
-  arm(*target, fd, epoll_mask(events));
+  arm(*target, fd, readiness_bits(events));
   return std::make_unique<EpollWatch>(this, std::move(target));
 }
 
@@ -252,8 +240,7 @@ void EpollBackend::dispatch() {
   for (std::size_t i = 0; i < event_count_; ++i) {
     auto* target = static_cast<Target*>(events_[i].data.ptr);
     if (target == nullptr) {
-      std::uint64_t count = 0;
-      (void)!::read(wake_.get(), &count, sizeof count);
+      wake_.clear();
     } else if (!target->dead) {
       target->on_events(events_[i].events);
     }
@@ -261,10 +248,7 @@ void EpollBackend::dispatch() {
   event_count_ = 0;
 }
 
-void EpollBackend::wake() {
-  const std::uint64_t one = 1;
-  (void)!::write(wake_.get(), &one, sizeof one);
-}
+void EpollBackend::wake() { wake_.wake(); }
 
 }  // namespace
 

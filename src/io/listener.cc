@@ -50,7 +50,7 @@ Error bind_error(const ListenerOptions& options, const SocketAddress& address, i
 }
 
 Result<Descriptor> listen_on(const ListenerOptions& options, const SocketAddress& address) {
-  Descriptor socket(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  Descriptor socket = make_tcp_socket(address.family());
   if (!socket.is_open()) return std::unexpected(bind_error(options, address, errno));
   // So that a restart need not wait for connections of the last run to leave TIME_WAIT.
   set_socket_option(socket.get(), SOL_SOCKET, SO_REUSEADDR, 1);

@@ -109,7 +109,7 @@ void OutgoingStream::connect_next() {
 }
 
 bool OutgoingStream::start_connect(const SocketAddress& address) {
-  connecting_ = Descriptor(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  connecting_ = make_tcp_socket(address.family());
   if (!connecting_.is_open()) {
     last_failure_ = error_text(errno);
     return false;

@@ -5,7 +5,14 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include "io/descriptor.h"
+
 namespace candor {
+
+// Not open when the process or the system has no descriptors left; errno says which.
+[[nodiscard]] inline Descriptor make_tcp_socket(int family) {
+  return Descriptor(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+}
 
 inline void set_socket_option(int fd, int level, int name, int value) {
   (void)::setsockopt(fd, level, name, &value, sizeof value);

@@ -4,8 +4,6 @@
 // Sockets are blocking here: io_uring answers EAGAIN for non-blocking ones instead of waiting.
 #include <fcntl.h>
 #include <liburing.h>
-#include <poll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -19,8 +17,9 @@
 
 #include "base/assert.h"
 #include "io/backend.h"
-#include "io/descriptor.h"
 #include "io/errors.h"
+#include "io/readiness.h"
+#include "io/wake_event.h"
 
 namespace candor {
 namespace {
@@ -139,7 +138,7 @@ class UringBackend final : public Backend {
   bool ring_made_ = false;
   bool enabled_ = false;
   Buffers buffers_;
-  Descriptor wake_;
+  WakeEvent wake_{WakeEvent::Mode::kBlocking};
   std::uint64_t wake_count_ = 0;
   std::vector<UringSocket*> dirty_;
   std::vector<UringSocket*> rearm_;
@@ -161,13 +160,7 @@ class UringWatch final : public FdWatch {
   std::unique_ptr<UringWatchTarget> target_;
 };
 
-unsigned poll_mask(FdEvents events) {
-  const auto bits = static_cast<unsigned>(events);
-  return ((bits & 1U) ? static_cast<unsigned>(POLLIN) : 0U) |
-         ((bits & 2U) ? static_cast<unsigned>(POLLOUT) : 0U);
-}
-
-void UringWatch::set_events(FdEvents events) { backend_->set_watch(*target_, poll_mask(events)); }
+void UringWatch::set_events(FdEvents events) { backend_->set_watch(*target_, readiness_bits(events)); }
 
 Result<void> UringBackend::set_up() {
   io_uring_params params{};
@@ -186,7 +179,6 @@ Result<void> UringBackend::set_up() {
   ring_made_ = true;
   if (!(params.features & IORING_FEAT_EXT_ARG)) return refused("waiting with a timeout", -ENOSYS);
   if (const int error = buffers_.register_with(ring_); error != 0) return refused("receive buffers", error);
-  wake_ = Descriptor(::eventfd(0, EFD_CLOEXEC));
   if (!wake_.is_open()) return refused("eventfd", -errno);
   arm_wake();
   return {};
@@ -217,7 +209,7 @@ void UringBackend::cancel(const void* object, Tag tag) {
 }
 
 void UringBackend::arm_wake() {
-  io_uring_prep_read(request(nullptr, kWake), wake_.get(), &wake_count_, sizeof wake_count_, 0);
+  io_uring_prep_read(request(nullptr, kWake), wake_.fd(), &wake_count_, sizeof wake_count_, 0);
 }
 
 // Sockets: receiving.
@@ -399,7 +391,7 @@ std::unique_ptr<FdWatch> UringBackend::watch(int fd, FdEvents events,
                                              std::function<void(FdEvents)> on_ready) {
   auto target = std::make_unique<UringWatchTarget>();
   target->fd = fd;
-  target->wanted = poll_mask(events);
+  target->wanted = readiness_bits(events);
   target->on_ready = std::move(on_ready);
   if (target->wanted != 0) arm(*target);
   return std::make_unique<UringWatch>(this, std::move(target));
@@ -432,14 +424,11 @@ void UringBackend::end_watch(std::unique_ptr<UringWatchTarget> target) {
 void UringBackend::on_polled(UringWatchTarget& target, int result) {
   target.cancelling = false;
   if (!target.dead && target.wanted != 0 && result != -ECANCELED) {
-    unsigned ready = result > 0 ? static_cast<unsigned>(result) : target.wanted;
-    // An error or a hang-up shows as readiness for whatever was asked: the owner's next call then meets it.
-    if (ready & static_cast<unsigned>(POLLERR | POLLHUP | POLLNVAL)) ready = target.wanted;
-    ready &= target.wanted;
-    const unsigned bits = ((ready & POLLIN) ? 1U : 0U) | ((ready & POLLOUT) ? 2U : 0U);
+    const auto reported = result > 0 ? static_cast<unsigned>(result) : target.wanted;
+    const FdEvents ready = readiness_of(reported, target.wanted);
     // Still "armed" meanwhile, so that set_watch() inside the call leaves the asking to us.
     target.cancelling = true;
-    if (bits != 0) target.on_ready(static_cast<FdEvents>(bits));
+    if (ready != FdEvents::kNone) target.on_ready(ready);
     target.cancelling = false;
   }
   target.armed = false;
@@ -504,10 +493,7 @@ void UringBackend::on_completion(const io_uring_cqe& completion) {
   }
 }
 
-void UringBackend::wake() {
-  const std::uint64_t one = 1;
-  (void)!::write(wake_.get(), &one, sizeof one);
-}
+void UringBackend::wake() { wake_.wake(); }
 
 }  // namespace
 
