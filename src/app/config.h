@@ -195,11 +195,16 @@ struct ConfigReading {
 [[nodiscard]] std::string mask_password(std::string_view url);
 [[nodiscard]] std::string with_password(std::string_view url, std::string_view password);
 
-// What a reload may do: the difference of two configurations, key by key.
+// What a reload may do: the difference of two configurations, key by key. A feature or an origin that comes
+// or goes is one change, and so is a feature whose values begin or cease to have an origin: what else is
+// written there has no effect before the restart that it needs.
 struct ConfigChange {
   std::string key;
   std::string before, after;  // masked; empty: was not, or is no longer, there
   bool applies_now = false;   // false: needs a restart
+  enum class Kind : std::uint8_t { kValue, kAdded, kRemoved, kRebound } kind = Kind::kValue;
+  // The line for the log, without "reload: ".
+  [[nodiscard]] std::string to_string() const;
 };
 [[nodiscard]] std::vector<ConfigChange> compare_configs(const Config& before, const Config& after);
 // Takes over what a reload may change in a feature: the keys that config_keys() calls reloadable. All others

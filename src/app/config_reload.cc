@@ -1,5 +1,7 @@
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "app/config.h"
 #include "app/config_keys.h"
 
@@ -13,7 +15,6 @@ std::string shown_value(const ConfigValue& value) {
   return value.text;
 }
 
-// A whole feature or origin that comes or goes needs a restart, whatever its keys are.
 bool applies_now(const ConfigValue* before, const ConfigValue* after) {
   if (before == nullptr || after == nullptr) {
     const ConfigKey* key = (before != nullptr ? before : after)->key;
@@ -22,7 +23,68 @@ bool applies_now(const ConfigValue* before, const ConfigValue* after) {
   return after->key != nullptr && after->key->reloadable;
 }
 
+// What is reported as one change; the keys below it are not reported one by one.
+class WholeChanges {
+ public:
+  WholeChanges(const Config& before, const Config& after) {
+    compare(before.features, after.features, "features.");
+    compare(before.origins, after.origins, "origins.");
+    for (const FeatureConfig& held : before.features) {
+      const FeatureConfig* fresh = after.find_feature(held.name);
+      if (fresh == nullptr || fresh->is_plain() == held.is_plain()) continue;
+      const std::string path = "features." + held.name;
+      changes.push_back({path + ".origin", held.origin, fresh->origin, false, ConfigChange::Kind::kRebound});
+      covered_.push_back(path + ".");
+    }
+  }
+
+  [[nodiscard]] bool cover(std::string_view key) const {
+    return std::ranges::any_of(covered_, [key](const std::string& path) { return key.starts_with(path); });
+  }
+
+  std::vector<ConfigChange> changes;
+
+ private:
+  template <class Named>
+  void compare(const std::vector<Named>& before, const std::vector<Named>& after, std::string_view section) {
+    note_missing(before, after, section, ConfigChange::Kind::kRemoved);
+    note_missing(after, before, section, ConfigChange::Kind::kAdded);
+  }
+
+  template <class Named>
+  void note_missing(const std::vector<Named>& these, const std::vector<Named>& others,
+                    std::string_view section, ConfigChange::Kind kind) {
+    for (const Named& one : these) {
+      if (std::ranges::find(others, one.name, &Named::name) != others.end()) continue;
+      std::string path = std::string(section) + one.name;
+      changes.push_back({path, "", "", false, kind});
+      covered_.push_back(std::move(path) + ".");
+    }
+  }
+
+  std::vector<std::string> covered_;  // "features.profile."
+};
+
 }  // namespace
+
+std::string ConfigChange::to_string() const {
+  switch (kind) {
+    case Kind::kAdded:
+      return fmt::format("{} is new and needs a restart", key);
+    case Kind::kRemoved:
+      return fmt::format("{} is no longer in the file, which needs a restart; until then it stays as it is",
+                         key);
+    case Kind::kRebound:
+      return fmt::format(
+          "{} = \"{}\" needs a restart; until then \"{}\" stays in force, and nothing of this feature "
+          "changes",
+          key, after, before);
+    case Kind::kValue:
+      break;
+  }
+  if (applies_now) return fmt::format("{} is now \"{}\" (was \"{}\")", key, after, before);
+  return fmt::format("{} = \"{}\" needs a restart; \"{}\" stays in force", key, after, before);
+}
 
 void adopt_reloadable(FeatureConfig& held, const FeatureConfig& fresh) {
   held.consistency = fresh.consistency;
@@ -37,8 +99,10 @@ void adopt_reloadable(FeatureConfig& held, const FeatureConfig& fresh) {
 }
 
 std::vector<ConfigChange> compare_configs(const Config& before, const Config& after) {
-  std::vector<ConfigChange> changes;
+  WholeChanges whole(before, after);
+  std::vector<ConfigChange> changes = std::move(whole.changes);
   for (const auto& [name, old_value] : before.values) {
+    if (whole.cover(name)) continue;
     const auto it = after.values.find(name);
     if (it == after.values.end())
       changes.push_back({name, shown_value(old_value), "", applies_now(&old_value, nullptr)});
@@ -47,7 +111,7 @@ std::vector<ConfigChange> compare_configs(const Config& before, const Config& af
           {name, shown_value(old_value), shown_value(it->second), applies_now(&old_value, &it->second)});
   }
   for (const auto& [name, new_value] : after.values)
-    if (!before.values.contains(name))
+    if (!before.values.contains(name) && !whole.cover(name))
       changes.push_back({name, "", shown_value(new_value), applies_now(nullptr, &new_value)});
   return changes;
 }

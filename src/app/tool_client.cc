@@ -17,8 +17,9 @@ constexpr std::size_t kHttpAnswerBytesMax = std::size_t{64} << 20;
 
 std::string unreachable(const std::string& address, const std::string& reason) {
   return fmt::format(
-      "no answer from {} ({}); is candord running there? Name another address with --at HOST:PORT", address,
-      reason);
+      "no daemon answers at {} ({}): start it with `candord --config FILE`, or name another address "
+      "with --at HOST:PORT",
+      address, reason);
 }
 
 // One connection's worth of replies, gathered on a loop that the caller turns.
