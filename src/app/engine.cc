@@ -59,7 +59,7 @@ Result<std::unique_ptr<Engine>> Engine::open(const Config& config, Room room) {
 
 Result<void> Engine::build(const Config& config, Room room) {
   seed_ = entropy_.next_seed();
-  home_ = std::make_unique<RunningLoop>("home");
+  home_ = std::make_unique<RunningLoop>(room.home_name);
   upkeep_ = std::make_unique<RunningLoop>("upkeep");
   pool_ = std::make_unique<ThreadPool>(pool_threads(config) + room.pool_threads, "pool");
   parts_->store = std::make_unique<l1::Store>(
@@ -280,11 +280,30 @@ FeatureReport Engine::report_feature(FeatureId id) const {
   return out;
 }
 
-NodeReport Engine::report() const {
-  NodeReport report;
-  report.at = clock_.now();
-  for (std::size_t i = 0; i < parts_->cache->feature_count(); ++i)
-    report.features.push_back(report_feature(FeatureId{static_cast<std::uint16_t>(i)}));
+void Engine::report(ReportDone done) {
+  auto report = std::make_unique<NodeReport>();
+  report->at = clock_.now();
+  report_more(std::move(report), std::move(done));
+}
+
+void Engine::report_more(std::unique_ptr<NodeReport> report, ReportDone done) {
+  if (parts_->cache == nullptr) return;  // the engine is closing
+  const std::size_t count = parts_->cache->feature_count();
+  const std::size_t until = std::min(count, report->features.size() + kFeaturesPerTurn);
+  while (report->features.size() < until)
+    report->features.push_back(
+        report_feature(FeatureId{static_cast<std::uint16_t>(report->features.size())}));
+  if (until < count) {
+    home().post([this, report = std::move(report), done = std::move(done)]() mutable {
+      report_more(std::move(report), std::move(done));
+    });
+    return;
+  }
+  report_tiers(*report);
+  done(std::move(report));
+}
+
+void Engine::report_tiers(NodeReport& report) const {
   report.l1 = parts_->store->stats();
   report.has_l2 = parts_->l2 != nullptr;
   if (report.has_l2) {
@@ -297,7 +316,6 @@ NodeReport Engine::report() const {
   report.waiting = parts_->cache->waiting();
   report.owed_invalidations = parts_->cache->owed_invalidations();
   report.degraded = degraded_reasons();
-  return report;
 }
 
 void Engine::reload(const Config& config) {

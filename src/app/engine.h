@@ -3,6 +3,7 @@
 //
 // Invariants
 //   - CacheCore's miss path, L2 and the origins live on home() and are touched on its thread only.
+//   - Nothing on home() blocks or computes for long: it may be the data plane's loop as well (Node decides).
 //   - L1 is maintained every kMaintainPeriod from the upkeep loop, as long as the engine is open.
 // Thread safety: open() and the destructor on one thread; the rest as commented.
 #pragma once
@@ -38,6 +39,7 @@ class Engine {
   struct Room {
     std::size_t features = 0;
     std::size_t pool_threads = 0;
+    std::string home_name = "home";  // of its thread, for `top -H`
   };
   [[nodiscard]] static Result<std::unique_ptr<Engine>> open(const Config& config, Room room);
   // Callers have seen to it that nobody asks any more. Loads still under way are given kQuietPatience.
@@ -47,6 +49,7 @@ class Engine {
 
   [[nodiscard]] CacheCore& cache() { return *parts_->cache; }
   [[nodiscard]] Loop& home() { return home_->loop(); }
+  [[nodiscard]] RunningLoop& home_thread() { return *home_; }
   [[nodiscard]] Loop& upkeep() { return upkeep_->loop(); }
   [[nodiscard]] RunningLoop& upkeep_thread() { return *upkeep_; }
   [[nodiscard]] ThreadPool& pool() { return *pool_; }
@@ -54,14 +57,20 @@ class Engine {
   [[nodiscard]] SystemEntropy& entropy() { return entropy_; }
   [[nodiscard]] const std::vector<StartNote>& notes() const { return notes_; }
 
-  // Everything that is known here: all but connections, process and names. On home().
-  [[nodiscard]] NodeReport report() const;
+  // Everything that is known here: all but connections, process and names. Called on home(), and so is
+  // `done`, some turns later: a few features in each, so that thousands of them do not hold up what else runs
+  // there. Not called when the engine closes first.
+  using ReportDone = std::move_only_function<void(std::unique_ptr<NodeReport>)>;
+  void report(ReportDone done);
   // Replaces the policies of features that both configurations have. On home().
   void reload(const Config& config);
 
   static constexpr Duration kMaintainPeriod = 100ms;  // Store::maintain() asks for it
   static constexpr Duration kHealthPeriod = 500ms;
   static constexpr Duration kQuietPatience = 2s;
+  // Features reported in one turn. One costs about 5 µs (a lock for each shard of L1, the histogram's slots):
+  // together less than a round trip to an origin.
+  static constexpr std::size_t kFeaturesPerTurn = 16;
 
  private:
   // What lives on home and ends together.
@@ -90,6 +99,8 @@ class Engine {
   [[nodiscard]] bool is_quiet() const;
   [[nodiscard]] bool wait_until_quiet();
   [[nodiscard]] FeatureReport report_feature(FeatureId id) const;
+  void report_more(std::unique_ptr<NodeReport> report, ReportDone done);
+  void report_tiers(NodeReport& report) const;
 
   SystemClock clock_;
   SystemEntropy entropy_;

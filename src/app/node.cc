@@ -21,6 +21,9 @@ constexpr Duration kTickPeriod = 1s;
 constexpr std::size_t kHttpConnectionsMax = 256;
 // After the data plane has drained, the control plane's clients get this long for an answer under way.
 constexpr Duration kHttpDrainPatience = 1s;
+// A listener cuts off what is left when its patience ends, and its loops need a moment for it; a loop that
+// takes longer than this is stuck.
+constexpr Duration kDrainGrace = 3s;
 
 Result<void> make_data_dir(const std::string& path) {
   auto made = make_directories(path, 0750);
@@ -63,12 +66,37 @@ GuardRules guard_rules(const HttpConfig& config, std::string token) {
   return rules;
 }
 
-void drain_listener(Listener& listener, Duration patience, std::size_t& cut_off) {
-  auto drained = std::make_shared<std::promise<DrainReport>>();
-  auto report = drained->get_future();
-  listener.drain(patience, [drained](DrainReport r) { drained->set_value(r); });
-  cut_off += report.get().cut_off;
+// Whether the one data-plane loop is the cache's home as well: a miss then stays on the thread that read the
+// request, and neither its start nor its end wakes another. What runs at home must not hold that loop, so a
+// shared L2 whose values are compressed keeps a home of its own (zstd takes about 3 ms for a MiB).
+bool home_serves_clients(const Config& config) {
+  const bool compresses =
+      config.l2.url != "memory:" && config.l2.url != "none" && config.l2.compress_above > 0;
+  return data_threads(config.resp) == 1 && !compresses;
 }
+
+// Closes a Listener's connections, in its own time.
+class Draining {
+ public:
+  Draining(Listener* listener, Duration patience) : listener_(listener) {
+    if (listener_ == nullptr) return;
+    auto drained = std::make_shared<std::promise<DrainReport>>();
+    report_ = drained->get_future();
+    listener_->drain(patience, [drained](DrainReport r) { drained->set_value(r); });
+  }
+  // Returns how many connections had to be cut off; those of a loop that does not answer by `end` are.
+  [[nodiscard]] std::size_t wait_until(MonoTime end) {
+    if (listener_ == nullptr) return 0;
+    const auto left = std::max(end - SystemClock().now(), Duration::zero());
+    if (report_.wait_for(left) == std::future_status::ready) return report_.get().cut_off;
+    spdlog::error("{}: its connections did not close in time", listener_->address());
+    return listener_->stats().open.load();
+  }
+
+ private:
+  Listener* listener_;
+  std::future<DrainReport> report_;
+};
 
 }  // namespace
 
@@ -86,7 +114,10 @@ Result<void> Node::open() {
   started_ = clock.now();
   node_name_ = config_.node.name.empty() ? machine_name() : config_.node.name;
   if (auto made = make_data_dir(config_.node.data_dir); !made) return made;
-  auto engine = Engine::open(config_);
+  home_serves_clients_ = home_serves_clients(config_);
+  Engine::Room room;
+  if (home_serves_clients_) room.home_name = "data-0";
+  auto engine = Engine::open(config_, room);
   if (!engine) return std::unexpected(std::move(engine.error()));
   engine_ = std::move(*engine);
   if (auto opened = open_resp(); !opened) return opened;
@@ -108,11 +139,7 @@ Result<void> Node::open_resp() {
   if (!server) return std::unexpected(std::move(server.error()));
   resp_server_ = std::move(*server);
 
-  std::vector<Loop*> loops;
-  for (unsigned i = 0; i < data_threads(config_.resp); ++i) {
-    data_loops_.push_back(std::make_unique<RunningLoop>(fmt::format("data-{}", i)));
-    loops.push_back(&data_loops_.back()->loop());
-  }
+  const std::vector<Loop*> loops = make_data_loops();
   ListenerOptions options;
   options.host = config_.resp.listen.host;
   options.port = config_.resp.listen.port;
@@ -134,6 +161,16 @@ Result<void> Node::open_resp() {
   if (!tls_listener) return std::unexpected(std::move(tls_listener.error()));
   tls_listener_ = std::move(*tls_listener);
   return {};
+}
+
+std::vector<Loop*> Node::make_data_loops() {
+  if (home_serves_clients_) return {&engine_->home()};
+  std::vector<Loop*> loops;
+  for (unsigned i = 0; i < data_threads(config_.resp); ++i) {
+    data_loops_.push_back(std::make_unique<RunningLoop>(fmt::format("data-{}", i)));
+    loops.push_back(&data_loops_.back()->loop());
+  }
+  return loops;
 }
 
 Result<void> Node::open_http() {
@@ -163,14 +200,30 @@ void Node::tick() {
 
 std::size_t Node::drain() {
   if (draining_.exchange(true)) return 0;
-  std::size_t cut_off = 0;
-  // The two listeners of the data plane drain side by side only in the sense of the same patience: most nodes
-  // have one.
-  if (resp_listener_ != nullptr) drain_listener(*resp_listener_, config_.node.drain_timeout, cut_off);
-  if (tls_listener_ != nullptr) drain_listener(*tls_listener_, config_.node.drain_timeout, cut_off);
-  std::size_t control_cut_off = 0;
-  if (http_listener_ != nullptr) drain_listener(*http_listener_, kHttpDrainPatience, control_cut_off);
-  return cut_off;
+  SystemClock clock;
+  const Duration patience = config_.node.drain_timeout;
+  const MonoTime end = clock.now() + patience + kDrainGrace;
+  Draining plain(resp_listener_.get(), patience);
+  Draining tls(tls_listener_.get(), patience);
+  const std::size_t plain_cut_off = plain.wait_until(end);
+  const std::size_t tls_cut_off = tls.wait_until(end);
+  // Last: until here /readyz says why the node takes no more.
+  Draining http(http_listener_.get(), kHttpDrainPatience);
+  (void)http.wait_until(clock.now() + kHttpDrainPatience + kDrainGrace);
+  return plain_cut_off + tls_cut_off;
+}
+
+// A listener ends when its loops stand still, or on its loop if that one has more to do: home ends with the
+// engine.
+void Node::close_resp_listeners() {
+  const auto close = [this] {
+    resp_listener_.reset();
+    tls_listener_.reset();
+  };
+  if (home_serves_clients_ && engine_ != nullptr)
+    engine_->home_thread().run_there(close);
+  else
+    close();
 }
 
 Node::~Node() {
@@ -178,8 +231,7 @@ Node::~Node() {
   // Loops stop before what they run is destroyed; listeners end while their loops still exist.
   for (auto& loop : data_loops_) loop->stop();
   if (engine_ != nullptr) engine_->upkeep_thread().stop();
-  resp_listener_.reset();
-  tls_listener_.reset();
+  close_resp_listeners();
   http_listener_.reset();
   control_.reset();
   // Loads under way may still answer sessions' posts to these loops: the engine becomes quiet first.
@@ -201,10 +253,9 @@ void Node::reload() {
   const auto changes = compare_configs(config_, reading.config);
   for (const ConfigChange& change : changes) {
     if (change.applies_now)
-      spdlog::info("reload: {} is now \"{}\" (was \"{}\")", change.key, change.after, change.before);
+      spdlog::info("reload: {}", change.to_string());
     else
-      spdlog::warn("reload: {} = \"{}\" needs a restart; \"{}\" stays in force", change.key, change.after,
-                   change.before);
+      spdlog::warn("reload: {}", change.to_string());
   }
   spdlog::info("reload: {} change{} in {}", changes.size(), changes.size() == 1 ? "" : "s", config_.file);
   // What needs a restart keeps its old value here as well, so that the next reload says so again.
@@ -259,12 +310,12 @@ void Node::report(ReportDone done) {
   report_waiters_.push_back(std::move(done));
   if (report_waiters_.size() > 1) return;
   engine_->home().post([this] {
-    auto report = std::make_shared<NodeReport>(engine_->report());
-    engine_->upkeep().post([this, report = std::move(report)] {
-      complete_report(*report);
-      const auto waiters = std::move(report_waiters_);
-      report_waiters_.clear();
-      for (const ReportDone& waiter : waiters) waiter(report);
+    engine_->report([this](std::unique_ptr<NodeReport> made) {
+      engine_->upkeep().post([this, report = std::shared_ptr<NodeReport>(std::move(made))] {
+        complete_report(*report);
+        const auto waiters = std::exchange(report_waiters_, {});
+        for (const ReportDone& waiter : waiters) waiter(report);
+      });
     });
   });
 }

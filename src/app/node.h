@@ -46,10 +46,12 @@ class Node final : public NodeControl {
   explicit Node(Config config);
   Result<void> open();
   Result<void> open_resp();
+  [[nodiscard]] std::vector<Loop*> make_data_loops();
   Result<void> open_http();
   void tick();
   void complete_report(NodeReport& report);
   [[nodiscard]] ConnectionReport connections() const;
+  void close_resp_listeners();
 
   Config config_;  // changed by reload() on the upkeep loop only
   WallTime started_wall_;
@@ -57,6 +59,7 @@ class Node final : public NodeControl {
   std::string node_name_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<server::RespServer> resp_server_;
+  bool home_serves_clients_ = false;  // one data-plane loop, which is the engine's home; else data_loops_
   std::vector<std::unique_ptr<RunningLoop>> data_loops_;
   std::unique_ptr<Listener> resp_listener_;
   std::unique_ptr<Listener> tls_listener_;
