@@ -3,17 +3,26 @@
 // same trace, same bytes of cache memory.
 //
 //   build/release/bench/read_through_bench [--trace FILE --format NAME] [--requests N] [--threads T]
-//   [--memory-mib M] [--rounds R]
+//   [--memory-mib M] [--rounds R] [--batch N] [--rate R] [--only NAME]
 //
 // Contestants, in alternation, each round from an empty cache:
 //   aside    T threads with a RESP connection to redis-server and a PostgreSQL connection each
 //   daemon   T threads with a RESP connection to candord; candord has the PostgreSQL connections
 //   library  T threads that call candor::Cache::get in their own process
+// The RESP client is the same for both, and does as little as a blocking client can: one write and one read
+// for each request.
+//
+// --batch N: a web request wants N rows. Cache-aside sends MGET, selects all misses with one `= any`, and
+// stores them in one pipeline; the daemon gets MGET; the library starts all N reads and waits.
+// --rate R: not as fast as possible but R requests a second together, on a schedule; latency counts from the
+// moment that the schedule names. Contestants are then compared at equal load.
+//
 // CPU is the sum of the client process, the cache server and every PostgreSQL process. Loads are counted by
 // PostgreSQL itself.
 #include <arpa/inet.h>
 #include <libpq-fe.h>
 #include <netinet/tcp.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -21,13 +30,18 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <latch>
 #include <map>
+#include <span>
+#include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -52,6 +66,9 @@ struct Options {
   unsigned threads = 8;
   int memory_mib = 10;  // of it 1 MiB is Candor's embedded L2, the least it takes
   int rounds = 3;
+  std::size_t batch = 1;
+  double rate = 0;   // requests a second of all threads together; 0: as fast as possible
+  std::string only;  // of the contestants; empty: all
   std::string candord = "build/release/candord";
 };
 
@@ -170,6 +187,10 @@ double own_cpu() {
 
 // ---- a small blocking RESP client ----
 
+using Ids = std::span<const std::string>;
+// Bodies by position; empty: absent.
+using Bodies = std::vector<std::string>;
+
 class RespClient {
  public:
   explicit RespClient(int port) : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
@@ -182,77 +203,139 @@ class RespClient {
     setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   }
   ~RespClient() { close(fd_); }
+  RespClient(const RespClient&) = delete;
+  RespClient& operator=(const RespClient&) = delete;
 
-  // The value of a bulk reply; false for null.
-  bool get(const std::string& key, std::string* value) {
-    send("*2\r\n$3\r\nGET\r\n$" + std::to_string(key.size()) + "\r\n" + key + "\r\n");
-    const std::string header = line();
-    if (header == "$-1") return false;
-    if (header[0] != '$') die("reply to GET: " + header);
-    const auto bytes = static_cast<std::size_t>(std::stoul(header.substr(1)));
-    while (buffer_.size() < bytes + 2) receive();
-    value->assign(buffer_, 0, bytes);
-    buffer_.erase(0, bytes + 2);
-    return true;
+  // GET for one, MGET for several.
+  void get(Ids ids, Bodies& bodies) {
+    begin(1 + ids.size());
+    add(ids.size() == 1 ? "GET" : "MGET");
+    for (const std::string& id : ids) add("item:", id);
+    send();
+    if (ids.size() > 1 && line() != "*" + std::to_string(ids.size())) die("the reply to MGET is no array");
+    for (std::string& body : bodies) read_bulk(body);
   }
-  void set_for(const std::string& key, const std::string& value, int seconds) {
-    const std::string life = std::to_string(seconds);
-    send("*5\r\n$3\r\nSET\r\n$" + std::to_string(key.size()) + "\r\n" + key + "\r\n$" +
-         std::to_string(value.size()) + "\r\n" + value + "\r\n$2\r\nEX\r\n$" + std::to_string(life.size()) +
-         "\r\n" + life + "\r\n");
-    if (line() != "+OK") die("SET failed");
+  // Several SETs leave together; the replies are awaited.
+  void set_for(Ids ids, const Bodies& bodies, const std::vector<std::size_t>& which, int seconds) {
+    for (const std::size_t i : which) {
+      begin(5);
+      add("SET");
+      add("item:", ids[i]);
+      add(bodies[i]);
+      add("EX");
+      add(std::to_string(seconds));
+    }
+    send();
+    for (std::size_t i = 0; i < which.size(); ++i)
+      if (line() != "+OK") die("SET failed");
   }
 
  private:
-  void send(const std::string& bytes) {
-    if (write(fd_, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size())) die("short write");
+  void begin(std::size_t words) {
+    out_ += '*';
+    out_ += std::to_string(words);
+    out_ += "\r\n";
+  }
+  void add(std::string_view word, std::string_view rest = {}) {
+    out_ += '$';
+    out_ += std::to_string(word.size() + rest.size());
+    out_ += "\r\n";
+    out_ += word;
+    out_ += rest;
+    out_ += "\r\n";
+  }
+  void send() {
+    if (write(fd_, out_.data(), out_.size()) != static_cast<ssize_t>(out_.size())) die("short write");
+    out_.clear();
   }
   void receive() {
-    char chunk[4096];
-    const ssize_t n = read(fd_, chunk, sizeof chunk);
+    if (taken_ == in_.size()) {
+      in_.clear();
+      taken_ = 0;
+    }
+    const std::size_t had = in_.size();
+    in_.resize(had + kChunk);
+    const ssize_t n = read(fd_, in_.data() + had, kChunk);
     if (n <= 0) die("the server closed the connection");
-    buffer_.append(chunk, static_cast<std::size_t>(n));
+    in_.resize(had + static_cast<std::size_t>(n));
   }
-  std::string line() {
+  std::string_view line() {
     std::size_t at;
-    while ((at = buffer_.find("\r\n")) == std::string::npos) receive();
-    std::string out = buffer_.substr(0, at);
-    buffer_.erase(0, at + 2);
+    while ((at = in_.find("\r\n", taken_)) == std::string::npos) receive();
+    const std::string_view out = std::string_view(in_).substr(taken_, at - taken_);
+    taken_ = at + 2;
     return out;
   }
+  void read_bulk(std::string& body) {
+    const std::string header(line());
+    body.clear();
+    if (header == "$-1") return;
+    if (header[0] != '$') die("not a bulk reply: " + header);
+    const auto bytes = static_cast<std::size_t>(std::stoul(header.substr(1)));
+    while (in_.size() - taken_ < bytes + 2) receive();
+    body.assign(in_, taken_, bytes);
+    taken_ += bytes + 2;
+  }
+
+  static constexpr std::size_t kChunk = 16384;
   int fd_;
-  std::string buffer_;
+  std::string out_;
+  std::string in_;
+  std::size_t taken_ = 0;  // of in_
 };
 
 // ---- contestants ----
 
 struct Measured {
   double seconds = 0;
-  double cpu = 0;
+  double client_cpu = 0, server_cpu = 0, database_cpu = 0;
   double loads = 0;
   double p50_us = 0;
   double p99_us = 0;
+  [[nodiscard]] double cpu() const { return client_cpu + server_cpu + database_cpu; }
 };
 
-// Splits the trace over the threads and times every read. `make` gives each thread its reader.
+void check(Ids ids, const Bodies& bodies) {
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (bodies[i].size() != kBodyBytes || bodies[i].compare(0, 8 + ids[i].size(), "body of " + ids[i]) != 0)
+      die("wrong value for " + ids[i]);
+  }
+}
+
+// One thread's share of the trace, `batch` reads in each request.
+template <class Read>
+void replay_share(const candor::app::NumberedTrace& trace, const Options& options, unsigned thread,
+                  LatencyHistogram& latency, Read read) {
+  (void)prctl(PR_SET_TIMERSLACK, 1);  // of --rate: sleep to the microsecond, not to the next 50
+  const auto interval = options.rate > 0 ? std::chrono::duration<double>(options.threads / options.rate)
+                                         : std::chrono::duration<double>(0);
+  auto due = Clock::now() + std::chrono::duration_cast<Clock::duration>(interval * thread / options.threads);
+  std::vector<std::string> ids;
+  Bodies bodies;
+  for (std::size_t i = thread; i < trace.keys.size();) {
+    ids.clear();
+    for (; ids.size() < options.batch && i < trace.keys.size(); i += options.threads)
+      ids.push_back(std::to_string(trace.keys[i]));
+    bodies.resize(ids.size());
+    if (options.rate > 0) {
+      std::this_thread::sleep_until(due);
+    } else {
+      due = Clock::now();
+    }
+    read(Ids(ids), bodies);
+    latency.record(static_cast<std::uint64_t>((Clock::now() - due).count()));
+    due += std::chrono::duration_cast<Clock::duration>(interval);
+    check(ids, bodies);
+  }
+}
+
+// Splits the trace over the threads and times every request. `make` gives each thread its reader.
 template <class Make>
 void replay(const candor::app::NumberedTrace& trace, const Options& options, LatencyHistogram& latency,
             Make make) {
   std::vector<std::jthread> threads;
-  for (unsigned t = 0; t < options.threads; ++t) {
-    threads.emplace_back([&, t] {
-      auto read = make();
-      std::string expected;
-      for (std::size_t i = t; i < trace.keys.size(); i += options.threads) {
-        const std::string id = std::to_string(trace.keys[i]);
-        const auto began = Clock::now();
-        const std::string value = read(id);
-        latency.record(static_cast<std::uint64_t>((Clock::now() - began).count()));
-        if (value.size() != kBodyBytes || value.compare(0, 8 + id.size(), "body of " + id) != 0)
-          die("wrong value for " + id);
-      }
-    });
-  }
+  for (unsigned t = 0; t < options.threads; ++t)
+    threads.emplace_back([&, t] { replay_share(trace, options, t, latency, make()); });
 }
 
 template <class Make>
@@ -260,17 +343,63 @@ Measured measure(const candor::app::NumberedTrace& trace, const Options& options
                  pid_t server, Make make) {
   LatencyHistogram latency;
   const pid_t postmaster = database.postmaster();
-  const double cpu = own_cpu() + cpu_of_family(postmaster) + (server > 0 ? cpu_of_family(server) : 0);
+  Measured m;
+  m.client_cpu = -own_cpu();
+  m.database_cpu = -cpu_of_family(postmaster);
+  m.server_cpu = server > 0 ? -cpu_of_family(server) : 0;
   const auto began = Clock::now();
   replay(trace, options, latency, make);
-  Measured m;
   m.seconds = std::chrono::duration<double>(Clock::now() - began).count();
-  m.cpu = own_cpu() + cpu_of_family(postmaster) + (server > 0 ? cpu_of_family(server) : 0) - cpu;
+  m.client_cpu += own_cpu();
+  m.database_cpu += cpu_of_family(postmaster);
+  if (server > 0) m.server_cpu += cpu_of_family(server);
   const auto snapshot = latency.snapshot();
   m.p50_us = static_cast<double>(snapshot.quantile_ns(0.5)) / 1000.0;
   m.p99_us = static_cast<double>(snapshot.quantile_ns(0.99)) / 1000.0;
   return m;
 }
+
+// What cache-aside does on a miss: the rows from PostgreSQL, one statement for all of a request.
+class AsideLoader {
+ public:
+  explicit AsideLoader(const std::string& url) : connection_(PQconnectdb(url.c_str())) {
+    prepare("one", "select body from item where id = $1");
+    prepare("many", "select id, body from item where id = any($1)");
+  }
+  ~AsideLoader() { PQfinish(connection_); }
+  AsideLoader(const AsideLoader&) = delete;
+  AsideLoader& operator=(const AsideLoader&) = delete;
+
+  void load(Ids ids, Bodies& bodies, const std::vector<std::size_t>& which) {
+    if (which.size() == 1) return load_one(ids[which[0]], bodies[which[0]]);
+    std::string array = "{";
+    for (const std::size_t i : which) array += (array.size() > 1 ? "," : "") + ids[i];
+    array += "}";
+    PGresult* rows = run("many", array);
+    std::map<std::string_view, int> row_of;
+    for (int row = 0; row < PQntuples(rows); ++row) row_of[PQgetvalue(rows, row, 0)] = row;
+    for (const std::size_t i : which) take(rows, row_of.at(ids[i]), 1, bodies[i]);
+    PQclear(rows);
+  }
+
+ private:
+  void prepare(const char* name, const char* sql) { PQclear(PQprepare(connection_, name, sql, 1, nullptr)); }
+  [[nodiscard]] PGresult* run(const char* name, const std::string& parameter) {
+    const char* parameters[] = {parameter.c_str()};
+    PGresult* result = PQexecPrepared(connection_, name, 1, parameters, nullptr, nullptr, 0);
+    if (PQntuples(result) < 1) die("no row for " + parameter);
+    return result;
+  }
+  static void take(const PGresult* rows, int row, int column, std::string& body) {
+    body.assign(PQgetvalue(rows, row, column), static_cast<std::size_t>(PQgetlength(rows, row, column)));
+  }
+  void load_one(const std::string& id, std::string& body) {
+    PGresult* rows = run("one", id);
+    take(rows, 0, 0, body);
+    PQclear(rows);
+  }
+  PGconn* connection_;
+};
 
 Measured run_aside(const candor::app::NumberedTrace& trace, const Options& options,
                    const Database& database) {
@@ -280,18 +409,15 @@ Measured run_aside(const candor::app::NumberedTrace& trace, const Options& optio
   const std::string url = database.server.url();
   return measure(trace, options, database, redis.process().pid(), [&] {
     auto client = std::make_shared<RespClient>(redis.port());
-    std::shared_ptr<PGconn> connection(PQconnectdb(url.c_str()), PQfinish);
-    PQclear(PQprepare(connection.get(), "load", "select body from item where id = $1", 1, nullptr));
-    return [client, connection](const std::string& id) {
-      std::string value;
-      if (client->get("item:" + id, &value)) return value;
-      const char* parameters[] = {id.c_str()};
-      PGresult* result = PQexecPrepared(connection.get(), "load", 1, parameters, nullptr, nullptr, 0);
-      if (PQntuples(result) != 1) die("no row for " + id);
-      value.assign(PQgetvalue(result, 0, 0), static_cast<std::size_t>(PQgetlength(result, 0, 0)));
-      PQclear(result);
-      client->set_for("item:" + id, value, 3600);
-      return value;
+    auto loader = std::make_shared<AsideLoader>(url);
+    return [client, loader, misses = std::vector<std::size_t>()](Ids ids, Bodies& bodies) mutable {
+      client->get(ids, bodies);
+      misses.clear();
+      for (std::size_t i = 0; i < ids.size(); ++i)
+        if (bodies[i].empty()) misses.push_back(i);
+      if (misses.empty()) return;
+      loader->load(ids, bodies, misses);
+      client->set_for(ids, bodies, misses, 3600);
     };
   });
 }
@@ -323,12 +449,21 @@ Measured run_daemon(const candor::app::NumberedTrace& trace, const Options& opti
   }
   return measure(trace, options, database, candord.pid(), [&] {
     auto client = std::make_shared<RespClient>(resp);
-    return [client](const std::string& id) {
-      std::string value;
-      if (!client->get("item:" + id, &value)) die("no value for " + id);
-      return value;
-    };
+    return [client](Ids ids, Bodies& bodies) { client->get(ids, bodies); };
   });
+}
+
+// All reads of a request under way at once; hits answer on the spot.
+void read_together(candor::Cache& cache, Ids ids, Bodies& bodies) {
+  std::latch left(static_cast<std::ptrdiff_t>(ids.size()));
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    cache.get("item:" + ids[i], [&left, &body = bodies[i]](candor::Result<candor::Reading> reading) {
+      if (!reading) die(reading.error().message);
+      body = reading->value.value_or("");
+      left.count_down();
+    });
+  }
+  left.wait();
 }
 
 Measured run_library(const candor::app::NumberedTrace& trace, const Options& options,
@@ -338,10 +473,11 @@ Measured run_library(const candor::app::NumberedTrace& trace, const Options& opt
       write_config(folder, options, database, testing::free_port(), testing::free_port()));
   if (!cache) die(cache.error().message);
   return measure(trace, options, database, 0, [&] {
-    return [&cache](const std::string& id) {
-      auto reading = cache->get("item:" + id);
+    return [&cache](Ids ids, Bodies& bodies) {
+      if (ids.size() > 1) return read_together(*cache, ids, bodies);
+      auto reading = cache->get("item:" + ids[0]);
       if (!reading) die(reading.error().message);
-      return reading->value.value_or("");
+      bodies[0] = reading->value.value_or("");
     };
   });
 }
@@ -351,74 +487,105 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-}  // namespace
+using Trace = candor::app::NumberedTrace;
+using Run = Measured (*)(const Trace&, const Options&, const Database&);
+struct Contestant {
+  std::string name, title;
+  Run run;
+};
+using Results = std::map<std::string, std::vector<Measured>>;
 
-int main(int argc, char** argv) {
+Options parse(int argc, char** argv) {
   Options options;
   for (int i = 1; i + 1 < argc; i += 2) {
     const std::string flag = argv[i];
+    const char* value = argv[i + 1];
     if (flag == "--trace")
-      options.trace = argv[i + 1];
+      options.trace = value;
     else if (flag == "--format")
-      options.format = argv[i + 1];
+      options.format = value;
     else if (flag == "--requests")
-      options.requests = std::strtoull(argv[i + 1], nullptr, 10);
+      options.requests = std::strtoull(value, nullptr, 10);
     else if (flag == "--threads")
-      options.threads = static_cast<unsigned>(std::atoi(argv[i + 1]));
+      options.threads = static_cast<unsigned>(std::atoi(value));
     else if (flag == "--memory-mib")
-      options.memory_mib = std::atoi(argv[i + 1]);
+      options.memory_mib = std::atoi(value);
     else if (flag == "--rounds")
-      options.rounds = std::atoi(argv[i + 1]);
+      options.rounds = std::atoi(value);
+    else if (flag == "--batch")
+      options.batch = std::max(1UL, std::strtoul(value, nullptr, 10));
+    else if (flag == "--rate")
+      options.rate = std::atof(value);
+    else if (flag == "--only")
+      options.only = value;
     else if (flag == "--candord")
-      options.candord = argv[i + 1];
+      options.candord = value;
     else
       die("unknown option " + flag);
   }
-  const auto trace = requests_of(options);
-  Database database;
-  database.start(trace.unique);
-  std::printf(
-      "%zu reads of %u distinct rows of %d bytes (%s), %u threads, %d MiB of cache, %d rounds in "
-      "alternation\n\n",
-      trace.keys.size(), trace.unique, kBodyBytes, options.trace.empty() ? "zipf 0.9" : options.trace.c_str(),
-      options.threads, options.memory_mib, options.rounds);
+  return options;
+}
 
-  using Run = Measured (*)(const candor::app::NumberedTrace&, const Options&, const Database&);
-  const std::vector<std::pair<std::string, Run>> contestants = {
-      {"cache-aside, redis", run_aside}, {"candor daemon", run_daemon}, {"candor library", run_library}};
-  std::map<std::string, std::vector<Measured>> results;
-  for (int round = 0; round < options.rounds; ++round) {
-    for (const auto& [name, run] : contestants) {
-      // Backends hand in their counts at the latest when their connection ends, so both looks are outside the
-      // run.
-      const double before = database.loads();
-      Measured measured = run(trace, options, database);
-      measured.loads = database.loads() - before;
-      results[name].push_back(measured);
-    }
-  }
-  const auto of = [&](const std::string& name, auto member) {
+void print_results(const Trace& trace, const std::vector<Contestant>& contestants, Results& results) {
+  const auto reads = static_cast<double>(trace.keys.size());
+  const auto of = [&](const Contestant& c, auto member) {
     std::vector<double> values;
-    for (const auto& m : results[name]) values.push_back(member(m));
+    for (const auto& m : results[c.name]) values.push_back(member(m));
     return median(values);
   };
-  const auto per_cpu = [&](const Measured& m) { return static_cast<double>(trace.keys.size()) / m.cpu; };
+  const auto per_cpu = [&](const Measured& m) { return reads / m.cpu(); };
+  const auto per_second = [&](const Measured& m) { return reads / m.seconds; };
   const auto loads = [](const Measured& m) { return m.loads; };
   const auto p50 = [](const Measured& m) { return m.p50_us; };
   const auto p99 = [](const Measured& m) { return m.p99_us; };
-  const auto per_second = [&](const Measured& m) {
-    return static_cast<double>(trace.keys.size()) / m.seconds;
-  };
-  const std::string base = contestants[0].first;
+  const auto client = [&](const Measured& m) { return m.client_cpu * 1e6 / reads; };
+  const auto server = [&](const Measured& m) { return m.server_cpu * 1e6 / reads; };
+  const auto database = [&](const Measured& m) { return m.database_cpu * 1e6 / reads; };
+  const Contestant& base = contestants[0];
   std::printf(
-      "| contestant | reads/s | reads per CPU second | × | origin loads | × | p50 µs | p99 µs | × |\n"
-      "|---|---|---|---|---|---|---|---|---|\n");
-  for (const auto& [name, _] : contestants) {
-    std::printf("| %s | %.0f | %.0f | %.2f | %.0f | %.2f | %.0f | %.0f | %.2f |\n", name.c_str(),
-                of(name, per_second), of(name, per_cpu), of(name, per_cpu) / of(base, per_cpu),
-                of(name, loads), of(name, loads) / of(base, loads), of(name, p50), of(name, p99),
-                of(name, p99) / of(base, p99));
+      "| contestant | reads/s | reads per CPU second | × | CPU µs a read: client + cache server + PostgreSQL "
+      "| "
+      "origin loads | × | p50 µs | p99 µs | × |\n|---|---|---|---|---|---|---|---|---|---|\n");
+  for (const Contestant& c : contestants) {
+    std::printf("| %s | %.0f | %.0f | %.2f | %.1f + %.1f + %.1f | %.0f | %.2f | %.0f | %.0f | %.2f |\n",
+                c.title.c_str(), of(c, per_second), of(c, per_cpu), of(c, per_cpu) / of(base, per_cpu),
+                of(c, client), of(c, server), of(c, database), of(c, loads), of(c, loads) / of(base, loads),
+                of(c, p50), of(c, p99), of(c, p99) / of(base, p99));
   }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const Options options = parse(argc, argv);
+  const Trace trace = requests_of(options);
+  std::vector<Contestant> contestants = {{"aside", "cache-aside, redis", run_aside},
+                                         {"daemon", "candor daemon", run_daemon},
+                                         {"library", "candor library", run_library}};
+  if (!options.only.empty())
+    std::erase_if(contestants, [&](const Contestant& c) { return c.name != options.only; });
+  if (contestants.empty()) die("--only takes aside, daemon or library");
+  Database database;
+  database.start(trace.unique);
+  std::printf(
+      "%zu reads of %u distinct rows of %d bytes (%s), %zu in a request, %u threads, %d MiB of cache, %d "
+      "rounds in alternation%s\n\n",
+      trace.keys.size(), trace.unique, kBodyBytes, options.trace.empty() ? "zipf 0.9" : options.trace.c_str(),
+      options.batch, options.threads, options.memory_mib, options.rounds,
+      options.rate > 0 ? (", " + std::to_string(static_cast<int>(options.rate)) + " requests/s").c_str()
+                       : "");
+  Results results;
+  for (int round = 0; round < options.rounds; ++round) {
+    for (const Contestant& contestant : contestants) {
+      // Backends hand in their counts at the latest when their connection ends, so both looks are outside the
+      // run.
+      const double before = database.loads();
+      Measured measured = contestant.run(trace, options, database);
+      measured.loads = database.loads() - before;
+      results[contestant.name].push_back(measured);
+    }
+  }
+  print_results(trace, contestants, results);
   PQfinish(database.admin);
   return 0;
 }
