@@ -78,7 +78,8 @@ std::string CacheCore::MissPath::name_of(const Feature& feature, std::string_vie
 CacheCore::CacheCore(Parts parts) : parts_(parts), miss_(std::make_unique<MissPath>(parts, features_)) {}
 CacheCore::~CacheCore() = default;
 
-Result<FeatureId> CacheCore::add_feature(FeaturePolicy policy, std::unique_ptr<OriginFeature> origin) {
+Result<FeatureId> CacheCore::add_feature(FeaturePolicy policy, std::unique_ptr<OriginFeature> origin,
+                                         std::string_view watched_origin) {
   if (find_feature(policy.name) != nullptr) {
     return fail(ErrorCode::kConfiguration, "feature '" + policy.name + "' is defined twice");
   }
@@ -87,6 +88,16 @@ Result<FeatureId> CacheCore::add_feature(FeaturePolicy policy, std::unique_ptr<O
   }
   const FeatureId id{static_cast<std::uint16_t>(features_.size())};
   features_.push_back(std::make_unique<Feature>(id, std::move(policy), std::move(origin)));
+  if (!watched_origin.empty()) {
+    auto known = std::ranges::find(trusts_, watched_origin,
+                                   [](const auto& trust) { return std::string_view(trust->name); });
+    if (known == trusts_.end()) {
+      trusts_.push_back(std::make_unique<OriginTrust>(std::string(watched_origin)));
+      miss_->watch_origin(trusts_.back().get());
+      known = trusts_.end() - 1;
+    }
+    features_.back()->set_trust(known->get());
+  }
   return id;
 }
 
@@ -124,11 +135,34 @@ bool CacheCore::try_hit(const l1::Store::ReadGuard& guard, const Feature& featur
   return true;
 }
 
+bool CacheCore::try_hit_at(const l1::Store::ReadGuard& guard, const Feature& feature, l1::KeyHash hash,
+                           std::string_view key, l1::Millis now, Consistency level, Duration bound,
+                           Hit* out) {
+  l1::EntryView view;
+  if (!parts_.l1->find(guard, hash, feature.id(), key, now, &view)) return false;
+  if (!serves_at(feature, key, view, now, level, bound)) return false;
+  *out = Hit{view.value, view.meta, view.meta.negative};
+  return true;
+}
+
 bool CacheCore::may_serve(const Feature& feature, std::string_view key, const l1::EntryView& view,
                           l1::Millis now) {
   const FeaturePolicy& policy = feature.policy();
+  return serves_at(feature, key, view, now, policy.consistency, policy.max_staleness);
+}
+
+bool CacheCore::serves_at(const Feature& feature, std::string_view key, const l1::EntryView& view,
+                          l1::Millis now, Consistency level, Duration bound) {
+  const FeaturePolicy& policy = feature.policy();
   if (policy.plain) return true;
-  if (!tiers_may_answer(policy.consistency)) return false;
+  if (feature.is_suspect(view.meta.loaded_at)) return false;
+  if (!tiers_may_answer(level)) {
+    if (level != Consistency::kBounded || feature.trust() == nullptr) return false;
+    // Not the caller's cached time: the process may have been stopped since it was read.
+    const l1::Millis proven_at = parts_.clock->now().ms();
+    const l1::Millis as_of = feature.trust()->fresh_as_of_ms.load(std::memory_order_relaxed);
+    if (!is_proven(view.meta, as_of, proven_at, bound)) return false;
+  }
   const l1::Millis until = fresh_until(policy, view.meta);
   if (until == 0) return true;
   if (now >= until) return false;
@@ -142,6 +176,10 @@ bool CacheCore::may_serve(const Feature& feature, std::string_view key, const l1
         });
   }
   return true;
+}
+
+std::optional<Duration> CacheCore::fresh_within(const Feature& feature, const l1::EntryMeta& meta) const {
+  return entry_within(feature, meta, parts_.clock->now());
 }
 
 void CacheCore::count_hits(const Feature& feature, std::uint64_t hits, std::uint64_t negatives) {

@@ -26,6 +26,7 @@
 
 #include "base/executor.h"
 #include "base/result.h"
+#include "cache/change_target.h"
 #include "cache/feature.h"
 #include "cache/observer.h"
 #include "tier/l1/store.h"
@@ -44,6 +45,8 @@ struct ReadResult {
   Duration age{0};
   Duration ttl_left{0};            // 0: no expiry
   const char* degraded = nullptr;  // null or the reason ("origin down", "soft timeout"): a static string
+  // How long ago the value can have been superseded, at most; nullopt: nothing is proven.
+  std::optional<Duration> fresh_within{};
 };
 using ReadDone = std::move_only_function<void(Result<ReadResult>)>;
 
@@ -53,7 +56,7 @@ struct WriteResult {
 };
 using WriteDone = std::move_only_function<void(Result<WriteResult>)>;
 
-class CacheCore {
+class CacheCore final : public ChangeTarget {
  public:
   struct Parts {
     const Clock* clock = nullptr;
@@ -66,12 +69,15 @@ class CacheCore {
     std::size_t waiters_max = 100'000;  // reads waiting on the miss path; beyond it OVERLOADED
   };
   explicit CacheCore(Parts parts);
-  ~CacheCore();
+  ~CacheCore() override;
   CacheCore(const CacheCore&) = delete;
   CacheCore& operator=(const CacheCore&) = delete;
 
   // Before traffic. Names must be new. Returns the feature's id.
-  Result<FeatureId> add_feature(FeaturePolicy policy, std::unique_ptr<OriginFeature> origin);
+  // `watched_origin`: the origin's name if its changes are heard of (ChangeTarget below); empty: by ttl
+  // alone.
+  Result<FeatureId> add_feature(FeaturePolicy policy, std::unique_ptr<OriginFeature> origin,
+                                std::string_view watched_origin = {});
   // Replaces what can change while running (everything but name and plain); on the home executor.
   Result<void> update_policy(FeatureId id, FeaturePolicy policy);
   [[nodiscard]] const Feature* find_feature(std::string_view name) const;
@@ -94,6 +100,12 @@ class CacheCore {
   // After Store::find_many(): the same decision for an entry already found.
   [[nodiscard]] bool may_serve(const Feature& feature, std::string_view key, const l1::EntryView& view,
                                l1::Millis now);
+  // As try_hit() at another level than the feature's own: kEventual, kSession, or kBounded with its bound.
+  [[nodiscard]] bool try_hit_at(const l1::Store::ReadGuard& guard, const Feature& feature, l1::KeyHash hash,
+                                std::string_view key, l1::Millis now, Consistency level, Duration bound,
+                                Hit* out);
+  // How long ago an L1 entry can have been superseded, at most.
+  [[nodiscard]] std::optional<Duration> fresh_within(const Feature& feature, const l1::EntryMeta& meta) const;
   // Callers count their hits in batches: cheaper than one by one.
   void count_hits(const Feature& feature, std::uint64_t hits, std::uint64_t negatives);
 
@@ -101,6 +113,7 @@ class CacheCore {
   struct ReadOptions {
     Consistency level = Consistency::kSession;  // kOrigin bypasses the tiers
     bool use_feature_level = true;
+    Duration bound{0};                    // of kBounded when it is not the feature's own level
     MonoTime deadline = MonoTime::max();  // the feature's hard timeout applies as well
   };
   void read(FeatureId feature, std::string key, ReadOptions options, ReadDone done);
@@ -127,6 +140,22 @@ class CacheCore {
   // Drops what is cached, everywhere this node can reach; never the origin.
   void flush(std::optional<FeatureId> feature, WriteDone done);
 
+  // ---- the change river; on home (change_target.h) ----
+  void apply_change(std::string_view origin, const Change& change) override;
+  void raise_floor(std::string_view origin, std::string_view feature, bool same_history) override;
+  void settle_floor(std::string_view origin, MonoTime since) override;
+  void prove(std::string_view origin, MonoTime fresh_as_of, ChangeId applied_up_to) override;
+  void lose_proof(std::string_view origin) override;
+  void note_applied(std::string_view origin, Incarnation incarnation, Position position) override;
+  void retire_markers(std::string_view origin, ChangeId visible, MonoTime asked, Position l2_told) override;
+  void note_l2_state(std::uint32_t generation, std::uint64_t told) override;
+  void forget_name(std::string_view name) override;
+  void forget_feature(std::string_view feature) override;
+
+  // What is proven about an origin; null: its changes are not heard of. Any thread; the object lives as long
+  // as this.
+  [[nodiscard]] const OriginTrust* trust(std::string_view origin) const;
+
   [[nodiscard]] l1::Store& l1() { return *parts_.l1; }
   [[nodiscard]] L2* l2() { return parts_.l2; }
   [[nodiscard]] std::size_t waiting() const;             // reads on the miss path now
@@ -134,8 +163,11 @@ class CacheCore {
 
  private:
   class MissPath;
+  [[nodiscard]] bool serves_at(const Feature& feature, std::string_view key, const l1::EntryView& view,
+                               l1::Millis now, Consistency level, Duration bound);
   Parts parts_;
   std::vector<std::unique_ptr<Feature>> features_;
+  std::vector<std::unique_ptr<OriginTrust>> trusts_;
   std::unique_ptr<MissPath> miss_;
 };
 

@@ -29,6 +29,8 @@ class ChangeTarget {
   // Every change committed before `fresh_as_of` (this node's monotonic clock) is applied here, and every
   // change with an id up to `applied_up_to`.
   virtual void prove(std::string_view origin, MonoTime fresh_as_of, ChangeId applied_up_to) = 0;
+  // How far the origin's stream is applied here, and of which history.
+  virtual void note_applied(std::string_view origin, Incarnation incarnation, Position position) = 0;
   virtual void lose_proof(std::string_view origin) = 0;
 
   // Every transaction with an id up to `visible` was visible to loads asked for at or after `asked`, and L2

@@ -10,6 +10,7 @@
 #include "base/counters.h"
 #include "base/ids.h"
 #include "base/time.h"
+#include "cache/origin_trust.h"
 #include "origin/origin.h"
 
 namespace candor {
@@ -30,13 +31,15 @@ struct FeaturePolicy {
   Duration hard_timeout = 5s;  // after it the reader gets an error
   Duration serve_stale{
       0};  // how long past its expiry a value may be served when the origin fails; 0: error instead
-  Duration lease_ttl = 3s;  // how long one node may load a key before another may try
-  bool plain = false;       // origin = "none": a plain shared cache
+  Duration lease_ttl = 3s;    // how long one node may load a key before another may try
+  bool plain = false;         // origin = "none": a plain shared cache
+  Duration max_staleness{0};  // of `bounded`
 };
 
 struct FeatureCounters {
   Counter hits_l1, hits_disk, hits_l2, loads, negative_hits;
   Counter errors, refreshes, served_stale, coalesced, writes, write_errors;
+  Counter suspects, confirmed, too_stale, proven_hits;
   Counter loads_ok, loads_absent, loads_failed, loads_timeout;
   Counter reads_l2,
       reads_origin;               // readers answered from there; hits and loads count the flights they shared
@@ -55,6 +58,15 @@ class Feature {
   void replace_policy(FeaturePolicy policy);                             // one thread at a time
   [[nodiscard]] OriginFeature* origin() const { return origin_.get(); }  // null for plain features
 
+  // What this node can prove about the origin; null: nothing, because nobody watches it. Set before traffic.
+  [[nodiscard]] OriginTrust* trust() const { return trust_; }
+  void set_trust(OriginTrust* trust) { trust_ = trust; }
+  // Entries whose load began before it are suspect; written on the cache's home executor.
+  std::atomic<l1::Millis> floor_ms{kNoFloor};
+  [[nodiscard]] bool is_suspect(l1::Millis loaded_at) const {
+    return loaded_at < floor_ms.load(std::memory_order_relaxed);
+  }
+
   // Mutable: counting does not change a feature.
   mutable FeatureCounters counters;
   // Mean cost of a load, for XFetch: an exponentially weighted mean in nanoseconds, written by the miss path
@@ -66,6 +78,7 @@ class Feature {
   std::vector<std::unique_ptr<const FeaturePolicy>> policies_;
   std::atomic<const FeaturePolicy*> policy_;
   std::unique_ptr<OriginFeature> origin_;
+  OriginTrust* trust_ = nullptr;
 };
 
 }  // namespace candor

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 
 #include "base/random.h"
 #include "cache/feature.h"
@@ -45,8 +46,41 @@ struct EntryLifetime {
   return until == 0 || now < until;
 }
 
-// Levels that tiers may answer without a proof. Bounded and strong reads need one; until it exists they go to
-// the origin.
+// In an entry's user_flags: its age was told by L2's clock, and is no proof.
+inline constexpr std::uint8_t kAgeFromL2 = 1;
+
+// How long ago the value can have been superseded, at most, in milliseconds; nullopt: nothing is proven. Two
+// proofs, the better counts: every change before `fresh_as_of` is applied here, and the load began on this
+// node at loaded_at. `now` was read after the request. The entry is not suspect. Times are rounded down, so
+// that a millisecond is added.
+[[nodiscard]] inline std::optional<l1::Millis> proven_within(const l1::EntryMeta& meta,
+                                                             l1::Millis fresh_as_of, l1::Millis now) {
+  std::optional<l1::Millis> within;
+  if (fresh_as_of != OriginTrust::kNever) within = now - fresh_as_of + 1;
+  if ((meta.user_flags & kAgeFromL2) == 0) {
+    const l1::Millis since_load = now - meta.loaded_at + 1;
+    within = within ? std::min(*within, since_load) : since_load;
+  }
+  return within;
+}
+// The same of an entry of this feature, as the feature stands now.
+[[nodiscard]] inline std::optional<Duration> entry_within(const Feature& feature, const l1::EntryMeta& meta,
+                                                          MonoTime now) {
+  if (feature.policy().plain || feature.is_suspect(meta.loaded_at)) return std::nullopt;
+  const OriginTrust* trust = feature.trust();
+  const l1::Millis as_of =
+      trust == nullptr ? OriginTrust::kNever : trust->fresh_as_of_ms.load(std::memory_order_relaxed);
+  const auto within = proven_within(meta, as_of, now.ms());
+  if (!within) return std::nullopt;
+  return std::chrono::milliseconds(*within);
+}
+[[nodiscard]] inline bool is_proven(const l1::EntryMeta& meta, l1::Millis fresh_as_of, l1::Millis now,
+                                    Duration bound) {
+  const auto within = proven_within(meta, fresh_as_of, now);
+  return within && std::chrono::milliseconds(*within) <= bound;
+}
+
+// Levels that tiers may answer without a proof. Bounded reads need one, strong ones ask the origin each time.
 [[nodiscard]] inline bool tiers_may_answer(Consistency level) {
   return level == Consistency::kEventual || level == Consistency::kSession;
 }

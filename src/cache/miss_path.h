@@ -16,6 +16,8 @@
 #include "base/random.h"
 #include "base/task.h"
 #include "cache/cache.h"
+#include "cache/key_markers.h"
+#include "cache/loads_under_way.h"
 #include "cache/owed_invalidations.h"
 #include "cache/single_flight.h"
 #include "cache/unsettled_writes.h"
@@ -29,7 +31,8 @@ struct LoadedValue {
   Stamp stamp;
   Tier tier = Tier::kOrigin;
   Duration age{0};
-  Duration ttl{0};  // left, 0: none
+  Duration ttl{0};                  // left, 0: none
+  std::uint32_t l2_generation = 0;  // when the lease for this load was given
 };
 
 // How a failed write is told: a writer must be able to tell that nothing happened from that nobody knows. L2
@@ -60,10 +63,22 @@ class CacheCore::MissPath {
 
   [[nodiscard]] Feature* feature(FeatureId id) const { return features_[id.value].get(); }
 
+  // ---- changes.cc: the change river ----
+  void watch_origin(OriginTrust* trust);
+  void apply_change(std::string_view origin, const candor::Change& change);
+  void raise_floor(std::string_view origin, std::string_view only, bool same_history);
+  void settle_floor(std::string_view origin, MonoTime since);
+  void prove(std::string_view origin, MonoTime fresh_as_of);
+  void retire_markers(std::string_view origin, ChangeId visible, MonoTime asked, Position l2_told);
+  void note_l2_state(L2State state) { l2_heard_ = std::max(l2_heard_, state); }
+  void forget_name(std::string_view name);
+  void forget_feature(std::string_view feature);
+
   // Counted on home, read anywhere.
   std::atomic<std::size_t> waiting{0};
   std::atomic<std::size_t> owed{0};
-  std::atomic<unsigned> refreshes_asked{0};  // early refreshes posted and not yet looked at
+  std::atomic<std::uint64_t> l2_lost_writes{0};  // lookups that found an L2 which had forgotten invalidations
+  std::atomic<unsigned> refreshes_asked{0};      // early refreshes posted and not yet looked at
 
  private:
   // One reader of a flight.
@@ -71,6 +86,12 @@ class CacheCore::MissPath {
     ReadDone done;
     MonoTime asked;
     bool served = false;  // by its own deadline or the soft timeout
+    // kBounded, kStrong: never an old value, whatever fails. `bound`: of kBounded.
+    Consistency level = Consistency::kSession;
+    Duration bound{0};
+    [[nodiscard]] bool is_strict() const {
+      return level == Consistency::kBounded || level == Consistency::kStrong;
+    }
     TimerId timer;
   };
   using Flights = SingleFlight<std::shared_ptr<Waiter>>;
@@ -83,18 +104,37 @@ class CacheCore::MissPath {
   // May what this flight brings be stored? Not after an invalidation, nor while a write of the key is in
   // doubt.
   [[nodiscard]] bool may_keep(const Flights::Flight& flight) const;
+  // Does it include every change that this node has heard of and every load that its readers have seen?
+  [[nodiscard]] bool markers_allow(const Feature& feature, std::string_view name, const Stamp& stamp) const;
+  // A reader is about to see what this load brought: nothing older of the key is served or stored from now
+  // on.
+  void note_seen(const Feature& feature, std::string_view key, std::string_view name, const Stamp& stamp);
+  [[nodiscard]] bool l2_is_believed(const Feature& feature) const;
+  [[nodiscard]] bool proof_holds(const Feature& feature, Duration bound) const;
+  [[nodiscard]] KeyMarkers* markers_of(const Feature& feature) const;
   Task<Result<Loaded>> fetch_plain(Feature* feature, std::string name);
   // The L2 part of fetch(): an entry, or a lease to load under, or neither (L2 is away: load without a
   // lease).
   struct L2Answer {
     std::optional<Loaded> hit;
     LeaseToken lease;
+    std::uint32_t generation = 0;
   };
   Task<L2Answer> ask_l2(Feature* feature, std::string name, MonoTime deadline, bool refresh);
   Task<Result<Loaded>> load_from_origin(Feature* feature, std::string key, MonoTime deadline);
   // Stores into L2 under the lease; false when a newer invalidation forbids to store this load anywhere.
   Task<bool> fill_l2(Feature* feature, std::string name, LeaseToken lease, Loaded loaded);
   void fill_l1(const Feature& feature, std::string_view key, const Loaded& loaded);
+  Task<void> read_strong(Feature* feature, std::string key, std::shared_ptr<Waiter> waiter,
+                         MonoTime deadline);
+  void read_bounded(Feature& feature, std::string key, std::shared_ptr<Waiter> waiter, MonoTime deadline);
+  void join_flight(Feature& feature, std::string key, const std::shared_ptr<Waiter>& waiter,
+                   MonoTime deadline);
+  // Keeps what a read past the tiers brought, if that is allowed. `forgets`: forgets_ when the load began.
+  void keep_bypassed(const Feature& feature, std::string_view key, const Loaded& loaded,
+                     std::uint64_t forgets);
+  [[nodiscard]] Result<ReadResult> strictly(const Feature& feature, const Waiter& waiter,
+                                            Result<ReadResult> result) const;
   Task<void> bypass(Feature* feature, std::string key, std::shared_ptr<Waiter> waiter, MonoTime deadline);
 
   std::shared_ptr<Waiter> admit(Feature& feature, ReadDone done);
@@ -102,6 +142,9 @@ class CacheCore::MissPath {
            MonoTime deadline);
   void answer(const Feature& feature, Waiter& waiter, Result<ReadResult> result);
   std::optional<ReadResult> stale_copy(const Feature& feature, std::string_view key, const char* reason);
+  [[nodiscard]] ReadResult copy_of(const Feature& feature, const l1::EntryView& view) const;
+  [[nodiscard]] std::optional<Duration> within_of(const Feature& feature, const Loaded& loaded,
+                                                  MonoTime began) const;
   std::optional<ReadResult> l1_copy(const Feature& feature, std::string_view key);
 
   // A change of a plain value that waits for its turn on its key.
@@ -132,6 +175,23 @@ class CacheCore::MissPath {
   Flights flights_;
   OwedInvalidations owed_;
   UnsettledWrites unsettled_;
+  // An origin whose changes are heard of.
+  struct Watched {
+    OriginTrust* trust;
+    KeyMarkers markers;
+    bool stamps_compare = true;  // false: suspects are of another history
+    // The last retire_markers() that waits for loads from before it was asked.
+    ChangeId visible{};
+    MonoTime visible_asked{0};
+    Position l2_told{};
+  };
+  [[nodiscard]] Watched* watched(std::string_view origin) const;
+  [[nodiscard]] Watched* watched(const Feature& feature) const;
+  void retire_what_may(Watched& origin);
+  std::vector<std::unique_ptr<Watched>> watched_;
+  LoadsUnderWay loads_;
+  L2State l2_heard_;           // the highest state of L2 that the stream has told
+  std::uint64_t forgets_ = 0;  // invalidations that left no marker
   bool repaying_ = false;
   // By name; a key in it has a task that works through its list.
   std::unordered_map<std::string, std::deque<PlainChange>, SeededHash> plain_changes_;

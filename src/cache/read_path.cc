@@ -32,10 +32,12 @@ Error timed_out(const Feature& feature) {
 Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::fetch(Feature* feature, std::string key,
                                                                      FlightPtr flight) {
   const std::string name = flight->name;
+  const LoadsUnderWay::Ticket ticket(&loads_, parts_.home->now());
   const MonoTime deadline = parts_.home->now() + feature->policy().hard_timeout;
 
   L2Answer l2 = co_await ask_l2(feature, name, deadline, flight->refreshes);
   if (l2.hit) {
+    note_seen(*feature, key, name, l2.hit->stamp);
     if (may_keep(*flight)) fill_l1(*feature, key, *l2.hit);
     co_return std::move(*l2.hit);
   }
@@ -47,11 +49,13 @@ Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::fetch(Feature* fe
   }
 
   loaded->ttl = jittered_ttl(feature->policy(), loaded->value == nullptr, random_);
-  bool may_store = may_keep(*flight);
+  loaded->l2_generation = l2.generation;
+  note_seen(*feature, key, name, loaded->stamp);
+  bool may_store = may_keep(*flight) && markers_allow(*feature, name, loaded->stamp);
   if (may_store && l2.lease.value != 0) may_store = co_await fill_l2(feature, name, l2.lease, *loaded);
   // Asked again: an invalidation may have come while L2 was filled. From here to the end of fill_l1() nothing
   // can.
-  may_store = may_store && may_keep(*flight);
+  may_store = may_store && may_keep(*flight) && markers_allow(*feature, name, loaded->stamp);
   if (may_store) fill_l1(*feature, key, *loaded);
   // A lease that is not used is given back, or nobody could load the key before it ends.
   if (!may_store && l2.lease.value != 0) (void)co_await parts_.l2->release(name, l2.lease);
@@ -75,16 +79,27 @@ Task<CacheCore::MissPath::L2Answer> CacheCore::MissPath::ask_l2(Feature* feature
     if (held && *held && (*held)->ttl_left > feature->policy().ttl / 2) refresh = false;
   }
   Duration pause = kBusyPollFirst;
-  while (parts_.l2 != nullptr && !owed_.owes(name)) {
+  while (parts_.l2 != nullptr && !owed_.owes(name) && l2_is_believed(*feature)) {
     Result<L2Lookup> found = co_await parts_.l2->get_or_lease(name, feature->policy().lease_ttl, refresh);
     if (!found) break;  // L2 is away: straight to the origin, without a lease and without a fill
+    if (found->l2 < l2_heard_) {
+      // It has forgotten invalidations that the region told it: nothing it holds is believed.
+      ++l2_lost_writes;
+      if (found->state == L2Lookup::State::kLease) (void)co_await parts_.l2->release(name, found->token);
+      break;
+    }
     if (found->state == L2Lookup::State::kLease) {
       answer.lease = found->token;
+      answer.generation = found->l2.generation;
       break;
     }
     if (found->state == L2Lookup::State::kHit) {
-      feature->counters.hits_l2.add();
       L2Entry& entry = found->entry;
+      if (!markers_allow(*feature, name, entry.stamp) && !refresh) {
+        refresh = true;  // it lacks a change that this node has heard of: load beside it
+        continue;
+      }
+      feature->counters.hits_l2.add();
       Loaded hit;
       if (!entry.negative) hit.value = std::make_shared<const std::string>(std::move(entry.value));
       hit.stamp = entry.stamp;
@@ -140,6 +155,7 @@ Task<bool> CacheCore::MissPath::fill_l2(Feature* feature, std::string name, Leas
   entry.stamp = loaded.stamp;
   entry.age = loaded.age;
   entry.ttl_left = loaded.ttl;
+  entry.generation = loaded.l2_generation;
   Result<L2FillVerdict> verdict = co_await parts_.l2->fill(std::move(name), lease, std::move(entry));
   // L2 away: L1 may still keep the value, the local fence guards it. Lease lost or marker newer: somebody
   // changed the row after our load began (or the load outlived its lease): keep it nowhere.
@@ -156,6 +172,7 @@ void CacheCore::MissPath::fill_l1(const Feature& feature, std::string_view key, 
   put.key = key;
   if (loaded.value) put.value = *loaded.value;
   put.meta.stamp = loaded.stamp.bound();
+  if (loaded.tier == Tier::kL2) put.meta.user_flags = kAgeFromL2;
   put.meta.loaded_at = life.loaded_at;
   put.meta.expires_at = life.expires_at;
   put.meta.negative = loaded.value == nullptr;
@@ -199,7 +216,16 @@ void CacheCore::MissPath::read(FeatureId id, std::string key, ReadOptions option
 
   const Consistency level = options.use_feature_level ? feature.policy().consistency : options.level;
   if (!tiers_may_answer(level) && feature.origin() != nullptr) {
-    spawn(bypass(&feature, std::move(key), std::move(waiter), deadline));
+    waiter->level = level;
+    waiter->bound = options.use_feature_level ? feature.policy().max_staleness : options.bound;
+    const bool is_watched = feature.trust() != nullptr;
+    if (level == Consistency::kBounded && is_watched) {
+      read_bounded(feature, std::move(key), std::move(waiter), deadline);
+    } else if (level == Consistency::kStrong && is_watched && feature.origin()->can_confirm()) {
+      spawn(read_strong(&feature, std::move(key), std::move(waiter), deadline));
+    } else {
+      spawn(bypass(&feature, std::move(key), std::move(waiter), deadline));
+    }
     return;
   }
   // Somebody may have filled the key between the caller's miss and now.
@@ -208,8 +234,17 @@ void CacheCore::MissPath::read(FeatureId id, std::string key, ReadOptions option
     answer(feature, *waiter, std::move(*copy));
     return;
   }
-  auto [flight, must_load] = flights_.join(id, name_of(feature, key));
-  if (!must_load) feature.counters.coalesced.add();
+  join_flight(feature, std::move(key), waiter, deadline);
+}
+
+void CacheCore::MissPath::join_flight(Feature& feature, std::string key,
+                                      const std::shared_ptr<Waiter>& waiter, MonoTime deadline) {
+  auto [flight, must_load] = flights_.join(feature.id(), name_of(feature, key));
+  if (must_load) {
+    flight->began = parts_.home->now();
+  } else {
+    feature.counters.coalesced.add();
+  }
   flight->waiters.push_back(waiter);
   arm(flight, waiter, key, deadline);
   if (must_load) spawn(run_flight(flight, std::move(key)));
@@ -228,6 +263,7 @@ void CacheCore::MissPath::refresh(FeatureId id, std::string key, l1::Millis expi
   }
   auto [flight, must_load] = flights_.join(id, name_of(feature, key));
   if (!must_load) return;
+  flight->began = parts_.home->now();
   flight->refreshes = true;
   feature.counters.refreshes.add();
   spawn(run_flight(flight, std::move(key)));
@@ -249,6 +285,7 @@ Task<void> CacheCore::MissPath::run_flight(FlightPtr flight, std::string key) {
     result->tier = loaded->tier;
     result->age = loaded->age;
     result->ttl_left = loaded->ttl;
+    result->fresh_within = within_of(*feature, *loaded, flight->began);
   } else if (auto stale = stale_copy(*feature, key, kOriginFailed)) {
     result = std::move(*stale);
   } else {
@@ -256,22 +293,39 @@ Task<void> CacheCore::MissPath::run_flight(FlightPtr flight, std::string key) {
   }
   // The list is moved out: an answer may start another read of the same key.
   auto waiters = std::move(flight->waiters);
-  for (auto& waiter : waiters) answer(*feature, *waiter, result);
+  for (auto& waiter : waiters) {
+    const bool unproven = waiter->level == Consistency::kBounded && result &&
+                          (!result->fresh_within || *result->fresh_within > waiter->bound);
+    if (unproven && !waiter->served) {
+      spawn(bypass(feature, key, waiter, parts_.home->now() + feature->policy().hard_timeout));
+    } else {
+      answer(*feature, *waiter, strictly(*feature, *waiter, result));
+    }
+  }
+  for (const auto& origin : watched_) retire_what_may(*origin);
 }
 
-// Reads that tiers may not answer: straight to the origin, nothing is stored. Each is its own statement in
+// Reads that tiers may not answer: straight to the origin. Each is its own statement in
 // the batch of its turn; two readers may not share a row that was read before one of them asked.
 Task<void> CacheCore::MissPath::bypass(Feature* feature, std::string key, std::shared_ptr<Waiter> waiter,
                                        MonoTime deadline) {
-  Result<Loaded> loaded = co_await load_from_origin(feature, std::move(key), deadline);
   Result<ReadResult> result;
-  if (loaded) {
-    result->value = loaded->value;
-    result->age = loaded->age;
-  } else {
-    result = std::unexpected(std::move(loaded.error()));
+  {
+    const MonoTime began = parts_.home->now();
+    const LoadsUnderWay::Ticket ticket(&loads_, began);
+    const std::uint64_t forgets = forgets_;
+    Result<Loaded> loaded = co_await load_from_origin(feature, key, deadline);
+    if (loaded) {
+      keep_bypassed(*feature, key, *loaded, forgets);
+      result->value = loaded->value;
+      result->age = loaded->age;
+      result->fresh_within = parts_.clock->now() - began;
+    } else {
+      result = std::unexpected(std::move(loaded.error()));
+    }
   }
-  answer(*feature, *waiter, std::move(result));
+  for (const auto& origin : watched_) retire_what_may(*origin);
+  answer(*feature, *waiter, strictly(*feature, *waiter, std::move(result)));
 }
 
 // Counts the reader in, or refuses it.
@@ -298,14 +352,15 @@ void CacheCore::MissPath::arm(const FlightPtr& flight, const std::shared_ptr<Wai
   // The timer holds the waiter, not the flight: when the load is done first, answer() cancels it.
   auto give_up = [this, &feature, waiter, key] {
     waiter->timer = {};
-    if (auto stale = stale_copy(feature, key, kHardTimeout)) {
+    auto stale = waiter->is_strict() ? std::nullopt : stale_copy(feature, key, kHardTimeout);
+    if (stale) {
       answer(feature, *waiter, std::move(*stale));
     } else {
-      answer(feature, *waiter, std::unexpected(timed_out(feature)));
+      answer(feature, *waiter, strictly(feature, *waiter, std::unexpected(timed_out(feature))));
     }
   };
-  if (policy.soft_timeout > Duration::zero() && policy.serve_stale > Duration::zero() &&
-      waiter->asked + policy.soft_timeout < deadline) {
+  if (!waiter->is_strict() && policy.soft_timeout > Duration::zero() &&
+      policy.serve_stale > Duration::zero() && waiter->asked + policy.soft_timeout < deadline) {
     auto soft = [this, &feature, waiter, key, deadline, give_up]() mutable {
       waiter->timer = {};
       if (auto stale = stale_copy(feature, key, kSoftTimeout)) {
@@ -364,15 +419,21 @@ std::optional<ReadResult> CacheCore::MissPath::l1_copy(const Feature& feature, s
   l1::EntryView view;
   const l1::Millis now = now_ms();
   if (!parts_.l1->peek(guard, parts_.l1->hash(feature.id(), key), feature.id(), key, now, &view) ||
-      !is_fresh(feature.policy(), view.meta, now)) {
+      !is_fresh(feature.policy(), view.meta, now) || feature.is_suspect(view.meta.loaded_at)) {
     return std::nullopt;
   }
+  return copy_of(feature, view);
+}
+
+ReadResult CacheCore::MissPath::copy_of(const Feature& feature, const l1::EntryView& view) const {
+  const l1::Millis now = now_ms();
   ReadResult result;
   if (!view.meta.negative) result.value = std::make_shared<const std::string>(view.value);
   result.tier = Tier::kL1;
   result.age = std::chrono::milliseconds(now - view.meta.loaded_at);
   const l1::Millis until = fresh_until(feature.policy(), view.meta);
-  if (until != 0) result.ttl_left = std::chrono::milliseconds(until - now);
+  if (until != 0) result.ttl_left = std::chrono::milliseconds(std::max<l1::Millis>(1, until - now));
+  result.fresh_within = entry_within(feature, view.meta, parts_.clock->now());
   return result;
 }
 

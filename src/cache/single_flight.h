@@ -19,6 +19,7 @@
 
 #include "base/hash.h"
 #include "base/ids.h"
+#include "base/time.h"
 
 namespace candor {
 
@@ -29,6 +30,7 @@ class SingleFlight {
     FeatureId feature;
     std::string name;        // `feature:key`, the map's key
     bool fenced = false;     // an invalidation came after the load began: hand out, do not store
+    MonoTime began{0};       // set by whoever runs the load
     bool refreshes = false;  // ahead of expiry: an entry in L2 is no reason not to load
     std::vector<Waiter> waiters;
   };
@@ -40,7 +42,7 @@ class SingleFlight {
   // The flight to wait in, and whether the caller must run the load.
   std::pair<FlightPtr, bool> join(FeatureId feature, std::string_view name) {
     if (auto it = flights_.find(name); it != flights_.end()) return {it->second, false};
-    auto flight = std::make_shared<Flight>(Flight{feature, std::string(name), false, false, {}});
+    auto flight = std::make_shared<Flight>(Flight{feature, std::string(name), false, MonoTime{0}, false, {}});
     flights_.emplace(flight->name, flight);
     return {flight, true};
   }

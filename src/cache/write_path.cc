@@ -131,6 +131,10 @@ Task<Result<WriteResult>> CacheCore::MissPath::invalidate(Feature* feature, std:
 Task<bool> CacheCore::MissPath::forget(Feature* feature, std::string key, ChangeId change,
                                        const char* cause) {
   const std::string name = name_of(*feature, key);
+  // Before L2 is asked: from now on no load that lacks the change is stored here, wherever it comes from.
+  KeyMarkers* markers = markers_of(*feature);
+  if (markers != nullptr && change.value != 0) markers->add_change(name, change, Position{});
+  if (change.value == 0) ++forgets_;
   (void)flights_.fence(name);
   bool reached_l2 = true;
   if (parts_.l2 != nullptr) {
@@ -145,6 +149,7 @@ Task<bool> CacheCore::MissPath::forget(Feature* feature, std::string key, Change
     }
     // Again: a load that began while L2 was being told may have read the old entry there.
     (void)flights_.fence(name);
+    if (change.value == 0) ++forgets_;
   }
   (void)parts_.l1->erase(parts_.l1->hash(feature->id(), key), feature->id(), key, now_ms());
   if (parts_.observer != nullptr) {

@@ -61,6 +61,14 @@ struct Stamp {
     return in_progress == nullptr ||
            !std::binary_search(in_progress->begin(), in_progress->end(), change.value);
   }
+  // Does this stamp include every change that `other` includes?
+  [[nodiscard]] bool covers(const Stamp& other) const {
+    if (!other.is_known()) return true;
+    if (!is_known() || highest() < other.highest()) return false;
+    if (in_progress == nullptr) return true;
+    return std::none_of(in_progress->begin(), in_progress->end(),
+                        [&](std::uint64_t id) { return other.includes(ChangeId{id}); });
+  }
   // The highest id that may be included: two stamps of one origin are compared by it only to choose what to
   // keep.
   [[nodiscard]] ChangeId highest() const {
