@@ -6,7 +6,11 @@
 // fixed load, open loop, and compares latencies.
 //
 //   build/release/bench/server_bench [--keys N] [--seconds S] [--rounds R] [--connections C] [--candord PATH]
-//   [--threads T]
+//   [--threads T] [--rate R] [--scaling 1]
+//
+// --scaling 1: instead of all that, one data-plane thread of candord against two, as fast as possible and at
+// equal load: CPU per operation and context switches. The load generator then repeats batches that it made
+// beforehand, so that it costs as little as it can: on two cores it takes one of them.
 //
 // It starts every server itself, on loopback ports that the kernel chose, and ends them by pid.
 #include <arpa/inet.h>
@@ -50,6 +54,7 @@ struct Options {
   int connections = 50;
   int threads = 1;
   int latency_rate = 20'000;
+  bool scaling = false;
   std::string candord = "build/release/candord";
 };
 
@@ -133,6 +138,16 @@ struct Server {
     std::sscanf(text.c_str() + close_paren + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu",
                 &user, &system);
     return static_cast<double>(user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
+  }
+  // Voluntary switches of all threads: how often one of them slept.
+  [[nodiscard]] double sleeps() const {
+    double sum = 0;
+    for (const auto& task : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task")) {
+      std::ifstream in(task.path() / "status");
+      for (std::string line; std::getline(in, line);)
+        if (line.starts_with("voluntary_ctxt_switches:")) sum += std::stod(line.substr(24));
+    }
+    return sum;
   }
   [[nodiscard]] double resident_mib() const {
     std::ifstream in("/proc/" + std::to_string(pid) + "/statm");
@@ -219,8 +234,39 @@ struct Measured {
   double ops = 0;
   double seconds = 0;
   double server_cpu = 0;
+  double sleeps = 0;
   LatencyHistogram::Snapshot latency;
   [[nodiscard]] double cpu_ns_per_op() const { return server_cpu * 1e9 / ops; }
+  [[nodiscard]] double ops_per_second() const { return ops / seconds; }
+  [[nodiscard]] double sleeps_per_1000() const { return sleeps * 1000 / ops; }
+};
+
+// Requests of `pipeline` random keys, made when they are sent or beforehand.
+class Batches {
+ public:
+  Batches(const Server& server, const Options& options, int pipeline)
+      : server_(server), keys_(options.keys), pipeline_(pipeline) {
+    if (!options.scaling) return;
+    constexpr std::size_t kMade = 1024;
+    for (std::size_t i = 0; i < kMade; ++i) append(made_.emplace_back());
+  }
+  [[nodiscard]] const std::string& next() {
+    if (!made_.empty()) return made_[random_.below(made_.size())];
+    fresh_.clear();
+    append(fresh_);
+    return fresh_;
+  }
+
+ private:
+  void append(std::string& out) {
+    for (int i = 0; i < pipeline_; ++i) server_.append_get(out, random_.below(keys_));
+  }
+  const Server& server_;
+  std::uint64_t keys_;
+  int pipeline_;
+  Random random_{20240611};
+  std::string fresh_;
+  std::vector<std::string> made_;
 };
 
 // Closed loop: each connection has `pipeline` requests out and sends the next batch when all are answered.
@@ -243,23 +289,21 @@ Measured load(const Server& server, const Options& options, int pipeline, double
     event.data.u64 = i;
     epoll_ctl(epoll, EPOLL_CTL_ADD, connections[i].fd, &event);
   }
-  Random random(20240611);
+  Batches batches(server, options, pipeline);
   const std::size_t batch_bytes = server.reply_bytes() * static_cast<std::size_t>(pipeline);
   const auto interval =
       rate > 0 ? std::chrono::nanoseconds(1'000'000'000LL * options.connections * pipeline / rate)
                : std::chrono::nanoseconds(0);
   LatencyHistogram histogram;
   Measured measured;
-  std::string out;
   const auto send = [&](Connection& c, Clock::time_point due) {
-    out.clear();
-    for (int i = 0; i < pipeline; ++i) server.append_get(out, random.below(options.keys));
     c.due = due;
     c.awaited = batch_bytes;
-    write_all(c.fd, out);
+    write_all(c.fd, batches.next());
   };
 
   const double cpu_before = server.cpu_seconds();
+  const double sleeps_before = server.sleeps();
   const auto began = Clock::now();
   const auto until =
       began + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
@@ -296,6 +340,7 @@ Measured load(const Server& server, const Options& options, int pipeline, double
   }
   measured.seconds = std::chrono::duration<double>(Clock::now() - began).count();
   measured.server_cpu = server.cpu_seconds() - cpu_before;
+  measured.sleeps = server.sleeps() - sleeps_before;
   measured.ops = static_cast<double>(answered);
   measured.latency = histogram.snapshot();
   for (auto& c : connections) close(c.fd);
@@ -337,6 +382,8 @@ Options parse(int argc, char** argv) {
       options.threads = std::atoi(argv[i + 1]);
     else if (flag == "--rate")
       options.latency_rate = std::atoi(argv[i + 1]);
+    else if (flag == "--scaling")
+      options.scaling = std::atoi(argv[i + 1]) != 0;
     else
       die("unknown option " + flag);
   }
@@ -381,6 +428,50 @@ std::vector<Server> make_servers(const Options& options, const std::filesystem::
   servers[2].command = {options.candord, "--config",
                         write_config(folder, servers[2].port, free_port(), options.threads)};
   return servers;
+}
+
+Server make_candor(const Options& options, const std::filesystem::path& folder, int threads) {
+  Server server;
+  server.name = threads == 1 ? "one thread" : "two threads";
+  server.port = free_port();
+  server.command = {options.candord, "--config", write_config(folder, server.port, free_port(), threads)};
+  return server;
+}
+
+// What a second data-plane thread costs: nothing shared between the two shows as equal CPU per operation and
+// no sleeps that one thread does not have.
+void compare_threads(const Options& options, const std::filesystem::path& folder) {
+  std::vector<Server> servers = {make_candor(options, folder, 1), make_candor(options, folder, 2)};
+  for (auto& server : servers) {
+    server.start();
+    fill(server, options.keys);
+  }
+  std::printf(
+      "| pipeline | load | candord | ops/s | server CPU ns/op: median (min … max) | sleeps per 1000 ops |\n"
+      "|---|---|---|---|---|---|\n");
+  // Equal load: what one thread answers with room to spare, by the figures of docs/benchmarks.md.
+  for (const auto& [pipeline, rate] : {std::pair{1, 0}, std::pair{1, 20'000}, std::pair{16, 0},
+                                       std::pair{16, 320'000}, std::pair{64, 0}, std::pair{64, 640'000}}) {
+    std::map<std::string, std::vector<double>> cpu, ops, sleeps;
+    for (int round = 0; round < options.rounds; ++round) {
+      for (const auto& server : servers) {
+        const Measured m = load(server, options, pipeline, options.seconds, rate);
+        cpu[server.name].push_back(m.cpu_ns_per_op());
+        ops[server.name].push_back(m.ops_per_second());
+        sleeps[server.name].push_back(m.sleeps_per_1000());
+      }
+    }
+    for (const auto& server : servers) {
+      const auto& values = cpu[server.name];
+      std::printf("| %d | %s | %s | %.0f | %.0f (%.0f … %.0f) | %.1f |\n", pipeline,
+                  rate == 0 ? "as fast as possible" : (std::to_string(rate) + "/s").c_str(),
+                  server.name.c_str(), median(ops[server.name]), median(values),
+                  *std::ranges::min_element(values), *std::ranges::max_element(values),
+                  median(sleeps[server.name]));
+      std::fflush(stdout);
+    }
+  }
+  for (auto& server : servers) server.stop();
 }
 
 void compare_cpu(const Options& options, const std::vector<Server>& servers) {
@@ -435,6 +526,11 @@ int main(int argc, char** argv) {
   const Options options = parse(argc, argv);
   char folder_template[] = "/tmp/candor-bench-XXXXXX";
   const std::filesystem::path folder = mkdtemp(folder_template);
+  if (options.scaling) {
+    compare_threads(options, folder);
+    std::filesystem::remove_all(folder);
+    return 0;
+  }
   std::vector<Server> servers = make_servers(options, folder);
 
   std::printf(
