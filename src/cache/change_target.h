@@ -23,7 +23,8 @@ class ChangeTarget {
   // now on, also what is loaded until settle_floor(). `same_history`: stamps can still be compared, so that a
   // suspect entry may be confirmed at the origin; otherwise suspects are only good for being replaced.
   virtual void raise_floor(std::string_view origin, std::string_view feature, bool same_history) = 0;
-  // Entries whose load began at or after `since` (this node's monotonic clock) are trusted again.
+  // Entries whose load began at or after `since` (this node's monotonic clock) are trusted again, older ones
+  // are suspect: also once after a start, when nothing was raised.
   virtual void settle_floor(std::string_view origin, MonoTime since) = 0;
 
   // Every change committed before `fresh_as_of` (this node's monotonic clock) is applied here, and every
@@ -33,7 +34,7 @@ class ChangeTarget {
   virtual void note_applied(std::string_view origin, Incarnation incarnation, Position position) = 0;
   virtual void lose_proof(std::string_view origin) = 0;
 
-  // Every transaction with an id up to `visible` was visible to loads asked for at or after `asked`, and L2
+  // Every transaction with an id up to `visible` is visible to loads that began at or after `since`, and L2
   // has been told every change at or below `l2_told`: markers below both retire once the loads from before
   // `asked` are over.
   virtual void retire_markers(std::string_view origin, ChangeId visible, MonoTime asked,

@@ -121,7 +121,6 @@ void CacheCore::MissPath::settle_floor(std::string_view origin, MonoTime since) 
   if (source == nullptr) return;
   for (const auto& feature : features_) {
     if (feature->trust() != source->trust) continue;
-    if (feature->floor_ms.load(std::memory_order_relaxed) != kFloorUnsettled) continue;
     // The millisecond in which it began may hold older loads.
     feature->floor_ms.store(since.ms() + 1, std::memory_order_relaxed);
   }

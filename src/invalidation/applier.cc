@@ -1,0 +1,248 @@
+#include "invalidation/applier.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/random.h"
+
+namespace candor {
+
+Applier::Applier(Executor* executor, const Clock* clock, RegionStream* stream, ChangeTarget* target,
+                 ApplierOptions options)
+    : executor_(executor), clock_(clock), stream_(stream), target_(target), options_(std::move(options)) {
+  next_request_ = mix64(options_.process);
+}
+
+Applier::~Applier() { *alive_ = false; }
+
+void Applier::watch(std::string name, Origin* origin) {
+  auto watched = std::make_unique<Watched>();
+  watched->name = std::move(name);
+  watched->origin = origin;
+  origins_.push_back(std::move(watched));
+}
+
+void Applier::start() {
+  started_ = clock_->now();
+  // From now on: what was said before is visible to every load that begins after the first proof
+  // (OriginTracker).
+  stream_->read(std::nullopt, this);
+  say(message::SelfTest{options_.node, options_.process});
+  for (const auto& origin : origins_) probe_soon(origin.get(), Duration{0});
+  beat();
+}
+
+void Applier::stop() {
+  if (stopped_) return;
+  stopped_ = true;
+  message::Presence goodbye{options_.node, options_.process, applied_, true};
+  say(std::move(goodbye));
+}
+
+// ---- the stream ----
+
+void Applier::on_message(SequenceNumber sequence, StreamMessage message) {
+  ++messages_;
+  if (auto* changes = std::get_if<message::Changes>(&message)) {
+    apply(sequence, *changes);
+  } else if (auto* floor = std::get_if<message::Floor>(&message)) {
+    apply(*floor);
+  } else if (auto* invalidate = std::get_if<message::Invalidate>(&message)) {
+    apply(*invalidate);
+  } else if (auto* applied = std::get_if<message::Applied>(&message)) {
+    note(*applied);
+  } else if (auto* presence = std::get_if<message::Presence>(&message)) {
+    note(*presence);
+  } else if (auto* test = std::get_if<message::SelfTest>(&message)) {
+    if (test->node == options_.node && test->token == options_.process) self_seen_ = true;
+  }
+  applied_ = sequence;
+}
+
+void Applier::on_gap(SequenceNumber /*next*/, std::string /*reason*/) {
+  ++gaps_;
+  for (const auto& origin : origins_) lose(*origin, true, {});
+}
+
+void Applier::on_connected(bool /*connected*/) {}
+
+void Applier::apply(SequenceNumber /*sequence*/, const message::Changes& changes) {
+  Watched* origin = find(changes.origin);
+  if (origin == nullptr) return;
+  const Incarnation known = origin->tracker.incarnation();
+  if (known.value != 0 && known != changes.incarnation) lose(*origin, false, {});
+  for (const Change& change : changes.changes) target_->apply_change(origin->name, change);
+  origin->figures.changes += changes.changes.size();
+  if (!changes.changes.empty()) {
+    origin->figures.lag = Duration{clock_->wall().ns - changes.changes.back().committed.ns};
+  }
+  if (changes.l2_told_count != 0) target_->note_l2_state(changes.l2_generation, changes.l2_told_count);
+  origin->l2_told =
+      known == changes.incarnation ? std::max(origin->l2_told, changes.l2_told) : changes.l2_told;
+  const auto outcome = origin->tracker.on_applied(changes.incarnation, changes.up_to, clock_->now());
+  target_->note_applied(origin->name, changes.incarnation, origin->tracker.applied());
+  act(*origin, outcome);
+}
+
+void Applier::apply(const message::Floor& floor) {
+  Watched* origin = find(floor.origin);
+  if (origin == nullptr) return;
+  lose(*origin, origin->tracker.incarnation() == floor.incarnation, floor.feature);
+}
+
+void Applier::lose(Watched& origin, bool same_history, const std::string& feature) {
+  ++origin.figures.floors;
+  origin.tracker.on_loss();
+  if (!same_history) origin.l2_told = Position{};
+  target_->raise_floor(origin.name, feature, same_history);
+}
+
+void Applier::apply(const message::Invalidate& invalidate) {
+  for (const std::string& name : invalidate.names) target_->forget_name(name);
+  if (!invalidate.feature.empty()) target_->forget_feature(invalidate.feature);
+  say(message::Applied{invalidate.request, options_.node});
+}
+
+void Applier::act(Watched& origin, const OriginTracker::Outcome& outcome) {
+  if (outcome.settle_floor) target_->settle_floor(origin.name, *outcome.settle_floor);
+  if (outcome.fresh_as_of) target_->prove(origin.name, *outcome.fresh_as_of, outcome.applied_up_to);
+  if (outcome.visible.value != 0)
+    target_->retire_markers(origin.name, outcome.visible, outcome.visible_since, origin.l2_told);
+}
+
+// ---- the origin's answers ----
+
+void Applier::probe_soon(Watched* origin, Duration in) {
+  executor_->schedule(executor_->now() + in, [this, alive = alive_, origin] {
+    if (*alive && !stopped_) spawn(probe(origin));
+  });
+}
+
+Task<void> Applier::probe(Watched* origin) {
+  auto alive = alive_;
+  const MonoTime asked = clock_->now();  // before the question leaves
+  Result<OriginProbe> answer = co_await origin->origin->probe(asked + options_.probe_timeout);
+  if (!*alive || stopped_) co_return;
+  if (answer) {
+    ++origin->figures.probes;
+    act(*origin, origin->tracker.on_probe(asked, clock_->now(), *answer));
+  } else {
+    ++origin->figures.probes_failed;
+  }
+  probe_soon(origin, options_.probe_period);
+}
+
+// ---- the region ----
+
+void Applier::beat() {
+  say(message::Presence{options_.node, options_.process, applied_, false});
+  if (!self_seen_ && clock_->now() - started_ > options_.self_test_patience) {
+    problem_ = fmt::format(
+        "{}: this node's own message did not come back within {} s: changes do not reach it. Check the "
+        "stream's server "
+        "and that every node of the region names the same [stream] url and region",
+        stream_->describe(), options_.self_test_patience / 1s);
+  } else if (self_seen_) {
+    problem_.clear();
+  }
+  executor_->schedule(executor_->now() + options_.presence_period, [this, alive = alive_] {
+    if (*alive && !stopped_) beat();
+  });
+}
+
+void Applier::say(StreamMessage message) {
+  // Everything said here may be lost: it is said again (presence), or somebody's wait ends with an error (the
+  // rest).
+  spawn(stream_->append(std::move(message)), [](const Result<SequenceNumber>&) {});
+}
+
+void Applier::note(const message::Presence& presence) {
+  if (presence.leaving) {
+    nodes_.erase(presence.node);
+    // Nobody waits for a node that has left.
+    note(message::Applied{0, presence.node});
+    return;
+  }
+  if (presence.node == options_.node && presence.process != options_.process &&
+      clock_->now() - started_ > 3s) {
+    problem_ =
+        fmt::format("two nodes of the region are called '{}': give each its own [node] name", options_.node);
+  }
+  nodes_.insert_or_assign(presence.node, Heard{clock_->now(), presence.process});
+}
+
+// Request 0: of every request.
+void Applier::note(const message::Applied& applied) {
+  std::vector<OneShot<bool>> finished;
+  for (auto& [number, request] : requests_) {
+    if (applied.request != 0 && applied.request != number) continue;
+    std::erase(request.waiting_for, applied.node);
+    if (request.waiting_for.empty()) finished.push_back(request.done);
+  }
+  for (const auto& done : finished) (void)done.set(true);
+}
+
+std::vector<std::string> Applier::live_nodes() const {
+  std::vector<std::string> live{options_.node};
+  for (const auto& [node, heard] : nodes_) {
+    if (node != options_.node && clock_->now() - heard.at < options_.presence_lost_after)
+      live.push_back(node);
+  }
+  return live;
+}
+
+Task<Result<void>> Applier::invalidate_everywhere(std::vector<std::string> names, std::string feature,
+                                                  Duration timeout) {
+  auto alive = alive_;
+  const std::uint64_t number = ++next_request_;
+  Request& request = requests_[number];
+  request.waiting_for = live_nodes();
+  OneShot<bool> done = request.done;
+  const TimerId timer = executor_->schedule(executor_->now() + timeout, [done] { (void)done.set(false); });
+  message::Invalidate said{number, options_.node, std::move(names), std::move(feature)};
+  Result<SequenceNumber> appended = co_await stream_->append(std::move(said));
+  if (!*alive) co_return fail(ErrorCode::kUnavailable, "this node is stopping");
+  bool applied = false;
+  if (appended) applied = co_await done;
+  if (!*alive) co_return fail(ErrorCode::kUnavailable, "this node is stopping");
+  executor_->cancel(timer);
+  const auto left = std::move(requests_[number].waiting_for);
+  requests_.erase(number);
+  if (!appended) co_return std::unexpected(std::move(appended.error()));
+  if (applied) co_return Result<void>{};
+  co_return fail(
+      ErrorCode::kTimeout,
+      fmt::format("dropped here and in L2, but not confirmed within {} ms by: {}; they may serve the old "
+                  "value until its ttl, or until they hear of it",
+                  timeout / 1ms, fmt::join(left, ", ")));
+}
+
+ApplierStatus Applier::status() const {
+  ApplierStatus status;
+  for (const auto& origin : origins_) {
+    AppliedOrigin one = origin->figures;
+    one.name = origin->name;
+    one.incarnation = origin->tracker.incarnation();
+    one.applied = origin->tracker.applied();
+    one.l2_told = origin->l2_told;
+    one.settled = origin->tracker.is_settled();
+    one.fresh_as_of = origin->tracker.fresh_as_of();
+    status.origins.push_back(std::move(one));
+  }
+  status.applied = applied_;
+  status.gaps = gaps_;
+  status.messages = messages_;
+  status.nodes = live_nodes();
+  status.problem = problem_;
+  return status;
+}
+
+Applier::Watched* Applier::find(std::string_view name) {
+  const auto found =
+      std::ranges::find(origins_, name, [](const auto& one) { return std::string_view(one->name); });
+  return found == origins_.end() ? nullptr : found->get();
+}
+
+}  // namespace candor

@@ -1,0 +1,135 @@
+// One node's end of the region stream: what the stream says is done to the cache, in order, and what it
+// proves is told.
+//
+//   region stream ── Applier ── ChangeTarget (markers, L1, floors, proofs)
+//   origin ── Prober ──┘
+//
+// Invariants
+//   - A message moves the watermark only after every change in it has been applied.
+//   - A hole in the stream raises the floor of every origin before anything after the hole is applied.
+//   - A probe's time is read before the question is sent.
+// Thread safety: the cache's home executor.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/executor.h"
+#include "base/task.h"
+#include "bus/region_stream.h"
+#include "cache/change_target.h"
+#include "invalidation/origin_tracker.h"
+#include "origin/origin.h"
+
+namespace candor {
+
+struct ApplierOptions {
+  std::string node;
+  std::uint64_t process = 0;  // random for each start
+  Duration probe_period = 200ms;
+  Duration probe_timeout = 1s;
+  Duration presence_period = 1s;
+  // A node not heard for this long is not waited for: three beats.
+  Duration presence_lost_after = 3s;
+  Duration self_test_patience = 5s;
+};
+
+struct AppliedOrigin {
+  std::string name;
+  Incarnation incarnation;
+  Position applied;
+  Position l2_told;
+  bool settled = false;
+  MonoTime fresh_as_of{0};
+  std::uint64_t changes = 0, floors = 0, probes = 0, probes_failed = 0;
+  Duration lag{0};  // commit, by the origin's clock, to applied, by this node's wall clock: for people only
+};
+
+struct ApplierStatus {
+  std::vector<AppliedOrigin> origins;
+  SequenceNumber applied;
+  std::uint64_t gaps = 0, messages = 0;
+  std::vector<std::string> nodes;  // heard of lately, this one included
+  std::string problem;             // empty: none
+};
+
+class Applier final : public StreamReader {
+ public:
+  Applier(Executor* executor, const Clock* clock, RegionStream* stream, ChangeTarget* target,
+          ApplierOptions options);
+  ~Applier() override;
+  Applier(const Applier&) = delete;
+  Applier& operator=(const Applier&) = delete;
+
+  // An origin whose changes arrive on the stream. Before start(); `origin` outlives this.
+  void watch(std::string name, Origin* origin);
+  void start();
+  // Says goodbye on the stream; nothing more is probed.
+  void stop();
+
+  // CANDOR.INVALIDATE, flushes: `names` are `feature:key`; `feature` all of it ("*": every one). Answers when
+  // every live node of the region has applied it, this one included; kTimeout names the nodes that have not.
+  Task<Result<void>> invalidate_everywhere(std::vector<std::string> names, std::string feature,
+                                           Duration timeout);
+
+  void on_message(SequenceNumber sequence, StreamMessage message) override;
+  void on_gap(SequenceNumber next, std::string reason) override;
+  void on_connected(bool connected) override;
+
+  [[nodiscard]] ApplierStatus status() const;
+
+ private:
+  struct Watched {
+    std::string name;
+    Origin* origin = nullptr;
+    OriginTracker tracker;
+    Position l2_told;
+    AppliedOrigin figures;
+  };
+  struct Request {
+    std::vector<std::string> waiting_for;
+    OneShot<bool> done;
+  };
+  struct Heard {
+    MonoTime at;
+    std::uint64_t process = 0;
+  };
+
+  void apply(SequenceNumber sequence, const message::Changes& changes);
+  void apply(const message::Floor& floor);
+  void apply(const message::Invalidate& invalidate);
+  void note(const message::Applied& applied);
+  void note(const message::Presence& presence);
+  void act(Watched& origin, const OriginTracker::Outcome& outcome);
+  void lose(Watched& origin, bool same_history, const std::string& feature);
+  void probe_soon(Watched* origin, Duration in);
+  Task<void> probe(Watched* origin);
+  void beat();
+  void say(StreamMessage message);
+  [[nodiscard]] Watched* find(std::string_view name);
+  [[nodiscard]] std::vector<std::string> live_nodes() const;
+
+  Executor* executor_;
+  const Clock* clock_;
+  RegionStream* stream_;
+  ChangeTarget* target_;
+  ApplierOptions options_;
+  std::vector<std::unique_ptr<Watched>> origins_;
+  std::map<std::string, Heard, std::less<>> nodes_;
+  std::map<std::uint64_t, Request> requests_;
+  std::uint64_t next_request_ = 0;
+  SequenceNumber applied_;
+  std::uint64_t gaps_ = 0, messages_ = 0;
+  bool self_seen_ = false;
+  bool stopped_ = false;
+  MonoTime started_{0};
+  std::string problem_;
+  std::shared_ptr<bool> alive_ =
+      std::make_shared<bool>(true);  // shared with timers and tasks that outlive this
+};
+
+}  // namespace candor
