@@ -17,8 +17,14 @@ struct Explained {
   Consistency level = Consistency::kEventual;
   std::int64_t age_ms = 0;
   std::int64_t ttl_ms = -1;  // -1: no expiry
+  std::optional<Duration> fresh_within;
   const char* degraded = nullptr;
 };
+
+// A bound may be told too large, never too small.
+std::int64_t millis_up(Duration duration) {
+  return std::chrono::ceil<std::chrono::milliseconds>(duration).count();
+}
 
 void write_explained(std::string& out, resp::Protocol protocol, const Explained& read) {
   resp::write_map(out, 7, protocol);
@@ -30,33 +36,85 @@ void write_explained(std::string& out, resp::Protocol protocol, const Explained&
   resp::write_bulk(out, consistency_name(read.level));
   resp::write_bulk(out, "age_ms");
   resp::write_integer(out, read.age_ms);
-  // No proof of freshness exists before the change feeds do; null says so.
   resp::write_bulk(out, "fresh_within_ms");
-  resp::write_null(out, protocol);
+  read.fresh_within ? resp::write_integer(out, millis_up(*read.fresh_within))
+                    : resp::write_null(out, protocol);
   resp::write_bulk(out, "ttl_ms");
   read.ttl_ms < 0 ? resp::write_null(out, protocol) : resp::write_integer(out, read.ttl_ms);
   resp::write_bulk(out, "degraded");
   read.degraded == nullptr ? resp::write_null(out, protocol) : resp::write_bulk(out, read.degraded);
 }
 
-// The level asked for; false: an error has been answered.
-bool parse_level(Session& session, Args args, CacheCore::ReadOptions* options) {
-  if (args.empty()) return true;
-  options->use_feature_level = false;
-  if (is_word(args[0], "EVENTUAL") && args.size() == 1) {
-    options->level = Consistency::kEventual;
-  } else if (is_word(args[0], "ORIGIN") && args.size() == 1) {
-    options->level = Consistency::kOrigin;
-  } else if (is_word(args[0], "STRONG") || is_word(args[0], "SESSION") || is_word(args[0], "BOUNDED")) {
-    session.error(
-        "ERR CANDOR.GET " + std::string(args[0]) +
-        " is not available yet; EVENTUAL and ORIGIN are, and without a level the feature's own is used");
+// How a read is to be made.
+struct Wanted {
+  CacheCore::ReadOptions options;
+  std::optional<SessionToken> token;
+};
+
+// Longer than any entry lives; beyond it a bound means nothing.
+constexpr std::int64_t kBoundMaxMs = std::int64_t{365} * 24 * 3600 * 1000;
+
+bool parse_bound(Session& session, std::string_view text, Duration* bound) {
+  std::int64_t millis = 0;
+  if (!parse_integer_arg(session, text, &millis)) return false;
+  if (millis < 0 || millis > kBoundMaxMs) {
+    session.error("ERR the bound of CANDOR.GET BOUNDED is 0 to " + std::to_string(kBoundMaxMs) +
+                  " milliseconds");
     return false;
+  }
+  *bound = std::chrono::milliseconds(millis);
+  return true;
+}
+
+// An error has been answered if there is none.
+std::optional<SessionToken> parse_token(Session& session, std::string_view text) {
+  if (session.server().context().desk == nullptr) {
+    session.error("ERR session tokens need an origin whose changes are watched; set watch in [origins.*]");
+    return std::nullopt;
+  }
+  auto token = SessionToken::parse(text);
+  if (token) return std::move(*token);
+  session.error(token.error());
+  return std::nullopt;
+}
+
+// The level asked for; false: an error has been answered.
+bool parse_level(Session& session, Args args, Wanted* wanted) {
+  if (args.empty()) return true;
+  CacheCore::ReadOptions& options = wanted->options;
+  options.use_feature_level = false;
+  if (args.size() == 1 && is_word(args[0], "EVENTUAL")) {
+    options.level = Consistency::kEventual;
+  } else if (args.size() == 1 && is_word(args[0], "STRONG")) {
+    options.level = Consistency::kStrong;
+  } else if (args.size() == 1 && is_word(args[0], "ORIGIN")) {
+    options.level = Consistency::kOrigin;
+  } else if (args.size() == 2 && is_word(args[0], "BOUNDED")) {
+    options.level = Consistency::kBounded;
+    return parse_bound(session, args[1], &options.bound);
+  } else if (args.size() == 2 && is_word(args[0], "SESSION")) {
+    options.level = Consistency::kSession;
+    wanted->token = parse_token(session, args[1]);
+    return wanted->token.has_value();
   } else {
     session.syntax_error();
     return false;
   }
   return true;
+}
+
+// The feature's own level, and what a token adds to it, made explicit.
+void settle_level(Session& session, const Target& target, Wanted* wanted) {
+  CacheCore::ReadOptions& options = wanted->options;
+  const FeaturePolicy& policy = target.feature->policy();
+  bool behind = wanted->token && !session.server().context().desk->meets(*wanted->token, *target.feature);
+  if (options.use_feature_level) {
+    options.level = policy.consistency;
+    options.bound = policy.max_staleness;
+  }
+  if (options.level == Consistency::kSession) behind = behind || session.is_behind(*target.feature);
+  options.use_feature_level = false;
+  if (behind) options.level = Consistency::kOrigin;
 }
 
 void explain_hit(Session& session, const Target& target, Consistency level, const CacheCore::Hit& hit) {
@@ -66,23 +124,27 @@ void explain_hit(Session& session, const Target& target, Consistency level, cons
   read.level = level;
   read.age_ms = now - hit.meta.loaded_at;
   read.ttl_ms = ttl_left_ms(target, hit.meta, now);
+  read.fresh_within = session.cache().fresh_within(*target.feature, hit.meta);
   write_explained(session.out(), session.protocol(), read);
 }
 
 void get(Session& session, Args args) {
-  CacheCore::ReadOptions options;
+  Wanted wanted;
   Target target;
-  if (!parse_level(session, args.subspan(2), &options) || !session.resolve(args[1], Right::kRead, &target))
+  if (!parse_level(session, args.subspan(2), &wanted) || !session.resolve(args[1], Right::kRead, &target))
     return;
-  const Consistency own = target.feature->policy().consistency;
-  const Consistency level = options.use_feature_level ? own : options.level;
-  // A level above the feature's own is not answered out of L1 by the feature's rule.
-  if (level != Consistency::kOrigin && (options.use_feature_level || own != Consistency::kOrigin)) {
+  const Consistency asked =
+      wanted.options.use_feature_level ? target.feature->policy().consistency : wanted.options.level;
+  settle_level(session, target, &wanted);
+  const CacheCore::ReadOptions options = wanted.options;
+  const Consistency level = asked;
+  const bool is_local = target.backing == Backing::kPlainLocal;
+  if (is_local || (options.level != Consistency::kOrigin && options.level != Consistency::kStrong)) {
     const l1::Store::ReadGuard guard(session.store());
     CacheCore::Hit hit;
-    if (session.hit(guard, target, &hit)) return explain_hit(session, target, level, hit);
+    if (session.hit_at(guard, target, options, &hit)) return explain_hit(session, target, level, hit);
   }
-  if (target.backing == Backing::kPlainLocal) {
+  if (is_local) {
     Explained absent;
     absent.level = level;
     return write_explained(session.out(), session.protocol(), absent);
@@ -97,6 +159,7 @@ void get(Session& session, Args args) {
       read.level = level;
       read.age_ms = std::chrono::duration_cast<std::chrono::milliseconds>(result->age).count();
       if (result->value != nullptr || result->ttl_left > Duration::zero()) read.ttl_ms = ttl_left_ms(*result);
+      read.fresh_within = result->fresh_within;
       read.degraded = result->degraded;
       write_explained(out, back.protocol(), read);
     });
@@ -132,6 +195,54 @@ void invalidate(Session& session, Args args) {
   gathering->commit(session);
 }
 
+// ---- tokens ----
+
+void answer_token(Session& session, std::string& out, Result<SessionToken> token) {
+  if (token && session.token() != nullptr) {
+    if (auto merged = token->merge(*session.token()); !merged) token = std::unexpected(merged.error());
+  }
+  token ? resp::write_bulk(out, token->text()) : answer_error(session, out, reply_text(token.error()));
+}
+
+void token(Session& session, Args) {
+  SessionDesk* desk = session.server().context().desk;
+  if (desk == nullptr)
+    return session.error(
+        "ERR session tokens need an origin whose changes are watched; set watch in [origins.*]");
+  const auto place = session.defer_alone();
+  desk->issue(
+      [loop = session.loop().shared_from_this(), id = session.id(), place](Result<SessionToken> made) {
+        loop->executor().post([loop, id, place, made = std::move(made)]() mutable {
+          Session* back = loop->find(id);
+          if (back == nullptr) return;
+          back->finish(place, [&](std::string& out) { answer_token(*back, out, std::move(made)); });
+          back->completed();
+        });
+      });
+}
+
+void adopt(Session& session, Args args) {
+  auto token = parse_token(session, args[1]);
+  if (!token) return;
+  if (session.token() != nullptr) {
+    if (auto merged = token->merge(*session.token()); !merged) return session.error(merged.error());
+  }
+  const auto place = session.defer_alone();
+  auto done = [loop = session.loop().shared_from_this(), id = session.id(), place,
+               adopted = *token](Result<void> allowed) {
+    loop->executor().post([loop, id, place, adopted, allowed = std::move(allowed)] {
+      Session* back = loop->find(id);
+      if (back == nullptr) return;
+      if (allowed) back->adopt(std::make_unique<const SessionToken>(adopted));
+      back->finish(place, [&](std::string& out) {
+        allowed ? resp::write_simple(out, "OK") : answer_error(*back, out, reply_text(allowed.error()));
+      });
+      back->completed();
+    });
+  };
+  session.server().context().desk->check(*token, std::move(done));
+}
+
 void not_yet(Session& session, Args args) {
   session.error("ERR " + std::string(args[0]) + " is not available yet");
 }
@@ -144,10 +255,10 @@ constexpr Command kCommands[] = {
      "Drops keys, or a feature, from every tier.", invalidate},
     {"CANDOR.EXPLAIN", -1, C::kReadOnly | C::kNotYet, Right::kRead, 0, 0, 0, "candor", "0.1.0",
      "Not available yet.", not_yet},
-    {"CANDOR.TOKEN", -1, C::kReadOnly | C::kNotYet, Right::kRead, 0, 0, 0, "candor", "0.1.0",
-     "Not available yet.", not_yet},
-    {"CANDOR.SESSION", -1, C::kReadOnly | C::kNotYet, Right::kRead, 0, 0, 0, "candor", "0.1.0",
-     "Not available yet.", not_yet},
+    {"CANDOR.TOKEN", 1, C::kReadOnly | C::kBarrier, Right::kRead, 0, 0, 0, "candor", "0.1.0",
+     "A token of what this session has seen and written.", token},
+    {"CANDOR.SESSION", 2, C::kReadOnly | C::kBarrier, Right::kRead, 0, 0, 0, "candor", "0.1.0",
+     "Adopts the token of another session.", adopt},
     {"CANDOR.WARM", -1, C::kReadOnly | C::kNotYet, Right::kRead, 0, 0, 0, "candor", "0.1.0",
      "Not available yet.", not_yet},
     {"CANDOR.HOTKEYS", -1, C::kReadOnly | C::kNotYet, Right::kRead, 0, 0, 0, "candor", "0.1.0",

@@ -198,6 +198,7 @@ void hello(Session& session, Args args) {
 
 void reset(Session& session, Args) {
   session.unsubscribe_all();
+  session.adopt(nullptr);
   session.log_out();
   session.set_protocol(resp::Protocol::kResp2);
   session.set_replies(Session::Replies::kOn);

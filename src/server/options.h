@@ -12,6 +12,8 @@
 #include "base/transport.h"
 #include "cache/cache.h"
 #include "proto/request_parser.h"
+#include "server/region_commands.h"
+#include "server/session_desk.h"
 
 namespace candor::server {
 
@@ -66,7 +68,9 @@ struct ServerContext {
   CacheCore* cache = nullptr;
   const Clock* clock = nullptr;
   EntropySource* entropy = nullptr;
-  BlockingPool* pool = nullptr;  // for password checks; null: they run on the connection's loop
+  SessionDesk* desk = nullptr;       // session tokens; null: there are none here
+  RegionCommands* region = nullptr;  // null: commands reach this node and L2
+  BlockingPool* pool = nullptr;      // for password checks; null: they run on the connection's loop
   ServerOptions options;
   std::vector<UserSpec> users;  // none: every connection may do everything; only for loopback
 };

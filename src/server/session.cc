@@ -418,6 +418,12 @@ bool Session::resolve(std::string_view full_key, Right right, Target* target) {
   return true;
 }
 
+bool Session::lacks_token(const Feature& feature) const {
+  const SessionDesk* desk = server_.context().desk;
+  return feature.policy().consistency == Consistency::kSession && desk != nullptr &&
+         !desk->meets(*token_, feature);
+}
+
 void Session::begin_use(std::uint64_t key, bool change) {
   ++in_flight_;
   KeyUse& use = uses_[key];
@@ -443,6 +449,10 @@ void Session::end_use(std::uint64_t key, bool change) {
 
 void Session::read(const Target& target, CacheCore::ReadOptions options, ReadThen then) {
   const std::uint64_t key = target.hash.value;
+  if (options.use_feature_level && is_behind(*target.feature)) {
+    options.use_feature_level = false;
+    options.level = Consistency::kOrigin;
+  }
   begin_use(key, false);
   auto done = [loop = loop_, id = id_, key, then = std::move(then)](Result<ReadResult> result) mutable {
     loop->with_session(id,

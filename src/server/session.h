@@ -111,8 +111,20 @@ class Session final : public ConnectionHandler {
 
   // The reply to a read: the value, null, or its error.
   void write_value(std::string& output, const Result<ReadResult>& result);
+  // A token that this connection adopted: what its session reads must not fall behind. Null: none.
+  void adopt(std::unique_ptr<const SessionToken> token) { token_ = std::move(token); }
+  [[nodiscard]] const SessionToken* token() const { return token_.get(); }
+  // True: session reads of the feature go to the origin, because this node has not applied it that far.
+  [[nodiscard]] bool is_behind(const Feature& feature) const {
+    return token_ != nullptr && lacks_token(feature);
+  }
+
   // An L1 hit that may be served, counted as a read. `out->value` is valid while `guard` lives.
   [[nodiscard]] bool hit(const l1::Store::ReadGuard& guard, const Target& target, CacheCore::Hit* out);
+
+  // The same at another level than the feature's own.
+  [[nodiscard]] bool hit_at(const l1::Store::ReadGuard& guard, const Target& target,
+                            const CacheCore::ReadOptions& options, CacheCore::Hit* out);
 
   void close_after_replies() { closing_ = true; }
   void cut(const char* reason);
@@ -187,6 +199,7 @@ class Session final : public ConnectionHandler {
   void note_deferred(ReplyQueue::Place place);
   void note_finished(ReplyQueue::Place place);
 
+  [[nodiscard]] bool lacks_token(const Feature& feature) const;
   void begin_use(std::uint64_t key, bool change);
   void end_use(std::uint64_t key, bool change);
   [[nodiscard]] WriteDone change_done(std::uint64_t key, WriteThen then);
@@ -198,6 +211,7 @@ class Session final : public ConnectionHandler {
   resp::RequestParser parser_;
   resp::Protocol protocol_ = resp::Protocol::kResp2;
   const User* user_ = nullptr;
+  std::unique_ptr<const SessionToken> token_;
 
   ReplyQueue places_;
   std::size_t deferred_ = 0;                        // reserved places not yet finished

@@ -15,8 +15,8 @@ bool is_get(std::string_view name) {
 
 // What would make a GET more than a lookup: then the ordinary path takes it.
 bool Session::may_gather() const {
-  return user_ != nullptr && user_->has(Right::kRead) && changes_ == 0 && replies_ == Replies::kOn &&
-         (channels_.empty() || protocol_ == resp::Protocol::kResp3) &&
+  return user_ != nullptr && user_->has(Right::kRead) && changes_ == 0 && token_ == nullptr &&
+         replies_ == Replies::kOn && (channels_.empty() || protocol_ == resp::Protocol::kResp3) &&
          (patterns_.empty() || protocol_ == resp::Protocol::kResp3);
 }
 
@@ -129,7 +129,18 @@ void Session::write_value(std::string& output, const Result<ReadResult>& result)
 }
 
 bool Session::hit(const l1::Store::ReadGuard& guard, const Target& target, CacheCore::Hit* out) {
-  if (!cache().try_hit(guard, *target.feature, target.hash, target.key, now_ms(), out)) return false;
+  if (is_behind(*target.feature) ||
+      !cache().try_hit(guard, *target.feature, target.hash, target.key, now_ms(), out))
+    return false;
+  cache().count_hits(*target.feature, out->negative ? 0 : 1, out->negative ? 1 : 0);
+  return true;
+}
+
+bool Session::hit_at(const l1::Store::ReadGuard& guard, const Target& target,
+                     const CacheCore::ReadOptions& options, CacheCore::Hit* out) {
+  if (!cache().try_hit_at(guard, *target.feature, target.hash, target.key, now_ms(), options.level,
+                          options.bound, out))
+    return false;
   cache().count_hits(*target.feature, out->negative ? 0 : 1, out->negative ? 1 : 0);
   return true;
 }

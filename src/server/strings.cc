@@ -96,7 +96,8 @@ std::size_t look_up(Session& session, const l1::Store::ReadGuard& guard, const s
   for (std::size_t i = 0; i < targets.size(); ++i) {
     auto& lookup = (*lookups)[i];
     const Feature& feature = *targets[i].feature;
-    lookup.found = lookup.found && cache.may_serve(feature, lookup.key, lookup.view, now);
+    lookup.found =
+        lookup.found && !session.is_behind(feature) && cache.may_serve(feature, lookup.key, lookup.view, now);
     if (lookup.found) {
       cache.count_hits(feature, lookup.view.meta.negative ? 0 : 1, lookup.view.meta.negative ? 1 : 0);
       if (lookup.view.meta.negative) lookup.found = false;

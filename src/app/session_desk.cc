@@ -1,0 +1,75 @@
+#include "app/session_desk.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/task.h"
+
+namespace candor::app {
+
+namespace {
+
+// The position first: a node that takes up another history writes its incarnation before the position.
+bool is_applied(const OriginTrust& trust, const SessionToken::Entry& entry) {
+  const std::uint64_t position = trust.applied_position.load(std::memory_order_acquire);
+  return trust.incarnation.load(std::memory_order_relaxed) == entry.incarnation.value &&
+         position >= entry.position.value;
+}
+
+}  // namespace
+
+bool SessionDesk::has_applied(const SessionToken::Entry& entry) const {
+  const OriginTrust* trust = cache_->trust(entry.origin);
+  return trust != nullptr && is_applied(*trust, entry);
+}
+
+bool SessionDesk::meets(const SessionToken& token, const Feature& feature) const {
+  const OriginTrust* trust = feature.trust();
+  if (trust == nullptr) return true;
+  const SessionToken::Entry* entry = token.find(trust->name);
+  return entry == nullptr || is_applied(*trust, *entry);
+}
+
+void SessionDesk::issue(std::function<void(Result<SessionToken>)> done) {
+  home_->post([this, done = std::move(done)]() mutable { spawn(probe_all(), std::move(done)); });
+}
+
+void SessionDesk::check(SessionToken token, std::function<void(Result<void>)> done) {
+  home_->post([this, token = std::move(token), done = std::move(done)]() mutable {
+    spawn(check_all(std::move(token)), std::move(done));
+  });
+}
+
+Task<Result<SessionToken>> SessionDesk::probe_all() const {
+  SessionToken token;
+  for (const auto& one : origins_) {
+    Result<OriginProbe> probe = co_await one.origin->probe(home_->now() + kProbeTimeout);
+    if (!probe) co_return std::unexpected(std::move(probe.error()));
+    if (auto added = token.add(one.name, probe->incarnation, probe->position); !added)
+      co_return std::unexpected(std::move(added.error()));
+  }
+  co_return token;
+}
+
+Task<Result<void>> SessionDesk::check_all(SessionToken token) const {
+  for (const auto& entry : token.entries()) {
+    const auto watched = std::ranges::find(origins_, entry.origin, &Watched::name);
+    // Another region may use origins that this one does not have: nothing here can fall behind them.
+    if (watched == origins_.end() || has_applied(entry)) continue;
+    Result<OriginProbe> probe = co_await watched->origin->probe(home_->now() + kProbeTimeout);
+    if (!probe) co_return std::unexpected(std::move(probe.error()));
+    if (probe->incarnation != entry.incarnation) {
+      co_return fail(ErrorCode::kInvalidArgument,
+                     "the token belongs to another history of origin '" + entry.origin +
+                         "', which was restored or replaced since; begin a new session");
+    }
+    if (probe->position < entry.position) {
+      co_return fail(ErrorCode::kInvalidArgument,
+                     "the token is ahead of origin '" + entry.origin +
+                         "': it was not made from it, or this region's copy of it lags; retry later");
+    }
+  }
+  co_return Result<void>{};
+}
+
+}  // namespace candor::app
