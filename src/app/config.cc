@@ -543,8 +543,9 @@ ConfigReading read_config_file(const std::string& path) {
 FeaturePolicy feature_policy(const FeatureConfig& feature) {
   FeaturePolicy policy;
   policy.name = feature.name;
-  const bool unproven =
-      feature.consistency == Consistency::kBounded || feature.consistency == Consistency::kStrong;
+  const bool unproven = !feature.watch && (feature.consistency == Consistency::kBounded ||
+                                           feature.consistency == Consistency::kStrong);
+  if (feature.budget) policy.max_staleness = feature.budget->max_staleness;
   policy.consistency = unproven ? Consistency::kOrigin : feature.consistency;
   policy.ttl = feature.ttl;
   policy.negative_ttl = std::min(feature.negative_ttl, feature.ttl);

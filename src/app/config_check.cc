@@ -150,10 +150,11 @@ class Checker {
     if (f.consistency == Consistency::kBounded && !f.budget)
       error(at + ".consistency",
             fmt::format("bounded needs a bound; add [features.{}.budget] with max_staleness", f.name));
-    if (f.consistency == Consistency::kBounded || f.consistency == Consistency::kStrong)
+    const bool needs_proof = f.consistency == Consistency::kBounded || f.consistency == Consistency::kStrong;
+    if (needs_proof && !f.watch && !f.is_plain())
       warn(at + ".consistency",
-           "the proof of this level is not built yet; the promise is kept by reading the origin every time, "
-           "without caching");
+           "without `watch` nothing can be proven of a cached value: every read goes to the origin; add "
+           "watch");
     if (f.write == "behind")
       warn(at + ".write",
            "write-behind is not built yet; writes go through: slower, and nothing acknowledged can be lost");
@@ -265,15 +266,19 @@ class Checker {
   // What is understood and checked but not used yet, named once each.
   void check_inactive() {
     if (config_.disk) warn("disk.path", "the disk tier is not built yet; this section has no effect", 0);
-    if (config_.stream)
-      warn("stream.url", "the change stream is not built yet; this section has no effect", 0);
+    const bool watches =
+        std::ranges::any_of(config_.features, [](const FeatureConfig& f) { return f.watch.has_value(); });
+    if (config_.stream && !watches)
+      warn("stream.url",
+           "no feature has `watch`, so that no change is ever sent on it; this section has no effect", 0);
     for (const FeatureConfig& f : config_.features) {
       const std::string at = "features." + f.name;
-      if (f.watch && !f.is_plain())
-        warn(
-            at + ".watch.table",
-            "change feeds are not built yet; writes that do not go through Candor are seen when the ttl ends",
-            f.line);
+      const OriginConfig* origin = config_.find_origin(f.origin);
+      if (f.watch && origin != nullptr && origin->url.starts_with("redis"))
+        warn(at + ".watch.table",
+             "a Redis origin has no change feed yet; writes that do not go through Candor are seen when the "
+             "ttl ends",
+             f.line);
       if (f.warm) warn(at + ".warm", "warming is not built yet; the cache starts cold", f.line);
       if (f.budget && !f.is_plain())
         warn(at + ".budget.max_staleness", "staleness is not measured yet; the budget has no effect",

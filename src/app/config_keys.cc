@@ -57,6 +57,7 @@ constexpr bool kRequired = true;
 constexpr bool kOptional = false;
 constexpr bool kActive = true;
 constexpr bool kNotYet = false;
+constexpr bool kIsBuilt = true;
 
 constexpr std::int64_t kMiB = std::int64_t{1} << 20;
 // A store's shards, index and one segment of the largest value have to fit.
@@ -85,11 +86,11 @@ const std::array kSections = {
         "disk", "The tier on local flash between L1 and L2. Not built yet: read and checked, without effect.",
         [](ConfigTarget& t, std::string_view, int) { t.config->disk.emplace(); }, false, kNotYet},
     ConfigSection{"l2", "The store that the nodes of a region share."},
-    ConfigSection{"stream",
-                  "How changes reach the nodes of a region. Not built yet: read and checked, without effect; "
-                  "today writes "
-                  "through Candor invalidate on their way, and everything else waits for its ttl.",
-                  [](ConfigTarget& t, std::string_view, int) { t.config->stream.emplace(); }, false, kNotYet},
+    ConfigSection{
+        "stream",
+        "How changes reach the nodes of a region. `memory:` serves one node alone; nodes that share "
+        "a database share a stream too.",
+        [](ConfigTarget& t, std::string_view, int) { t.config->stream.emplace(); }, false, kIsBuilt},
     ConfigSection{"origins.*", "A database, under a name of your choice. It is the only authority.",
                   [](ConfigTarget& t, std::string_view name, int line) {
                     t.origin = &t.config->origins.emplace_back();
@@ -108,9 +109,10 @@ const std::array kSections = {
                   },
                   false},
     ConfigSection{"features.*.watch",
-                  "The table whose changes invalidate this feature, by anyone. Not built yet: read and "
-                  "checked, without effect.",
-                  [](ConfigTarget& t, std::string_view, int) { t.feature->watch.emplace(); }, false, kNotYet},
+                  "The table whose changes, made by anyone, invalidate this feature. SQLite needs triggers: "
+                  "`candor feed install CONFIG`.",
+                  [](ConfigTarget& t, std::string_view, int) { t.feature->watch.emplace(); }, false,
+                  kIsBuilt},
     ConfigSection{"features.*.on_origin_failure",
                   "What readers get when the origin fails: `on_origin_failure = \"error\"` (the default) or "
                   "`on_origin_failure = { serve_stale = \"10m\" }`.",
@@ -253,7 +255,7 @@ const std::array kKeys = {
               part<&Config::l2, &L2Config::connect_timeout>},
 
     ConfigKey{"stream", "url", T::kUrl, "\"memory:\"", "`memory:`, `redis://…` or `nats://…`.",
-              optional_part<&Config::stream, &StreamConfig::url>, kNotReloaded, kOptional, kNotYet,
+              optional_part<&Config::stream, &StreamConfig::url>, kNotReloaded, kOptional, kIsBuilt,
               "memory:|redis://|rediss://|nats://"},
 
     ConfigKey{"origins.*", "url", T::kUrl, "",
@@ -334,10 +336,11 @@ const std::array kKeys = {
               [](ConfigTarget& t, const TypedValue&) { t.feature->serve_stale = Duration{0}; }, kReloads,
               kOptional, kActive, "error"},
 
-    ConfigKey{"features.*.watch", "table", T::kText, "", "The table to watch.",
-              feature_part<&FeatureConfig::watch, &WatchConfig::table>, kNotReloaded, kRequired, kNotYet},
-    ConfigKey{"features.*.watch", "key", T::kText, "", "Its column that holds the key.",
-              feature_part<&FeatureConfig::watch, &WatchConfig::key>, kNotReloaded, kRequired, kNotYet},
+    ConfigKey{"features.*.watch", "table", T::kText, "",
+              "The table whose changes, made by anyone, invalidate this feature.",
+              feature_part<&FeatureConfig::watch, &WatchConfig::table>, kNotReloaded, kRequired, kIsBuilt},
+    ConfigKey{"features.*.watch", "key", T::kText, "", "Its column that holds the key; several: \"a, b\".",
+              feature_part<&FeatureConfig::watch, &WatchConfig::key>, kNotReloaded, kRequired, kIsBuilt},
     ConfigKey{"features.*.on_origin_failure", "serve_stale", T::kDuration, "",
               "How long past its expiry a value may be served, marked `degraded`, while the origin fails.",
               feature<&FeatureConfig::serve_stale>, kReloads, kRequired},

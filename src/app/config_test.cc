@@ -73,8 +73,7 @@ load = "select body from profile where id = :key"
 watch = { table = "profile", keys = "id" }
 )x",
               R"x(candor.toml:6: features.profile.watch.keys: unknown key; did you mean "key"?
-candor.toml:6: features.profile.watch.key: missing; its column that holds the key
-candor.toml:6: warning: features.profile.watch.table: change feeds are not built yet; writes that do not go through Candor are seen when the ttl ends)x"},
+candor.toml:6: features.profile.watch.key: missing; its column that holds the key; several: "a, b")x"},
     BadConfig{"WrongTypeText", R"x([node]
 name = 7
 )x",
@@ -391,7 +390,7 @@ load = "select body from profile where id = :key"
 consistency = "bounded"
 )x",
               R"x(candor.toml:6: features.profile.consistency: bounded needs a bound; add [features.profile.budget] with max_staleness
-candor.toml:6: warning: features.profile.consistency: the proof of this level is not built yet; the promise is kept by reading the origin every time, without caching)x"},
+candor.toml:6: warning: features.profile.consistency: without `watch` nothing can be proven of a cached value: every read goes to the origin; add watch)x"},
     BadConfig{"TtlZero", R"x([origins.shop]
 url = "sqlite:shop.db"
 [features.profile]
@@ -554,7 +553,7 @@ TEST(ConfigTest, TheInterfacesExampleIsUnderstoodWhole) {
 
 TEST(ConfigTest, WhatIsNotBuiltYetIsNamedInAWarning) {
   const std::string findings = findings_of(kInterfaceExample);
-  for (const char* key : {"disk.path", "stream.url", "watch.table", "profile.warm", "budget.max_staleness"})
+  for (const char* key : {"disk.path", "profile.warm", "budget.max_staleness"})
     EXPECT_NE(findings.find(key), std::string::npos) << key << " in\n" << findings;
 }
 

@@ -27,8 +27,9 @@ constexpr Duration kLookPeriod = 10ms;
 
 std::size_t pool_threads(const Config& config) {
   std::size_t wanted = kPoolThreadsMin;
+  // Beside its statements a SQLite origin has a feed and a connection for proofs.
   for (const OriginConfig& origin : config.origins)
-    if (origin.url.starts_with("sqlite:")) wanted += origin.max_concurrency;
+    if (origin.url.starts_with("sqlite:")) wanted += origin.max_concurrency + 2;
   return std::min(wanted, kPoolThreadsMax);
 }
 
@@ -46,6 +47,15 @@ l1::StoreOptions store_options(const Config& config, std::size_t features, std::
   options.features_max = std::max<std::size_t>(1, features);
   return options;
 }
+
+std::string watched_names(const Config& config) {
+  std::string names;
+  for (const FeatureConfig& feature : config.features)
+    if (feature.watch) names += (names.empty() ? "" : ", ") + feature.name;
+  return names;
+}
+
+bool has_feed(const Origin& origin) { return !origin.describe().starts_with("redis"); }
 
 }  // namespace
 
@@ -68,7 +78,7 @@ Result<void> Engine::build(const Config& config, Room room) {
   home_->run_there([&] {
     built = make_l2(config.l2);
     for (const OriginConfig& origin : config.origins)
-      if (built) built = make_origin(origin);
+      if (built) built = make_origin(origin, config.node.region);
     if (!built) return;
     CacheCore::Parts parts;
     parts.clock = &clock_;
@@ -84,6 +94,7 @@ Result<void> Engine::build(const Config& config, Room room) {
   if (!built) return built;
   reach_l2(config.l2);
   if (auto prepared = prepare_origins(config); !prepared) return prepared;
+  if (auto opened = open_river(config, room); !opened) return opened;
   upkeep_->run_there([this] { keep_up(); });
   home_->run_there([this] { watch_health(); });
   return {};
@@ -121,13 +132,14 @@ void Engine::reach_l2(const L2Config& config) {
                                         parts_->l2->describe())});
 }
 
-Result<void> Engine::make_origin(const OriginConfig& config) {
+Result<void> Engine::make_origin(const OriginConfig& config, const std::string& region) {
   OriginOptions options;
   options.max_concurrency = config.max_concurrency;
   options.waiting_max = config.waiting_max;
   options.connect_timeout = config.connect_timeout;
   options.statement_timeout = config.statement_timeout;
   options.connections_max = config.connections_max;
+  options.region = region;
   auto origin = candor::make_origin(config.name, config.url, options, home(), home(), *pool_, entropy_);
   if (!origin) return std::unexpected(std::move(origin.error()));
   parts_->origins.push_back({config.name, std::move(*origin)});
@@ -136,19 +148,48 @@ Result<void> Engine::make_origin(const OriginConfig& config) {
 
 Result<void> Engine::add_feature(const FeatureConfig& config) {
   std::unique_ptr<OriginFeature> bound;
+  std::string watched_origin;
   if (!config.is_plain()) {
     const auto it = std::ranges::find(parts_->origins, config.origin, &Parts::NamedOrigin::name);
     if (it == parts_->origins.end())
       return fail(ErrorCode::kConfiguration,
                   fmt::format("features.{}.origin: no origin is named \"{}\"", config.name, config.origin));
-    auto result = it->origin->bind({config.name, config.load, config.load_many, config.store, config.erase});
+    OriginStatements statements{config.name, config.load, config.load_many, config.store, config.erase};
+    if (config.watch && has_feed(*it->origin)) {
+      watched_origin = config.origin;
+      statements.watch_table = config.watch->table;
+      statements.watch_columns = watch_columns(*config.watch);
+    }
+    auto result = it->origin->bind(std::move(statements));
     if (!result) return std::unexpected(std::move(result.error()));
     bound = std::move(*result);
   }
-  auto id = parts_->cache->add_feature(feature_policy(config), std::move(bound));
+  auto id = parts_->cache->add_feature(feature_policy(config), std::move(bound), watched_origin);
   if (!id) return std::unexpected(std::move(id.error()));
   parts_->features.push_back(config);
   return {};
+}
+
+Result<void> Engine::open_river(const Config& config, const Room& room) {
+  const bool is_watched = std::ranges::any_of(
+      config.features, [](const FeatureConfig& feature) { return feature.watch.has_value(); });
+  if (!is_watched) return {};
+  Result<void> opened;
+  home_->run_there([&] {
+    std::vector<River::NamedOrigin> origins;
+    for (const auto& [name, origin] : parts_->origins) origins.push_back({name, origin.get()});
+    const std::string node = config.node.name.empty() ? room.node_name : config.node.name;
+    const River::World world{&home(), &clock_, pool_.get(), &entropy_};
+    auto river = River::open(config, world, node, parts_->l2.get(), parts_->cache.get(), origins);
+    if (!river) {
+      opened = std::unexpected(std::move(river.error()));
+      return;
+    }
+    parts_->river = std::move(*river);
+    parts_->river->start();
+  });
+  if (opened) notes_.push_back({false, "change feeds: " + watched_names(config)});
+  return opened;
 }
 
 Result<void> Engine::prepare_origins(const Config& config) {
@@ -202,6 +243,13 @@ std::vector<std::string> Engine::degraded_reasons() const {
   for (const auto& [name, origin] : parts_->origins)
     if (!origin->stats().connected) reasons.push_back("origin_down:" + name);
   if (parts_->cache->owed_invalidations() > 0) reasons.emplace_back("invalidations_owed");
+  if (parts_->river != nullptr) {
+    const RiverReport river = parts_->river->report();
+    if (!river.bus.problem.empty() || !river.applier.problem.empty()) reasons.emplace_back("stream");
+    for (const RiverOrigin& origin : river.origins)
+      if (origin.feed.state == FeedStatus::State::kMisconfigured)
+        reasons.push_back("feed_misconfigured:" + origin.name);
+  }
   return reasons;
 }
 
@@ -235,6 +283,7 @@ Engine::~Engine() {
   if (quiet) {
     if (home_ != nullptr) {
       home_->run_there([this] {
+        parts_->river.reset();  // it calls the cache
         parts_->cache.reset();  // features, and with them their hold on the origins
         parts_->origins.clear();
         parts_->l2.reset();

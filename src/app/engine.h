@@ -15,6 +15,7 @@
 #include "app/config.h"
 #include "app/health_log.h"
 #include "app/node_report.h"
+#include "app/river.h"
 #include "cache/cache.h"
 #include "io/clock.h"
 #include "io/running_loop.h"
@@ -39,7 +40,8 @@ class Engine {
   struct Room {
     std::size_t features = 0;
     std::size_t pool_threads = 0;
-    std::string home_name = "home";  // of its thread, for `top -H`
+    std::string home_name = "home";     // of its thread, for `top -H`
+    std::string node_name = "library";  // in the region
   };
   [[nodiscard]] static Result<std::unique_ptr<Engine>> open(const Config& config, Room room);
   // Callers have seen to it that nobody asks any more. Loads still under way are given kQuietPatience.
@@ -84,14 +86,16 @@ class Engine {
     std::vector<NamedOrigin> origins;
     std::unique_ptr<CacheCore> cache;
     std::vector<FeatureConfig> features;  // by FeatureId
+    std::unique_ptr<River> river;         // null: no feature is watched
   };
 
   Engine();
   Result<void> build(const Config& config, Room room);
   Result<void> make_l2(const L2Config& config);
   void reach_l2(const L2Config& config);
-  Result<void> make_origin(const OriginConfig& config);
+  Result<void> make_origin(const OriginConfig& config, const std::string& region);
   Result<void> add_feature(const FeatureConfig& config);
+  Result<void> open_river(const Config& config, const Room& room);
   Result<void> prepare_origins(const Config& config);
   void keep_up();
   void watch_health();

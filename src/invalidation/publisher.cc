@@ -99,7 +99,8 @@ Task<void> Publisher::publish(Batch* batch) {
     co_await append(std::move(floor));
     co_return;
   }
-  if (incarnation_.value == 0) incarnation_ = feed_->status().incarnation;
+  // A leader that took over goes on without a break, and so its first batch may be of a history that is new here.
+  if (const Incarnation current = feed_->status().incarnation; current.value != 0) incarnation_ = current;
   bool told = true;
   if (l2_ != nullptr && !batch->changes.empty()) told = co_await tell_l2(&batch->changes);
   if (!*alive || leadership != leadership_) co_return;

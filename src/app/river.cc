@@ -1,0 +1,137 @@
+#include "app/river.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "bus/make_stream.h"
+#include "change/postgres_feed.h"
+#include "change/sqlite_feed.h"
+#include "origin/sqlite_origin.h"
+
+namespace candor::app {
+
+namespace {
+
+std::vector<Watch> watches_of(const Config& config, const std::string& origin) {
+  std::vector<Watch> watches;
+  for (const FeatureConfig& feature : config.features) {
+    if (feature.origin == origin && feature.watch)
+      watches.push_back(Watch{feature.name, feature.watch->table, watch_columns(*feature.watch)});
+  }
+  return watches;
+}
+
+Result<std::unique_ptr<Feed>> make_feed(const Config& config, const OriginConfig& origin,
+                                        const River::World& world, const std::string& node, Origin* at_work) {
+  std::unique_ptr<Feed> feed;
+  if (origin.url.starts_with("sqlite:")) {
+    auto file = parse_sqlite_url(origin.name, origin.url);
+    if (!file) return std::unexpected(std::move(file.error()));
+    SqliteLogOptions options;
+    options.file = std::move(*file);
+    const bool is_alone = !config.stream || config.stream->url == "memory:";
+    options.reader = is_alone ? config.node.region + "/" + node : config.node.region;
+    options.watches = watches_of(config, origin.name);
+    options.install_command = "candor feed install " + config.file;
+    options.holder = world.entropy->next_seed();
+    auto made = std::make_unique<SqliteFeed>(world.home, world.home, world.pool, std::move(options));
+    if (auto* sqlite = dynamic_cast<SqliteOrigin*>(at_work))
+      sqlite->on_written([home = world.home, feed = made.get()] { home->post([feed] { feed->wake(); }); });
+    feed = std::move(made);
+  } else if (origin.url.starts_with("postgres")) {
+    auto target = parse_postgres_url(origin.name, origin.url);
+    if (!target) return std::unexpected(std::move(target.error()));
+    PostgresFeedOptions options;
+    options.region = config.node.region;
+    options.origin = origin.name;
+    options.watches = watches_of(config, origin.name);
+    feed = std::make_unique<PostgresFeed>(std::move(*target), std::move(options), *world.home, *world.home,
+                                          *world.pool, *world.entropy);
+  }
+  return feed;
+}
+
+}  // namespace
+
+std::vector<std::string> watch_columns(const WatchConfig& watch) {
+  std::vector<std::string> columns;
+  for (std::size_t at = 0; at <= watch.key.size();) {
+    const std::size_t comma = std::min(watch.key.find(',', at), watch.key.size());
+    std::string_view one = std::string_view(watch.key).substr(at, comma - at);
+    while (one.starts_with(' ')) one.remove_prefix(1);
+    while (one.ends_with(' ')) one.remove_suffix(1);
+    columns.emplace_back(one);
+    at = comma + 1;
+  }
+  return columns;
+}
+
+Result<std::unique_ptr<River>> River::open(const Config& config, const World& world, const std::string& node,
+                                           L2* l2, ChangeTarget* target,
+                                           const std::vector<NamedOrigin>& origins) {
+  std::unique_ptr<River> river(new River);
+  MakeStreamOptions stream;
+  stream.region = config.node.region;
+  const StreamWorld stream_world{world.home, world.home, world.pool, world.entropy->next_seed()};
+  auto made = make_stream(config.stream ? config.stream->url : "memory:", stream, stream_world);
+  if (!made) return std::unexpected(std::move(made.error()));
+  river->stream_ = std::move(*made);
+  ApplierOptions applier;
+  applier.node = node;
+  applier.process = world.entropy->next_seed();
+  // A quarter of the tightest bound, so that a proof is rarely older than half of it.
+  for (const FeatureConfig& feature : config.features) {
+    if (feature.watch && feature.consistency == Consistency::kBounded && feature.budget)
+      applier.probe_period =
+          std::clamp<Duration>(feature.budget->max_staleness / 4, 10ms, applier.probe_period);
+  }
+  river->applier_ = std::make_unique<Applier>(world.home, world.clock, river->stream_.get(), target, applier);
+  for (const NamedOrigin& origin : origins) {
+    const OriginConfig* settings = config.find_origin(origin.name);
+    if (settings == nullptr || watches_of(config, origin.name).empty()) continue;
+    auto feed = make_feed(config, *settings, world, node, origin.origin);
+    if (!feed) return std::unexpected(std::move(feed.error()));
+    if (*feed == nullptr) continue;
+    PublisherOptions publisher;
+    publisher.origin = origin.name;
+    river->applier_->watch(origin.name, origin.origin);
+    Source source{origin.name, std::move(*feed), nullptr};
+    source.publisher = std::make_unique<Publisher>(world.home, source.feed.get(), river->stream_.get(), l2,
+                                                   origin.origin, publisher);
+    river->sources_.push_back(std::move(source));
+  }
+  return river;
+}
+
+River::~River() {
+  // Whoever calls goes before what is called.
+  for (Source& source : sources_) source.feed.reset();
+  sources_.clear();
+  stream_.reset();
+  applier_.reset();
+}
+
+void River::start() {
+  applier_->start();
+  for (Source& source : sources_) source.publisher->start();
+}
+
+void River::stop() {
+  applier_->stop();
+  for (Source& source : sources_) source.feed->stop();
+}
+
+RiverReport River::report() const {
+  RiverReport report;
+  report.is_built = true;
+  report.stream = stream_->describe();
+  report.bus = stream_->status();
+  for (const Source& source : sources_) {
+    report.origins.push_back(
+        {source.name, source.feed->describe(), source.feed->status(), source.publisher->status()});
+  }
+  report.applier = applier_->status();
+  return report;
+}
+
+}  // namespace candor::app

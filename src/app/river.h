@@ -1,0 +1,79 @@
+// The change river of one node, wired: feeds of the watched origins, their publishers, the region stream, and
+// the applier that does to the cache what the stream says. Lives on the engine's home loop, as all its parts
+// do.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/config.h"
+#include "base/random.h"
+#include "bus/region_stream.h"
+#include "change/feed.h"
+#include "invalidation/applier.h"
+#include "invalidation/publisher.h"
+#include "io/clock.h"
+#include "io/loop.h"
+#include "io/thread_pool.h"
+#include "tier/l2.h"
+
+namespace candor::app {
+
+struct RiverOrigin {
+  std::string name;
+  std::string description;
+  FeedStatus feed;
+  PublisherStatus publisher;
+};
+struct RiverReport {
+  bool is_built = false;
+  std::string stream;
+  StreamStatus bus;
+  std::vector<RiverOrigin> origins;
+  ApplierStatus applier;
+};
+
+class River {
+ public:
+  struct World {
+    Loop* home = nullptr;
+    const SystemClock* clock = nullptr;
+    ThreadPool* pool = nullptr;
+    SystemEntropy* entropy = nullptr;
+  };
+  // On home. Only if a feature has `watch`. `origins`: by name, outliving this.
+  struct NamedOrigin {
+    std::string name;
+    Origin* origin = nullptr;
+  };
+  [[nodiscard]] static Result<std::unique_ptr<River>> open(const Config& config, const World& world,
+                                                           const std::string& node, L2* l2,
+                                                           ChangeTarget* target,
+                                                           const std::vector<NamedOrigin>& origins);
+  ~River();
+  River(const River&) = delete;
+  River& operator=(const River&) = delete;
+
+  void start();
+  // Leaves the region: goodbye, and leadership to another node.
+  void stop();
+  [[nodiscard]] RiverReport report() const;
+  [[nodiscard]] Applier& applier() { return *applier_; }
+
+ private:
+  River() = default;
+  struct Source {
+    std::string name;
+    std::unique_ptr<Feed> feed;
+    std::unique_ptr<Publisher> publisher;
+  };
+  std::unique_ptr<RegionStream> stream_;
+  std::vector<Source> sources_;
+  std::unique_ptr<Applier> applier_;
+};
+
+// The watched columns of a feature: "id", or "a, b" for a key of several.
+[[nodiscard]] std::vector<std::string> watch_columns(const WatchConfig& watch);
+
+}  // namespace candor::app
