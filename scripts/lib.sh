@@ -18,7 +18,7 @@ packages_build="g++ cmake ninja-build pkg-config ccache python3
 packages_demo="wordnet-base redis-tools"
 packages_test="redis-server nats-server postgresql-15 sqlite3 python3-redis python3-pytest python3-psycopg2 chromium openssl
   clang-19 libclang-rt-19-dev clang-format-19"
-packages_bench="redis-server memcached postgresql-15 libbenchmark-dev libtbb-dev python3-redis python3-psycopg2"
+packages_bench="redis-server nats-server memcached postgresql-15 libbenchmark-dev libtbb-dev python3-redis python3-psycopg2"
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }

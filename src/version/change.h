@@ -31,6 +31,7 @@ struct Change {
   Position position;  // of its commit: the same for all changes of one transaction
   WallTime
       committed;  // by the origin's clock: for lag figures and people only, never compared for correctness
+  friend bool operator==(const Change&, const Change&) = default;
 };
 
 // What an origin says about where it stands, read in one statement.
