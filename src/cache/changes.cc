@@ -78,6 +78,7 @@ void CacheCore::MissPath::apply_change(std::string_view origin, const candor::Ch
     source->markers.add_feature_change(change.feature, change.id, change.position);
     flights_.fence_if([&](const Flights::Flight& flight) { return flight.feature == feature.id(); });
     parts_.l1->erase_feature(feature.id());
+    if (parts_.observer != nullptr) parts_.observer->on_invalidate_feature(feature.id());
     return;
   }
   const std::string name = name_of(feature, change.key);
@@ -113,6 +114,7 @@ void CacheCore::MissPath::raise_floor(std::string_view origin, std::string_view 
     flights_.fence_if([&](const Flights::Flight& flight) { return flight.feature == feature->id(); });
     // Stamps of another history would be compared with ids that mean something else: nothing of it is kept.
     if (!same_history) parts_.l1->erase_feature(feature->id());
+    if (parts_.observer != nullptr) parts_.observer->on_invalidate_feature(feature->id());
   }
 }
 
@@ -172,6 +174,7 @@ void CacheCore::MissPath::forget_feature(std::string_view name) {
     if (name != "*" && feature->policy().name != name) continue;
     flights_.fence_if([&](const Flights::Flight& flight) { return flight.feature == feature->id(); });
     parts_.l1->erase_feature(feature->id());
+    if (parts_.observer != nullptr) parts_.observer->on_invalidate_feature(feature->id());
   }
 }
 
@@ -196,7 +199,8 @@ void CacheCore::note_applied(std::string_view origin, Incarnation incarnation, P
   for (const auto& one : trusts_) {
     if (one->name != origin) continue;
     one->incarnation.store(incarnation.value, std::memory_order_relaxed);
-    one->applied_position.store(position.value, std::memory_order_relaxed);
+    // Whoever sees the position sees the incarnation that it belongs to.
+    one->applied_position.store(position.value, std::memory_order_release);
   }
 }
 void CacheCore::retire_markers(std::string_view origin, ChangeId visible, MonoTime asked, Position l2_told) {

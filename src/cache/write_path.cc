@@ -175,6 +175,7 @@ Task<Result<WriteResult>> CacheCore::MissPath::flush(std::optional<FeatureId> id
   } else {
     parts_.l1->clear();
   }
+  if (parts_.observer != nullptr) parts_.observer->on_invalidate_feature(id);
   if (!reached_l2) {
     co_return fail(
         ErrorCode::kUnavailable,

@@ -27,18 +27,23 @@ std::string lower(std::string_view text) {
 std::string client_line(Session& session) {
   const auto& identity = session.identity();
   const MonoTime now = session.peer().executor().now();
-  const bool subscriber = session.subscriptions() > 0;
+  const ClientTracking* tracking = session.tracking();
+  std::string flags = session.subscriptions() > 0 ? "P" : "";
+  if (tracking != nullptr) flags += tracking->broadcast ? "tB" : "t";
+  if (tracking != nullptr && tracking->broken) flags += "R";
+  if (flags.empty()) flags = "N";
   return fmt::format(
       "id={} addr={} laddr= fd=-1 name={} age={} idle={} flags={} db=0 sub={} psub={} ssub=0 multi=-1 "
       "qbuf={} qbuf-free=0 argv-mem=0 "
-      "multi-mem=0 rbs=0 rbp=0 obl={} oll=0 omem={} tot-mem={} events=r cmd={} user={} redir=-1 resp={} "
+      "multi-mem=0 rbs=0 rbp=0 obl={} oll=0 omem={} tot-mem={} events=r cmd={} user={} redir={} resp={} "
       "lib-name={} lib-ver={}",
       session.id(), session.peer().address(), identity.name, seconds(now - identity.since),
-      seconds(now - identity.active), subscriber ? "P" : "N", session.channels().size(),
-      session.patterns().size(), session.kept_bytes(), session.peer().unsent_bytes(), session.waiting_bytes(),
+      seconds(now - identity.active), flags, session.channels().size(), session.patterns().size(),
+      session.kept_bytes(), session.peer().unsent_bytes(), session.waiting_bytes(),
       session.kept_bytes() + session.waiting_bytes(),
       identity.last_command == nullptr ? std::string("NULL") : lower(identity.last_command->name),
       session.user() == nullptr ? std::string("(none)") : session.user()->name,
+      tracking == nullptr ? -1 : static_cast<std::int64_t>(tracking->redirect),
       static_cast<int>(session.protocol()), identity.library, identity.library_version);
 }
 

@@ -347,7 +347,7 @@ TEST_F(CommandsTest, ClientKnowsItself) {
   const std::string list = run("CLIENT LIST");
   EXPECT_NE(list.find("id=1 addr=127.0.0.1:1 "), std::string::npos) << list;
   EXPECT_NE(list.find("lib-name=lib"), std::string::npos);
-  EXPECT_TRUE(run("CLIENT TRACKING ON").starts_with("-ERR CLIENT TRACKING is not supported yet"));
+  EXPECT_EQ(run("CLIENT TRACKING ON"), "+OK\r\n");
 }
 
 TEST_F(CommandsTest, ClientKillEndsAnotherConnection) {

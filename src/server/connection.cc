@@ -198,6 +198,7 @@ void hello(Session& session, Args args) {
 
 void reset(Session& session, Args) {
   session.unsubscribe_all();
+  session.stop_tracking();
   session.adopt(nullptr);
   session.log_out();
   session.set_protocol(resp::Protocol::kResp2);
@@ -250,23 +251,6 @@ void client_flag(Session& session, Args args) {
   session.ok();
 }
 
-void client_tracking(Session& session, Args args) {
-  if (args.size() >= 3 && is_word(args[2], "OFF")) return session.ok();
-  session.error("ERR CLIENT TRACKING is not supported yet");
-}
-
-void client_tracking_info(Session& session, Args) {
-  std::string& out = session.out();
-  resp::write_map(out, 3, session.protocol());
-  resp::write_bulk(out, "flags");
-  resp::write_set(out, 1, session.protocol());
-  resp::write_bulk(out, "off");
-  resp::write_bulk(out, "redirect");
-  resp::write_integer(out, -1);
-  resp::write_bulk(out, "prefixes");
-  resp::write_array(out, 0);
-}
-
 void client_id(Session& session, Args) { session.integer(static_cast<std::int64_t>(session.id())); }
 void client_get_name(Session& session, Args) {
   const std::string& name = session.identity().name;
@@ -276,7 +260,6 @@ void client_get_name(Session& session, Args) {
 void client_info(Session& session, Args) {
   resp::write_verbatim(session.out(), "txt", client_line(session) + "\n", session.protocol());
 }
-void client_get_redirect(Session& session, Args) { session.integer(-1); }
 
 struct ClientCommand {
   std::string_view name;
@@ -286,10 +269,12 @@ struct ClientCommand {
 };
 
 constexpr std::string_view kClientHelp[] = {
+    "CACHING (YES|NO)",
+    "    Enable/disable tracking of the keys for next command in OPTIN/OPTOUT modes.",
     "GETNAME",
     "    Return the name of the current connection.",
     "GETREDIR",
-    "    Return -1: tracking is not supported yet.",
+    "    Return the client ID that tracking redirects to, 0 for none, -1 when tracking is off.",
     "ID",
     "    Return the ID of the current connection.",
     "INFO",
@@ -310,8 +295,9 @@ constexpr std::string_view kClientHelp[] = {
     "    Set client meta attr: LIB-NAME, LIB-VER.",
     "SETNAME <name>",
     "    Assign the name <name> to the current connection.",
-    "TRACKING OFF",
-    "    Tracking is not supported yet.",
+    "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]",
+    "         [OPTIN] [OPTOUT] [NOLOOP]",
+    "    Control server assisted client side caching.",
     "TRACKINGINFO",
     "    Report tracking status for the current connection.",
 };
@@ -327,6 +313,7 @@ constexpr ClientCommand kClientCommands[] = {
     {"REPLY", 3, Right::kNone, client_reply},
     {"NO-EVICT", 3, Right::kNone, client_flag},
     {"NO-TOUCH", 3, Right::kNone, client_flag},
+    {"CACHING", 3, Right::kNone, client_caching},
     {"TRACKING", -3, Right::kNone, client_tracking},
     {"TRACKINGINFO", 2, Right::kNone, client_tracking_info},
     {"GETREDIR", 2, Right::kNone, client_get_redirect},

@@ -142,8 +142,10 @@ bool is_stored(Session& session, l1::Store::PutResult result) {
 
 bool update_local(Session& session, const Target& target,
                   const std::function<l1::Store::Update(const l1::EntryView*)>& decide) {
-  return is_stored(session, session.store().update(target.hash, target.feature->id(), target.key,
-                                                   session.now_ms(), decide));
+  const auto result =
+      session.store().update(target.hash, target.feature->id(), target.key, session.now_ms(), decide);
+  if (result != l1::Store::PutResult::kConditionFailed) session.changed_locally(target);
+  return is_stored(session, result);
 }
 
 bool put_local(Session& session, const Target& target, std::string_view value, l1::Millis expires_at) {
@@ -155,7 +157,9 @@ bool put_local(Session& session, const Target& target, std::string_view value, l
   request.now = session.now_ms();
   request.meta.loaded_at = request.now;
   request.meta.expires_at = expires_at;
-  return is_stored(session, session.store().put(request));
+  const auto result = session.store().put(request);
+  session.changed_locally(target);
+  return is_stored(session, result);
 }
 
 bool peek_local(Session& session, const Target& target, const l1::Store::ReadGuard& guard,

@@ -29,6 +29,13 @@ bool resolve_keys(Session& session, Args keys, Right right, bool once, std::vect
   return true;
 }
 
+// 1 if there was such an entry.
+std::int64_t erase_local(Session& session, const Target& target) {
+  if (!session.store().erase(target.hash, target.feature->id(), target.key, session.now_ms())) return 0;
+  session.changed_locally(target);
+  return 1;
+}
+
 void del(Session& session, Args args) {
   std::vector<Target> targets;
   if (!resolve_keys(session, args.subspan(1), Right::kWrite, true, &targets)) return;
@@ -39,8 +46,7 @@ void del(Session& session, Args args) {
   for (const auto& target : targets) {
     switch (target.backing) {
       case Backing::kPlainLocal:
-        gathering->add_now(
-            session.store().erase(target.hash, target.feature->id(), target.key, session.now_ms()) ? 1 : 0);
+        gathering->add_now(erase_local(session, target));
         break;
       case Backing::kPlainShared:
         gathering->begin();
@@ -369,7 +375,10 @@ void rename_to(Session& session, Args args, bool only_if_absent) {
     return stored && !same ? store_entry(value, now, expires_at) : keep_entry();
   };
   if (!update_local(session, to, decide)) return;
-  if (stored && !same) (void)session.store().erase(from.hash, from.feature->id(), from.key, now);
+  if (stored && !same) {
+    (void)session.store().erase(from.hash, from.feature->id(), from.key, now);
+    session.changed_locally(from);
+  }
   only_if_absent ? session.integer(stored ? 1 : 0) : session.ok();
 }
 void rename_(Session& session, Args args) { rename_to(session, args, false); }

@@ -14,6 +14,7 @@
 #include "proto/request_parser.h"
 #include "server/region_commands.h"
 #include "server/session_desk.h"
+#include "server/tracking.h"
 
 namespace candor::server {
 
@@ -66,6 +67,7 @@ struct UserSpec {
 
 struct ServerContext {
   CacheCore* cache = nullptr;
+  Tracking* tracking = nullptr;  // also the cache's observer; null: CLIENT TRACKING is refused
   const Clock* clock = nullptr;
   EntropySource* entropy = nullptr;
   SessionDesk* desk = nullptr;       // session tokens; null: there are none here

@@ -42,7 +42,9 @@ RespServer::RespServer(ServerContext context, Users users)
       started_at_(context_.clock->now()),
       run_id_(random_hex(*context_.entropy, 40)),
       pubsub_(context_.entropy->next_seed(), context_.options.patterns_max),
-      slow_log_(context_.options.slow_log_entries) {}
+      slow_log_(context_.options.slow_log_entries) {
+  if (context_.tracking != nullptr) context_.tracking->use_names(&features_, context_.cache);
+}
 
 RespServer::~RespServer() = default;
 

@@ -32,6 +32,7 @@ Session::Session(RespServer& server, std::shared_ptr<LoopState> loop, Peer* peer
 
 Session::~Session() {
   unsubscribe_all();
+  stop_tracking();
   loop_->remove(id_);
   server_.session_closed();
 }
@@ -136,6 +137,7 @@ void Session::execute(Args args) {
     identity_.last_command = command;
     had_command_ = true;
     running_ = args;
+    if (tracking_ != nullptr) remember_reads(*command, args);
     command->run(*this, args);
     running_ = {};
   }
@@ -340,7 +342,8 @@ const char* Session::missed_deadline(MonoTime now) {
   if (!had_command_ && now - identity_.since > options.first_command_deadline) return "no command in time";
   if (unfinished_since_ != MonoTime::max() && now - unfinished_since_ > options.command_deadline)
     return "a command did not arrive whole in time";
-  const bool may_idle = options.idle_deadline == Duration::zero() || subscriptions() > 0 || deferred_ > 0;
+  const bool may_idle = options.idle_deadline == Duration::zero() || subscriptions() > 0 ||
+                        tracking_ != nullptr || deferred_ > 0;
   if (!may_idle && now - identity_.active > options.idle_deadline) return "idle";
   return nullptr;
 }
@@ -465,9 +468,10 @@ void Session::read(const Target& target, CacheCore::ReadOptions options, ReadThe
   cache().read(target.feature->id(), std::string(target.key), options, std::move(done));
 }
 
-WriteDone Session::change_done(std::uint64_t key, WriteThen then) {
+WriteDone Session::change_done(const Target& target, WriteThen then) {
+  const std::uint64_t key = target.hash.value;
   begin_use(key, true);
-  return [loop = loop_, id = id_, key, then = std::move(then)](Result<WriteResult> result) mutable {
+  auto then_here = [loop = loop_, id = id_, key, then = std::move(then)](Result<WriteResult> result) mutable {
     loop->with_session(id,
                        [key, then = std::move(then), result = std::move(result)](Session& session) mutable {
                          session.end_use(key, true);
@@ -475,32 +479,46 @@ WriteDone Session::change_done(std::uint64_t key, WriteThen then) {
                          session.completed();
                        });
   };
+  Tracking* table = server_.context().tracking;
+  if (table == nullptr || !table->is_used()) return then_here;
+  // The cache tells of changes at an origin; plain values behind a shared L2 are told here.
+  const bool is_plain = target.backing != Backing::kOrigin;
+  table->begin_change({target.feature->id(), target.key}, id_);
+  return [table, is_plain, feature = target.feature->id(), name = std::string(target.key), id = id_,
+          then_here = std::move(then_here)](Result<WriteResult> result) mutable {
+    if (is_plain) table->on_change({feature, name}, id);
+    table->end_change({feature, name}, id);
+    then_here(std::move(result));
+  };
+}
+
+void Session::changed_locally(const Target& target) {
+  Tracking* table = server_.context().tracking;
+  if (table != nullptr) table->on_change({target.feature->id(), target.key}, id_);
 }
 
 void Session::write(const Target& target, std::string value, WriteThen then) {
   cache().write(target.feature->id(), std::string(target.key), std::move(value),
-                change_done(target.hash.value, std::move(then)));
+                change_done(target, std::move(then)));
 }
 
 void Session::erase(const Target& target, WriteThen then) {
-  cache().erase(target.feature->id(), std::string(target.key),
-                change_done(target.hash.value, std::move(then)));
+  cache().erase(target.feature->id(), std::string(target.key), change_done(target, std::move(then)));
 }
 
 void Session::invalidate(const Target& target, WriteThen then) {
-  cache().invalidate(target.feature->id(), std::string(target.key),
-                     change_done(target.hash.value, std::move(then)));
+  cache().invalidate(target.feature->id(), std::string(target.key), change_done(target, std::move(then)));
 }
 
 void Session::plain_write(const Target& target, std::optional<std::string> value, Duration ttl,
                           WriteThen then) {
   cache().plain_write(target.feature->id(), std::string(target.key), std::move(value), ttl,
-                      change_done(target.hash.value, std::move(then)));
+                      change_done(target, std::move(then)));
 }
 
 void Session::plain_update(const Target& target, CacheCore::PlainDecide decide, WriteThen then) {
   cache().plain_update(target.feature->id(), std::string(target.key), std::move(decide),
-                       change_done(target.hash.value, std::move(then)));
+                       change_done(target, std::move(then)));
 }
 
 void Session::flush(std::optional<FeatureId> feature, void (*answer)(Session&, std::string& out)) {

@@ -28,6 +28,7 @@
 #include "base/acceptor.h"
 #include "proto/reply_writer.h"
 #include "proto/request_parser.h"
+#include "server/client_tracking.h"
 #include "server/command.h"
 #include "server/feature_table.h"
 #include "server/loop_state.h"
@@ -119,6 +120,15 @@ class Session final : public ConnectionHandler {
     return token_ != nullptr && lacks_token(feature);
   }
 
+  // ---- CLIENT TRACKING (client_tracking.cc) ----
+  [[nodiscard]] ClientTracking* tracking() { return tracking_.get(); }  // null: off
+  void track(ClientTracking wanted, std::optional<Tracking::Address> redirect);
+  void stop_tracking();
+  void push_invalidation(const Tracking::Push& push);
+  void redirect_is_broken();
+  // A plain value in L1 changed.
+  void changed_locally(const Target& target);
+
   // An L1 hit that may be served, counted as a read. `out->value` is valid while `guard` lives.
   [[nodiscard]] bool hit(const l1::Store::ReadGuard& guard, const Target& target, CacheCore::Hit* out);
 
@@ -199,10 +209,12 @@ class Session final : public ConnectionHandler {
   void note_deferred(ReplyQueue::Place place);
   void note_finished(ReplyQueue::Place place);
 
+  void remember_reads(const Command& command, Args args);
+  void remember_read(const ResolvedKey& key, std::string_view name);
   [[nodiscard]] bool lacks_token(const Feature& feature) const;
   void begin_use(std::uint64_t key, bool change);
   void end_use(std::uint64_t key, bool change);
-  [[nodiscard]] WriteDone change_done(std::uint64_t key, WriteThen then);
+  [[nodiscard]] WriteDone change_done(const Target& target, WriteThen then);
 
   RespServer& server_;
   std::shared_ptr<LoopState> loop_;
@@ -212,6 +224,7 @@ class Session final : public ConnectionHandler {
   resp::Protocol protocol_ = resp::Protocol::kResp2;
   const User* user_ = nullptr;
   std::unique_ptr<const SessionToken> token_;
+  std::unique_ptr<ClientTracking> tracking_;
 
   ReplyQueue places_;
   std::size_t deferred_ = 0;                        // reserved places not yet finished

@@ -16,7 +16,8 @@ bool is_get(std::string_view name) {
 // What would make a GET more than a lookup: then the ordinary path takes it.
 bool Session::may_gather() const {
   return user_ != nullptr && user_->has(Right::kRead) && changes_ == 0 && token_ == nullptr &&
-         replies_ == Replies::kOn && (channels_.empty() || protocol_ == resp::Protocol::kResp3) &&
+         (tracking_ == nullptr || (!tracking_->opt_in && !tracking_->opt_out)) && replies_ == Replies::kOn &&
+         (channels_.empty() || protocol_ == resp::Protocol::kResp3) &&
          (patterns_.empty() || protocol_ == resp::Protocol::kResp3);
 }
 
@@ -27,6 +28,7 @@ bool Session::gather(Args args) {
   if (resolved.feature == nullptr || resolved.key.size() > kKeyBytesMax ||
       !user_->may_touch(resolved.feature->id()))
     return false;
+  if (tracking_ != nullptr && !tracking_->broadcast) remember_read(resolved, args[1]);
   l1::Store::Lookup& lookup = batch.lookups[batch.size];
   lookup.feature = resolved.feature->id();
   lookup.key = resolved.key;

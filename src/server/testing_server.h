@@ -189,6 +189,7 @@ class ServerTest : public ::testing::Test {
     plain.ttl = Duration::zero();
     (void)cache.add_feature(plain, nullptr);
     context.cache = &cache;
+    context.tracking = &tracking;
     context.clock = &executor;
     context.entropy = &entropy;
   }
@@ -206,6 +207,7 @@ class ServerTest : public ::testing::Test {
   }
   CacheCore::Parts parts() {
     CacheCore::Parts parts;
+    parts.observer = &tracking;
     parts.clock = &executor;
     parts.home = &executor;
     parts.l1 = &store;
@@ -251,6 +253,7 @@ class ServerTest : public ::testing::Test {
 
   VirtualExecutor executor;
   FixedEntropy entropy;
+  Tracking tracking{9, 4};
   l1::Store store;
   CacheCore cache;
   ServerContext context;
