@@ -299,8 +299,8 @@ const std::array kKeys = {
               "The statement behind `DEL`, with `:key`. Without it `DEL` answers `READONLY`.",
               feature<&FeatureConfig::erase>},
     ConfigKey{"features.*", "consistency", T::kChoice, "\"session\"",
-              "The promise to readers. `bounded` and `strong` are kept by reading the origin until their "
-              "proofs are built.",
+              "The promise to readers. `bounded` and `strong` need `watch`; without it they read the origin "
+              "every time.",
               feature<&FeatureConfig::consistency>, kReloads, kOptional, kActive,
               "eventual|bounded|session|strong|origin"},
     ConfigKey{

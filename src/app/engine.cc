@@ -186,6 +186,10 @@ Result<void> Engine::open_river(const Config& config, const Room& room) {
       return;
     }
     parts_->river = std::move(*river);
+    std::vector<SessionDesk::Watched> watched;
+    for (const River::NamedOrigin& origin : origins)
+      if (parts_->cache->trust(origin.name) != nullptr) watched.push_back({origin.name, origin.origin});
+    parts_->desk = std::make_unique<SessionDesk>(parts_->cache.get(), &home(), std::move(watched));
     parts_->river->start();
   });
   if (opened) notes_.push_back({false, "change feeds: " + watched_names(config)});

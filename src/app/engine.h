@@ -16,6 +16,7 @@
 #include "app/health_log.h"
 #include "app/node_report.h"
 #include "app/river.h"
+#include "app/session_desk.h"
 #include "cache/cache.h"
 #include "io/clock.h"
 #include "io/running_loop.h"
@@ -64,6 +65,8 @@ class Engine {
   // there. Not called when the engine closes first.
   using ReportDone = std::move_only_function<void(std::unique_ptr<NodeReport>)>;
   void report(ReportDone done);
+  // Session tokens over the watched origins; null: none is watched. Lives as long as this.
+  [[nodiscard]] SessionDesk* session_desk() { return parts_->desk.get(); }
   // Replaces the policies of features that both configurations have. On home().
   void reload(const Config& config);
 
@@ -86,6 +89,7 @@ class Engine {
     std::vector<NamedOrigin> origins;
     std::unique_ptr<CacheCore> cache;
     std::vector<FeatureConfig> features;  // by FeatureId
+    std::unique_ptr<SessionDesk> desk;    // null as the river
     std::unique_ptr<River> river;         // null: no feature is watched
   };
 

@@ -134,6 +134,7 @@ Result<void> Node::open_resp() {
   context.entropy = &engine_->entropy();
   context.pool = &engine_->pool();
   context.options = server_options(config_, node_name_);
+  context.desk = engine_->session_desk();
   for (const UserConfig& user : config_.resp.users)
     context.users.push_back({user.name, user.password_hash, user.rights, user.features});
   auto server = server::RespServer::make(std::move(context));
