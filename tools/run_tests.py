@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs every test program there is and counts test cases: one line per suite, the failures in full, one sum.
 
-Suites: tidy (tools/), unit (one GoogleTest program per room), integration (real servers), e2e (pytest against the
+Suites: tidy (tools/), models (spin, tests/spin/), unit (one GoogleTest program per room), integration (real servers), e2e (pytest against the
 daemon), node (clients and dashboard, node's test runner). A test that is skipped, a program that crashes or prints
 no result, and a suite that finds no tests all count as failures: silence is never success.
 """
@@ -22,6 +22,7 @@ UNIT_TIMEOUT_S = 300         # a room's unit tests take milliseconds; sanitizers
 INTEGRATION_TIMEOUT_S = 600  # starts and stops real servers
 PYTEST_TIMEOUT_S = 900
 NODE_TIMEOUT_S = 300
+MODELS_TIMEOUT_S = 300       # 15 s on one quiet core
 TAIL_LINES = 40              # of a failing program's output are shown
 
 
@@ -216,6 +217,27 @@ def tap_leaves(output):
     return leaves
 
 
+# ---- spin models ----
+
+def run_models(suite, selected, timeout):
+    outcome = Outcome(suite)
+    script = ROOT / "tests" / "spin" / "run_models.py"
+    begin = time.monotonic()
+    _, listing = run(["/usr/bin/python3", str(script), "--list"], 30)
+    names = [line for line in listing.split() if selected(f"{suite}/{line}")]
+    if not names:
+        return outcome
+    _, output = run(["/usr/bin/python3", str(script), *names], timeout)
+    passed = {line.split()[2] for line in output.splitlines() if line.startswith("as expected: ")}
+    for name in names:
+        if name in passed:
+            outcome.passed.append(name)
+        else:
+            outcome.fail(name, tail(output))
+    outcome.seconds = time.monotonic() - begin
+    return outcome
+
+
 # ---- all of it ----
 
 def collect(arguments, selected):
@@ -227,6 +249,8 @@ def collect(arguments, selected):
     if "tidy" in suites:
         files = [str(p.relative_to(ROOT)) for p in sorted((ROOT / "tools").glob("*_test.py"))]
         parallel.append(("tidy", lambda: run_pytest("tidy", files, selected, build, PYTEST_TIMEOUT_S)))
+    if "models" in suites:
+        parallel.append(("models", lambda: run_models("models", selected, MODELS_TIMEOUT_S)))
     if "unit" in suites:
         for program in programs:
             if program.name != "candor_integration_test":
@@ -250,7 +274,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", required=True, help="the build folder with the test programs")
     parser.add_argument("--filter", default="", help="run tests whose SUITE/NAME contains this, upper or lower case alike")
-    parser.add_argument("--suites", default="tidy,unit,integration,e2e,node")
+    parser.add_argument("--suites", default="tidy,models,unit,integration,e2e,node")
     parser.add_argument("--label", default="", help="printed beside each suite's name")
     arguments = parser.parse_args()
     wanted = arguments.filter.lower()
