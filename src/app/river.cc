@@ -96,8 +96,11 @@ Result<std::unique_ptr<River>> River::open(const Config& config, const World& wo
     publisher.origin = origin.name;
     river->applier_->watch(origin.name, origin.origin);
     Source source{origin.name, std::move(*feed), nullptr};
-    source.publisher = std::make_unique<Publisher>(world.home, source.feed.get(), river->stream_.get(), l2,
-                                                   origin.origin, publisher);
+    publisher.seed = world.entropy->next_seed();
+    publisher.probe_period = applier.probe_period;
+    source.publisher =
+        std::make_unique<Publisher>(world.home, world.clock, source.feed.get(), river->stream_.get(), l2,
+                                    origin.origin, publisher, &river->l2_known_);
     river->sources_.push_back(std::move(source));
   }
   return river;

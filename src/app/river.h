@@ -69,6 +69,7 @@ class River {
     std::unique_ptr<Publisher> publisher;
   };
   std::unique_ptr<RegionStream> stream_;
+  L2Known l2_known_;  // by all publishers and the applier of this node
   std::vector<Source> sources_;
   std::unique_ptr<Applier> applier_;
 };

@@ -1,277 +1,376 @@
 #include "invalidation/publisher.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
+#include "base/backoff.h"
+#include "base/random.h"
+#include "bus/message_format.h"
+#include "invalidation/patience.h"
+#include "version/mutant.h"
+
 namespace candor {
 
-namespace {
+// What is told to L2 and appended as a whole: part of a batch of the feed, or a break.
+struct Publisher::Slice {
+  std::vector<Change> changes;
+  Position up_to;
+  bool completes = true;  // the last of its batch: the stream is complete up to `up_to` with it
+  Incarnation incarnation;
+  bool begun = false;  // being told to L2
+  bool ready = false;  // L2 answered, or had its time
+  bool is_break = false;
+  bool same_history = false;
+  std::string reason{};
+};
 
-constexpr Duration kRetryFirst = 20ms;
-constexpr Duration kRetryMax = 1s;
-constexpr std::size_t kRepayBatch = 256;
+// Everything that one leadership knows. Shared with the tasks that work for it; they look at `over` after
+// every wait.
+struct Publisher::Leadership {
+  bool over = false;
+  std::deque<std::shared_ptr<Slice>> slices;
+  std::move_only_function<void()> taken;  // the feed waits for room
+  PublishLedger ledger;
+  std::unique_ptr<L2Teller> l2;
+  Incarnation incoming;     // of what the feed hands over
+  Incarnation incarnation;  // of what the stream has heard so far: behind a break that waits in `slices`
+  Position published;       // complete in the stream up to here
+  Position handed_over;
+  Position confirmed;
+  MonoTime said_at{0};  // the last message
+  Position said_up_to, said_told;
+  SequenceNumber said_replay;
+  bool probing = false;
+  MonoTime probed_at{0};
+  OneShot<bool> woken;
+};
 
-std::string name_of(const Change& change) { return change.feature + ":" + change.key; }
-
-}  // namespace
-
-Publisher::Publisher(Executor* executor, Feed* feed, RegionStream* stream, L2* l2, Origin* origin,
-                     PublisherOptions options)
+Publisher::Publisher(Executor* executor, const Clock* clock, Feed* feed, RegionStream* stream, L2* l2,
+                     Origin* origin, PublisherOptions options, L2Known* known)
     : executor_(executor),
+      clock_(clock),
       feed_(feed),
       stream_(stream),
       l2_(l2),
       origin_(origin),
-      options_(std::move(options)) {}
+      options_(std::move(options)),
+      known_(known != nullptr ? known : &own_known_) {}
 
-Publisher::~Publisher() { *alive_ = false; }
+Publisher::~Publisher() {
+  *alive_ = false;
+  end_term();
+}
 
 void Publisher::start() {
   feed_->start(this);
-  every(options_.visible_period, &Publisher::look_what_is_visible);
-  if (l2_ != nullptr) every(options_.repay_period, &Publisher::repay);
+  beat();
 }
 
-void Publisher::every(Duration period, Task<void> (Publisher::*step)()) {
-  executor_->schedule(executor_->now() + period, [this, alive = alive_, period, step] {
+void Publisher::beat() {
+  executor_->schedule(executor_->now() + options_.heartbeat_period, [this, alive = alive_] {
     if (!*alive) return;
-    spawn((this->*step)());
-    every(period, step);
+    if (term_ != nullptr) {
+      term_->l2->tick();
+      if (!term_->probing && executor_->now() - term_->probed_at >= options_.probe_period)
+        spawn(probe(term_));
+      nudge(term_);
+    }
+    beat();
   });
 }
 
 // ---- the feed ----
 
+void Publisher::on_leading(bool leading) {
+  end_term();
+  status_.leading = leading;
+  if (!leading) return;
+  term_ = std::make_shared<Leadership>();
+  term_->incoming = term_->incarnation = feed_->status().incarnation;
+  L2Teller::Options teller;
+  teller.patience = options_.l2_patience;
+  teller.book = options_.book;
+  term_->l2 = std::make_unique<L2Teller>(executor_, l2_, known_, teller, mix64(options_.seed + ++terms_));
+  spawn(lead(term_));
+}
+
+void Publisher::end_term() {
+  if (term_ == nullptr) return;
+  term_->over = true;
+  const Term old = std::exchange(term_, nullptr);
+  (void)old->woken.set(true);
+}
+
 void Publisher::on_changes(std::vector<Change> changes, Position up_to,
                            std::move_only_function<void()> taken) {
-  Batch batch;
-  batch.changes = std::move(changes);
-  batch.up_to = up_to;
-  batch.taken = std::move(taken);
-  queue_.push_back(std::move(batch));
-  if (!running_) spawn(run());
+  if (term_ == nullptr) return;  // a feed that does not lead has nothing to say
+  Leadership& term = *term_;
+  if (term.incoming.value == 0) term.incoming = term.incarnation = feed_->status().incarnation;
+  term.handed_over = status_.handed_over = std::max(term.handed_over, up_to);
+  status_.changes += changes.size();
+  cut(term, std::move(changes), up_to);
+  term.taken = std::move(taken);
+  if (mutant(Mutant::kConfirmEarly)) executor_->post([feed = feed_, up_to] { feed->confirm(up_to); });
+  offer_room(term_);
+  tell_ahead(term_);
+  nudge(term_);
 }
 
 void Publisher::on_break(Incarnation incarnation, Position from, std::string reason) {
-  Batch batch;
-  batch.is_floor = true;
-  batch.incarnation = incarnation;
-  batch.up_to = from;
-  batch.reason = std::move(reason);
-  queue_.push_back(std::move(batch));
-  if (!running_) spawn(run());
+  if (term_ == nullptr) on_leading(true);
+  auto slice = std::make_shared<Slice>();
+  slice->is_break = slice->ready = slice->begun = true;
+  slice->same_history = term_->incoming == incarnation;
+  slice->incarnation = term_->incoming = incarnation;
+  slice->up_to = from;
+  slice->reason = std::move(reason);
+  term_->handed_over = status_.handed_over = from;
+  term_->slices.push_back(std::move(slice));
+  nudge(term_);
 }
 
-void Publisher::on_leading(bool leading) {
-  status_.leading = leading;
-  ++leadership_;
-  queue_.clear();
-  invisible_.clear();
-}
-
-Task<void> Publisher::run() {
-  auto alive = alive_;
-  running_ = true;
-  while (*alive && !queue_.empty()) {
-    Batch batch = std::move(queue_.front());
-    queue_.pop_front();
-    co_await publish(&batch);
-    if (!*alive) co_return;
-    if (batch.taken) batch.taken();
-  }
-  if (*alive) running_ = false;
-}
-
-Task<void> Publisher::publish(Batch* batch) {
-  auto alive = alive_;
-  const std::uint64_t leadership = leadership_;
-  if (batch->is_floor) {
-    ++status_.floors;
-    incarnation_ = batch->incarnation;
-    status_.published = batch->up_to;
-    status_.l2_told = batch->up_to;
-    invisible_.clear();
-    // What L2 holds was loaded before the break: none of it is to be trusted.
-    owes_generation_ = l2_ != nullptr;
-    co_await repay();
-    if (!*alive) co_return;
-    message::Floor floor{options_.origin, {}, incarnation_, batch->up_to, batch->reason};
-    co_await append(std::move(floor));
-    co_return;
-  }
-  // A leader that took over goes on without a break, and so its first batch may be of a history that is new here.
-  if (const Incarnation current = feed_->status().incarnation; current.value != 0) incarnation_ = current;
-  bool told = true;
-  if (l2_ != nullptr && !batch->changes.empty()) told = co_await tell_l2(&batch->changes);
-  if (!*alive || leadership != leadership_) co_return;
-  if (!told) {
-    ++status_.l2_failures;
-    owe(batch->changes);
-  }
-  if (owed_.empty() && !owes_generation_) status_.l2_told = batch->up_to;
-  ChangeId highest;
-  for (const Change& change : batch->changes) highest = std::max(highest, change.id);
-  status_.changes += batch->changes.size();
-
-  message::Changes out = message_of(status_.published);
+// A transaction of a million rows becomes a thousand messages, of which only the last completes its position.
+void Publisher::cut(Leadership& term, std::vector<Change> changes, Position up_to) {
+  auto slice = std::make_shared<Slice>();
   std::size_t bytes = 0;
-  for (Change& change : batch->changes) {
-    bytes += change.key.size() + change.feature.size();
-    out.changes.push_back(std::move(change));
-    if (out.changes.size() < kChangesPerMessage && bytes < kMessageKeyBytesMax) continue;
-    co_await append(std::move(out));
-    if (!*alive || leadership != leadership_) co_return;
-    out = message_of(status_.published);
+  const auto finish = [&](bool completes) {
+    slice->completes = completes;
+    slice->up_to = up_to;
+    slice->incarnation = term.incoming;
+    slice->ready = slice->begun = slice->changes.empty();
+    term.slices.push_back(std::exchange(slice, std::make_shared<Slice>()));
     bytes = 0;
+  };
+  for (Change& change : changes) {
+    const std::size_t more = encoded_bytes_max(change);
+    if (slice->changes.size() >= kChangesPerMessage || (bytes + more > kMessageBytes && bytes > 0))
+      finish(false);
+    bytes += more;
+    slice->changes.push_back(std::move(change));
   }
-  out.up_to = batch->up_to;  // only the last message of a batch completes it
-  co_await append(std::move(out));
-  if (!*alive || leadership != leadership_) co_return;
-  status_.published = std::max(status_.published, batch->up_to);
-  invisible_.push_back(Published{batch->up_to, highest});
-  confirm_what_may();
+  const bool joins = slice->changes.empty() && !term.slices.empty() && !term.slices.back()->is_break &&
+                     term.slices.back()->changes.empty();
+  joins ? void(term.slices.back()->up_to = up_to) : finish(true);
 }
 
-message::Changes Publisher::message_of(Position up_to) const {
+void Publisher::offer_room(const Term& term) {
+  if (!term->taken || term->slices.size() >= kSlicesMax) return;
+  executor_->post([term, taken = std::exchange(term->taken, nullptr)]() mutable {
+    if (!term->over) taken();
+  });
+}
+
+// ---- L2, ahead of the stream ----
+
+void Publisher::tell_ahead(const Term& term) {
+  std::size_t telling = 0;
+  for (const auto& slice : term->slices) {
+    if (slice->is_break) break;  // L2 is told of the break first
+    if (slice->begun) {
+      telling += slice->ready ? 0 : 1;
+      continue;
+    }
+    if (++telling > kSlicesTelling) break;
+    slice->begun = true;
+    if (mutant(Mutant::kL1BeforeL2)) slice->ready = true;
+    spawn(term->l2->tell(slice->changes), [this, term, slice](bool) {
+      if (term->over) return;
+      slice->ready = true;
+      nudge(term);
+    });
+  }
+}
+
+// ---- the stream ----
+
+Task<void> Publisher::lead(Term term) {
+  while (!term->over) {
+    tell_ahead(term);
+    if (!term->slices.empty() && term->slices.front()->ready) {
+      if (term->slices.front()->is_break) {
+        co_await send_floor(term);
+      } else {
+        co_await send_changes(term);
+      }
+    } else if (has_news(*term)) {
+      co_await send_heartbeat(term);
+    } else {
+      co_await wait_for_work(term);
+    }
+  }
+}
+
+Task<void> Publisher::send_changes(Term term) {
+  Position up_to = term->published;
+  PublishLedger::Appended ledger;
+  std::vector<Change> changes;
+  std::size_t bytes = 0;
+  while (!term->slices.empty()) {
+    Slice& slice = *term->slices.front();
+    if (!slice.ready || slice.is_break) break;
+    std::size_t more = 0;
+    for (const Change& change : slice.changes) more += encoded_bytes_max(change);
+    const bool full =
+        changes.size() + slice.changes.size() > kChangesPerMessage || bytes + more > kMessageBytes;
+    if (full && !changes.empty()) break;
+    bytes += more;
+    for (Change& change : slice.changes) {
+      ledger.highest = std::max(ledger.highest, change.position);
+      ledger.highest_id = std::max(ledger.highest_id, change.id);
+      changes.push_back(std::move(change));
+    }
+    if (slice.completes) up_to = std::max(up_to, slice.up_to);
+    term->slices.pop_front();
+  }
+  offer_room(term);
+  tell_ahead(term);
+  co_await term->l2->advance();
+  if (term->over) co_return;
+  message::Changes out = message_of(*term, up_to);
+  out.changes = std::move(changes);
+  const bool any = !out.changes.empty();
+  const WallTime committed = any ? out.changes.back().committed : WallTime{};
+  ledger.up_to = up_to;
+  ledger.sequence = co_await append(term, std::move(out));
+  if (term->over) co_return;
+  if (any) status_.lag_append = Duration{clock_->wall().ns - committed.ns};
+  term->published = up_to;
+  term->ledger.on_appended(ledger);
+  confirm(*term);
+}
+
+Task<void> Publisher::send_floor(Term term) {
+  const auto slice = term->slices.front();
+  co_await term->l2->on_break(slice->up_to, slice->same_history);
+  if (term->over) co_return;
+  term->incarnation = slice->incarnation;
+  if (!slice->same_history) {
+    term->ledger = PublishLedger{};  // positions of another history
+    term->confirmed = Position{};
+  }
+  if (!mutant(Mutant::kFloorAfterChanges)) {
+    message::Floor floor{options_.origin, {}, slice->incarnation, slice->up_to, slice->reason};
+    PublishLedger::Appended entry{{}, slice->up_to, slice->up_to, {}};
+    entry.sequence = co_await append(term, std::move(floor));
+    if (term->over) co_return;
+    term->ledger.on_appended(entry);
+  }
+  ++status_.floors;
+  term->published = slice->up_to;
+  term->slices.pop_front();
+}
+
+Task<void> Publisher::send_heartbeat(Term term) {
+  co_await term->l2->advance();
+  if (term->over) co_return;
+  message::Changes out = message_of(*term, term->published);
+  (void)co_await append(term, std::move(out));
+  if (term->over) co_return;
+  ++status_.heartbeats;
+  confirm(*term);
+}
+
+message::Changes Publisher::message_of(Leadership& term, Position up_to) const {
   message::Changes out;
   out.origin = options_.origin;
-  out.incarnation = incarnation_;
-  out.up_to = up_to;
-  out.l2_told = status_.l2_told;
-  out.l2_generation = l2_state_.generation;
-  out.l2_told_count = l2_state_.told;
+  out.incarnation = term.incarnation;
+  out.up_to = term.said_up_to = up_to;
+  out.l2_told = term.said_told = term.l2->told(up_to);
+  out.l2_generation = l2_ == nullptr ? 0 : term.l2->known().generation;
+  out.l2_told_count = l2_ == nullptr ? 0 : term.l2->known().told;
+  out.replay_from = term.said_replay = term.ledger.replay_from();
   return out;
 }
 
-Task<void> Publisher::append(StreamMessage message) {
-  auto alive = alive_;
-  const std::uint64_t leadership = leadership_;
-  for (Duration pause = kRetryFirst; *alive && leadership == leadership_;
-       pause = std::min(kRetryMax, pause * 2)) {
+bool Publisher::has_news(Leadership& term) const {
+  if (term.published.value == 0 || term.incarnation.value == 0) return false;  // nothing is known yet
+  const Duration since = executor_->now() - term.said_at;
+  if (since < options_.heartbeat_period) return false;
+  if (since >= kIdlePeriods * options_.heartbeat_period) return true;
+  return term.said_up_to != term.published || term.said_told != term.l2->told(term.published) ||
+         term.said_replay != term.ledger.replay_from();
+}
+
+// An append of unknown outcome is repeated: every message may come twice. 0: the leadership is over.
+Task<SequenceNumber> Publisher::append(Term term, StreamMessage message) {
+  Backoff backoff({20ms, 1s, 5ms}, mix64(options_.seed ^ status_.messages));
+  while (!term->over) {
     StreamMessage copy = message;
-    Result<SequenceNumber> appended = co_await stream_->append(std::move(copy));
-    if (!*alive) co_return;
+    const Result<SequenceNumber> appended =
+        co_await within(executor_, options_.append_patience, stream_->append(std::move(copy)));
+    if (term->over) break;
     if (appended) {
       ++status_.messages;
-      co_return;
+      status_.problem.clear();
+      term->said_at = executor_->now();
+      co_return *appended;
     }
     ++status_.append_failures;
-    co_await sleep_for(*executor_, pause);
+    if (mutant(Mutant::kAppendOnce)) co_return SequenceNumber{};
+    status_.problem = fmt::format(
+        "origin '{}': changes cannot be appended to the region stream ({}): {}; the position "
+        "stands still until it takes them",
+        options_.origin, stream_->describe(), appended.error().message);
+    co_await sleep_for(*executor_, backoff.next());
   }
+  co_return SequenceNumber{};
 }
 
-// ---- L2 ----
-
-// All markers of the batch together, then the count of what was told. False: not all within the patience.
-Task<bool> Publisher::tell_l2(const std::vector<Change>* changes) {
-  struct Round {
-    std::size_t left;
-    bool good = true;
-    OneShot<bool> done;
-  };
-  auto alive = alive_;
-  auto round = std::make_shared<Round>(Round{changes->size(), true, {}});
-  bool whole_feature = false;
-  for (const Change& change : *changes) {
-    if (change.scope == Change::Scope::kFeature) {
-      whole_feature = true;
-      if (--round->left == 0) (void)round->done.set(round->good);
-      continue;
-    }
-    L2Marker marker{change.id, options_.marker_hold};
-    spawn(l2_->invalidate(name_of(change), marker), [round](const Result<bool>& result) {
-      round->good = round->good && result.has_value();
-      if (--round->left == 0) (void)round->done.set(round->good);
-    });
-  }
-  const TimerId timer =
-      executor_->schedule(executor_->now() + options_.l2_patience, [round] { (void)round->done.set(false); });
-  OneShot<bool> done = round->done;
-  const bool good = co_await done;
-  if (!*alive) co_return false;
-  executor_->cancel(timer);
-  if (!good) co_return false;
-  Result<L2State> state =
-      whole_feature ? co_await l2_->raise_generation(l2_state_) : co_await l2_->advance(l2_state_);
-  if (!*alive) co_return false;
-  if (!state && state.error().code == ErrorCode::kCorrupt) {
-    // It forgot markers as well as deletions: everything it still holds becomes a miss.
-    ++status_.l2_generations;
-    state = co_await l2_->raise_generation(l2_state_);
-    if (!*alive) co_return false;
-  }
-  if (!state) co_return false;
-  l2_state_ = *state;
-  co_return true;
+Task<void> Publisher::wait_for_work(Term term) {
+  term->woken = OneShot<bool>();
+  OneShot<bool> woken = term->woken;
+  (void)co_await woken;
 }
 
-void Publisher::owe(const std::vector<Change>& changes) {
-  for (const Change& change : changes) {
-    if (change.scope == Change::Scope::kFeature || owed_.size() >= kOwedMax) {
-      owes_generation_ = true;
-      owed_.clear();
-    }
-    if (owes_generation_) return;
-    auto [it, fresh] = owed_.try_emplace(name_of(change), change.id);
-    if (!fresh) it->second = std::max(it->second, change.id);
-  }
-}
-
-Task<void> Publisher::repay() {
-  auto alive = alive_;
-  if (owes_generation_) {
-    Result<L2State> state = co_await l2_->raise_generation(l2_state_);
-    if (!*alive || !state) co_return;
-    ++status_.l2_generations;
-    l2_state_ = *state;
-    owes_generation_ = false;
-  }
-  if (owed_.empty()) co_return;
-  std::vector<Change> some;
-  for (const auto& [name, id] : owed_) {
-    if (some.size() >= kRepayBatch) break;
-    const auto colon = name.find(':');
-    Change change;
-    change.feature = name.substr(0, colon);
-    change.key = name.substr(colon + 1);
-    change.id = id;
-    some.push_back(std::move(change));
-  }
-  const bool paid = co_await tell_l2(&some);
-  if (!*alive || !paid) co_return;
-  for (const Change& change : some) {
-    // Renewed meanwhile: stays owed.
-    if (const auto it = owed_.find(name_of(change)); it != owed_.end() && it->second == change.id)
-      owed_.erase(it);
-  }
-  if (!owed_.empty()) co_return co_await repay();
-  // The next message, a heartbeat at the latest, says it.
+// Later: whoever calls may be in the middle of something.
+void Publisher::nudge(const Term& term) {
+  executor_->post([term] {
+    const OneShot<bool> woken = term->woken;
+    (void)woken.set(true);
+  });
 }
 
 // ---- what may be confirmed ----
 
-Task<void> Publisher::look_what_is_visible() {
-  auto alive = alive_;
-  if (!status_.leading || invisible_.empty()) co_return;
-  Result<OriginProbe> probe = co_await origin_->probe(executor_->now() + options_.probe_timeout);
-  if (!*alive || !probe || probe->incarnation != incarnation_) co_return;
-  while (!invisible_.empty() && invisible_.front().highest <= probe->all_up_to) {
-    status_.visible = invisible_.front().up_to;
-    invisible_.pop_front();
+Task<void> Publisher::probe(Term term) {
+  term->probing = true;
+  ProbeAnswer answer;
+  answer.asked = term->probed_at = clock_->now();
+  const Result<OriginProbe> probe = co_await within(executor_, 2 * options_.probe_timeout,
+                                                    origin_->probe(answer.asked + options_.probe_timeout));
+  if (term->over) co_return;
+  term->probing = false;
+  if (!probe || probe->incarnation != term->incarnation) {
+    ++status_.probes_failed;
+    co_return;
   }
-  confirm_what_may();
+  answer.answered = clock_->now();
+  answer.probe = *probe;
+  status_.visible = probe->all_up_to;
+  term->l2->on_probe(answer);
+  term->ledger.on_visible(probe->all_up_to);
+  confirm(*term);
 }
 
-void Publisher::confirm_what_may() {
-  const Position may = std::min({status_.visible, status_.published, status_.l2_told});
-  if (may <= status_.confirmed) return;
-  status_.confirmed = may;
+void Publisher::confirm(Leadership& term) {
+  term.ledger.on_told(term.l2->told(term.published));
+  const Position may = term.ledger.confirmable();
+  if (may <= term.confirmed) return;
+  term.confirmed = may;
   feed_->confirm(may);
 }
 
 PublisherStatus Publisher::status() const {
   PublisherStatus status = status_;
-  status.owed = owed_.size() + (owes_generation_ ? 1 : 0);
+  if (term_ == nullptr) return status;
+  status.published = term_->published;
+  status.confirmed = term_->confirmed;
+  status.l2_told = term_->said_told;
+  status.waiting_slices = term_->slices.size();
+  status.unconfirmed = term_->ledger.size();
+  status.l2 = term_->l2->status();
   return status;
 }
 
