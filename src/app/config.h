@@ -187,8 +187,9 @@ struct ConfigReading {
 // Reads the file and the password files that it names.
 [[nodiscard]] ConfigReading read_config_file(const std::string& path);
 
-// The policy that a feature runs under. `bounded` and `strong` without `watch` become `origin`: of what nobody hears
-// changes of, nothing can be proven, and reading the origin is the one way to keep their promise.
+// The policy that a feature runs under. `bounded` and `strong` without `watch` become `origin`: of what
+// nobody hears changes of, nothing can be proven, and reading the origin is the one way to keep their
+// promise.
 [[nodiscard]] FeaturePolicy feature_policy(const FeatureConfig& feature);
 
 // "postgresql://app:***@db/shop"
