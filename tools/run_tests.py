@@ -248,7 +248,7 @@ def collect(arguments, selected):
     parallel, serial = [], []
     if "tidy" in suites:
         files = [str(p.relative_to(ROOT)) for p in sorted((ROOT / "tools").glob("*_test.py"))]
-        parallel.append(("tidy", lambda: run_pytest("tidy", files, selected, build, PYTEST_TIMEOUT_S)))
+        parallel.append(("tidy", lambda files=files: run_pytest("tidy", files, selected, build, PYTEST_TIMEOUT_S)))
     if "models" in suites:
         parallel.append(("models", lambda: run_models("models", selected, MODELS_TIMEOUT_S)))
     if "unit" in suites:
