@@ -84,10 +84,11 @@ void Tracking::tell_readers(Table::iterator entry, std::optional<std::uint64_t> 
   const KeyRef key = entry->first;
   std::shared_ptr<const std::string> bare;
   std::shared_ptr<const std::string> prefixed;
-  const auto add = [&](const Reader& reader, std::shared_ptr<const std::string> name) {
-    pushes->push_back(reader.member->push(std::move(name)));
-    pushes->back().own_change = changes_now(key, reader.member->owner.session);
-  };
+  const auto add = [&](const Reader& reader, std::shared_ptr<const std::string> name)
+                       CANDOR_REQUIRES(mutex_) {
+                         pushes->push_back(reader.member->push(std::move(name)));
+                         pushes->back().own_change = changes_now(key, reader.member->owner.session);
+                       };
   for (const auto& reader : entry->second.readers) {
     const Member& member = *reader.member;
     const bool is_skipped = member.options.no_loop && skipped == member.owner.session;
