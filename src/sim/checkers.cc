@@ -7,6 +7,7 @@
 #include <iterator>
 #include <unordered_map>
 
+#include "sim/stable_sort.h"
 #include "sim/truth.h"
 
 namespace candor::sim {
@@ -48,7 +49,7 @@ class Excerpt {
     return *this;
   }
   std::vector<std::string> lines() {
-    std::ranges::stable_sort(lines_, {}, [](const auto& line) { return line.first; });
+    stable_sort_by(lines_, [](const auto& line) { return line.first; });
     lines_.erase(std::unique(lines_.begin(), lines_.end()), lines_.end());
     std::vector<std::string> out;
     for (auto& [time, line] : lines_) out.push_back(std::move(line));
@@ -81,7 +82,7 @@ class Tally {
 std::vector<std::uint32_t> by_time(const History& h, auto time) {
   std::vector<std::uint32_t> order(h.operations.size());
   for (std::uint32_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::ranges::stable_sort(order, {}, [&](std::uint32_t i) { return time(h.operations[i]); });
+  stable_sort_by(order, [&](std::uint32_t i) { return time(h.operations[i]); });
   return order;
 }
 
@@ -401,7 +402,7 @@ CheckResult check_leases(const History& h, const CheckOptions& options) {
   }
   std::vector<const LeaseSpan*> order;
   for (const auto& lease : h.leases) order.push_back(&lease);
-  std::ranges::stable_sort(order, {}, [](const LeaseSpan* l) { return std::pair(l->key, l->granted); });
+  stable_sort_by(order, [](const LeaseSpan* l) { return std::pair(l->key, l->granted); });
   for (std::size_t i = 0; i < order.size(); ++i) {
     tally.check();
     if (i == 0 || order[i - 1]->key != order[i]->key || order[i]->granted >= order[i - 1]->ended) continue;

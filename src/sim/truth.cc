@@ -3,14 +3,15 @@
 #include <algorithm>
 #include <limits>
 
+#include "sim/stable_sort.h"
+
 namespace candor::sim {
 
 Truth::Truth(const History& history) {
   std::vector<std::uint32_t> order(history.commits.size());
   for (std::uint32_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::ranges::stable_sort(order, {}, [&](std::uint32_t i) {
-    return std::pair(history.commits[i].key, history.commits[i].visible);
-  });
+  stable_sort_by(
+      order, [&](std::uint32_t i) { return std::pair(history.commits[i].key, history.commits[i].visible); });
   spans_.reserve(order.size() + history.keys.size());
   begin_.reserve(history.keys.size() + 1);
   std::size_t at = 0;

@@ -14,7 +14,7 @@ TEST(EventQueueTest, SurfacesByTimeAndThenByOrderOfAsking) {
   EventQueue queue;
   std::string order;
   for (const auto& [time, letter] : {std::pair{5, 'c'}, {1, 'a'}, {5, 'd'}, {3, 'b'}, {5, 'e'}})
-    queue.push({TrueTime{time}, 0, INT64_MIN, [&order, letter = letter] { order += letter; }});
+    queue.push({TrueTime{time}, 0, INT64_MIN, [&order, added = letter] { order += added; }});
   while (!queue.empty()) queue.pop().work();
   EXPECT_EQ(order, "abcde");
 }
