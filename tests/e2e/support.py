@@ -21,10 +21,18 @@ START_TIMEOUT_S = 20
 STOP_TIMEOUT_S = 20
 
 
+_ports_given = set()
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that nobody listens on, and that this run has not given to anybody before: the system may name one twice."""
+    while True:
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            port = s.getsockname()[1]
+        if port not in _ports_given:
+            _ports_given.add(port)
+            return port
 
 
 def wait_for(condition, timeout=10.0, what="condition", every=0.02):
