@@ -11,8 +11,8 @@ namespace candor::sim {
 namespace {
 
 Task<Result<int>> answer_with(int value) { co_return value; }
-Task<Result<int>> never(Process* server) {
-  co_await sleep_for(*server, 1h);
+Task<Result<int>> too_late(Process* server) {
+  co_await sleep_for(*server, 5s);
   co_return 0;
 }
 
@@ -62,10 +62,12 @@ TEST_F(NetworkTest, ACallIsServedThereAndAnsweredHere) {
 }
 
 TEST_F(NetworkTest, ACallThatIsNotAnsweredTimesOut) {
-  const auto result = call(1s, [this] { return never(&server_); });
+  const auto result = call(1s, [this] { return too_late(&server_); });
   world_.run_for(999ms);
   EXPECT_FALSE(result->has_value());
   world_.run_for(2ms);
+  EXPECT_EQ(result->value().error().code, ErrorCode::kTimeout);
+  world_.run_for(5s);  // the server's work ends, for nobody: no task is left behind
   EXPECT_EQ(result->value().error().code, ErrorCode::kTimeout);
 }
 
