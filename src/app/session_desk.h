@@ -1,46 +1,37 @@
-// Session tokens over the origins of this node and what the cache has applied of their changes.
-//
-// A token is made from probes asked after the command came: whatever was committed before lies at or below
-// them. Adopting one asks the origins again, unless this node has already applied as much.
-// Thread safety: any thread; probes run on the home executor. Outlives whoever asks.
+// The server's questions about session tokens, taken to the cache's home executor and answered there.
+// Thread safety: any thread. Outlives whoever asks.
 #pragma once
 
 #include <functional>
-#include <string>
 #include <vector>
 
 #include "base/executor.h"
-#include "cache/cache.h"
-#include "origin/origin.h"
+#include "cache/session_tokens.h"
 #include "server/session_desk.h"
 
 namespace candor::app {
 
 class SessionDesk final : public server::SessionDesk {
  public:
-  struct Watched {
-    std::string name;
-    Origin* origin = nullptr;
-  };
-  // As long as a client waits for a read by default; an origin that takes longer to say where it stands is
-  // down for a session.
-  static constexpr Duration kProbeTimeout = 5s;
-
+  using Watched = SessionTokens::Watched;
   SessionDesk(const CacheCore* cache, Executor* home, std::vector<Watched> origins)
-      : cache_(cache), home_(home), origins_(std::move(origins)) {}
+      : home_(home), tokens_(cache, home, std::move(origins)) {}
 
-  void issue(std::function<void(Result<SessionToken>)> done) override;
-  void check(SessionToken token, std::function<void(Result<void>)> done) override;
-  [[nodiscard]] bool meets(const SessionToken& token, const Feature& feature) const override;
+  void issue(std::function<void(Result<SessionToken>)> done) override {
+    home_->post([this, done = std::move(done)]() mutable { spawn(tokens_.issue(), std::move(done)); });
+  }
+  void check(SessionToken token, std::function<void(Result<void>)> done) override {
+    home_->post([this, token = std::move(token), done = std::move(done)]() mutable {
+      spawn(tokens_.check(std::move(token)), std::move(done));
+    });
+  }
+  [[nodiscard]] bool meets(const SessionToken& token, const Feature& feature) const override {
+    return tokens_.meets(token, feature);
+  }
 
  private:
-  [[nodiscard]] bool has_applied(const SessionToken::Entry& entry) const;
-  [[nodiscard]] Task<Result<SessionToken>> probe_all() const;
-  [[nodiscard]] Task<Result<void>> check_all(SessionToken token) const;
-
-  const CacheCore* cache_;
   Executor* home_;
-  std::vector<Watched> origins_;
+  SessionTokens tokens_;
 };
 
 }  // namespace candor::app

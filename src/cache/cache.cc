@@ -17,13 +17,6 @@ constexpr std::size_t kUnsettledKeysMax = 100'000;
 // Early refreshes on their way home. Beyond it a reader does not ask: another one will, or the entry expires.
 constexpr unsigned kRefreshesAskedMax = 1024;
 
-// One generator a thread, for the early-refresh draw on the hit path.
-Random& thread_random() {
-  static std::atomic<std::uint64_t> next{1};
-  thread_local Random random(mix64(next.fetch_add(1, std::memory_order_relaxed)));
-  return random;
-}
-
 }  // namespace
 
 std::string_view tier_name(Tier tier) {
@@ -77,6 +70,7 @@ std::string CacheCore::MissPath::name_of(const Feature& feature, std::string_vie
 
 CacheCore::CacheCore(Parts parts) : parts_(parts), miss_(std::make_unique<MissPath>(parts, features_)) {}
 CacheCore::~CacheCore() = default;
+void CacheCore::close() { miss_->close(); }
 
 Result<FeatureId> CacheCore::add_feature(FeaturePolicy policy, std::unique_ptr<OriginFeature> origin,
                                          std::string_view watched_origin) {
@@ -167,7 +161,12 @@ bool CacheCore::serves_at(const Feature& feature, std::string_view key, const l1
   if (until == 0) return true;
   if (now >= until) return false;
   const Duration cost{static_cast<std::int64_t>(feature.load_cost_ns.load(std::memory_order_relaxed))};
-  if (should_refresh_early(policy, cost, until, now, thread_random()) &&
+  if (!may_refresh_early(policy, cost, until, now)) return true;
+  // A draw of its own for each reader, from the clock: no state that threads would share, and none that
+  // would make two runs of the simulator differ.
+  Random random(mix64(parts_.seed ^ static_cast<std::uint64_t>(parts_.clock->now().ns)) ^
+                static_cast<std::uint64_t>(view.meta.expires_at));
+  if (should_refresh_early(policy, cost, until, now, random) &&
       miss_->refreshes_asked.load(std::memory_order_relaxed) < kRefreshesAskedMax) {
     miss_->refreshes_asked.fetch_add(1, std::memory_order_relaxed);
     parts_.home->post(

@@ -70,6 +70,8 @@ class CacheCore final : public ChangeTarget {
   };
   explicit CacheCore(Parts parts);
   ~CacheCore() override;
+  // Nothing is tried again from now on (debts to L2): what is under way can come to its end. On home.
+  void close();
   CacheCore(const CacheCore&) = delete;
   CacheCore& operator=(const CacheCore&) = delete;
 

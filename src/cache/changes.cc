@@ -4,6 +4,7 @@
 
 #include "cache/freshness.h"
 #include "cache/miss_path.h"
+#include "version/mutant.h"
 
 namespace candor {
 
@@ -44,7 +45,7 @@ KeyMarkers* CacheCore::MissPath::markers_of(const Feature& feature) const {
 bool CacheCore::MissPath::markers_allow(const Feature& feature, std::string_view name,
                                         const Stamp& stamp) const {
   const Watched* origin = watched(feature);
-  if (origin == nullptr) return true;
+  if (origin == nullptr || mutant(Mutant::kMarkersOff)) return true;
   // A load that says nothing of what it saw cannot be compared with changes: not kept once changes are heard
   // of.
   const bool hears = origin->trust->incarnation.load(std::memory_order_relaxed) != 0;
@@ -55,7 +56,7 @@ bool CacheCore::MissPath::markers_allow(const Feature& feature, std::string_view
 void CacheCore::MissPath::note_seen(const Feature& feature, std::string_view key, std::string_view name,
                                     const Stamp& stamp) {
   KeyMarkers* markers = markers_of(feature);
-  if (markers == nullptr || !stamp.is_known()) return;
+  if (markers == nullptr || !stamp.is_known() || mutant(Mutant::kSeenMarkersOff)) return;
   markers->add_seen(name, stamp, parts_.home->now());
   const l1::KeyHash hash = parts_.l1->hash(feature.id(), key);
   bool is_older = false;
@@ -91,6 +92,10 @@ void CacheCore::MissPath::apply_change(std::string_view origin, const candor::Ch
     l1::EntryView view;
     keeps = parts_.l1->peek(guard, hash, feature.id(), change.key, now_ms(), &view) &&
             KeyMarkers::keeps(view.meta.stamp, change.id);
+    if (mutant(Mutant::kClockAsStamp)) {  // the newer of two clocks wins
+      const WallTime loaded{parts_.clock->wall().ns - (now_ms() - view.meta.loaded_at) * 1'000'000};
+      keeps = view.meta.loaded_at != 0 && loaded >= change.committed;
+    }
   }
   if (!keeps) (void)parts_.l1->erase(hash, feature.id(), change.key, now_ms());
   if (parts_.observer != nullptr) {

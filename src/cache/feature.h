@@ -12,6 +12,7 @@
 #include "base/time.h"
 #include "cache/origin_trust.h"
 #include "origin/origin.h"
+#include "version/mutant.h"
 
 namespace candor {
 
@@ -64,7 +65,7 @@ class Feature {
   // Entries whose load began before it are suspect; written on the cache's home executor.
   std::atomic<l1::Millis> floor_ms{kNoFloor};
   [[nodiscard]] bool is_suspect(l1::Millis loaded_at) const {
-    return loaded_at < floor_ms.load(std::memory_order_relaxed);
+    return loaded_at < floor_ms.load(std::memory_order_relaxed) && !mutant(Mutant::kSuspectServed);
   }
 
   // Mutable: counting does not change a feature.

@@ -9,9 +9,10 @@ namespace {
 l1::Millis to_ms(Duration d) { return std::chrono::duration_cast<std::chrono::milliseconds>(d).count(); }
 }  // namespace
 
-EntryLifetime lifetime_of(const FeaturePolicy& policy, l1::Millis now, Duration age, Duration ttl) {
+EntryLifetime lifetime_of(const FeaturePolicy& policy, l1::Millis now, l1::Millis loaded_at,
+                          Duration ttl) {
   EntryLifetime life;
-  life.loaded_at = now - to_ms(age);
+  life.loaded_at = loaded_at;
   if (ttl > Duration::zero())
     life.expires_at = now + std::max<l1::Millis>(1, to_ms(ttl)) + to_ms(policy.serve_stale);
   return life;
@@ -27,11 +28,9 @@ Duration jittered_ttl(const FeaturePolicy& policy, bool negative, Random& random
 
 bool should_refresh_early(const FeaturePolicy& policy, Duration load_cost, l1::Millis until, l1::Millis now,
                           Random& random) {
-  if (until == 0 || policy.refresh_beta <= 0.0) return false;
+  if (!may_refresh_early(policy, load_cost, until, now)) return false;
   const double scale_ms = static_cast<double>(load_cost.count()) / 1e6 * policy.refresh_beta;
   const auto remaining_ms = static_cast<double>(until - now);
-  // Beyond 16 scales the chance is below 2e-7: not worth a logarithm on the hit path.
-  if (remaining_ms >= 16.0 * scale_ms) return false;
   return -std::log(1.0 - random.unit()) * scale_ms >= remaining_ms;
 }
 

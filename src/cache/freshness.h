@@ -21,8 +21,8 @@ struct EntryLifetime {
   l1::Millis expires_at = 0;  // physical: the end of the grace; 0: never
 };
 
-// `age` is how old the value already is (an L2 hit), `ttl` what is left of its life, 0 for "no expiry".
-[[nodiscard]] EntryLifetime lifetime_of(const FeaturePolicy& policy, l1::Millis now, Duration age,
+// `loaded_at`: when the value's load began; `ttl`: what is left of its life, 0 for "no expiry".
+[[nodiscard]] EntryLifetime lifetime_of(const FeaturePolicy& policy, l1::Millis now, l1::Millis loaded_at,
                                         Duration ttl);
 
 // The policy's ttl (negative_ttl for an absent row) with jitter applied: shortened by a random share, never
@@ -76,6 +76,7 @@ inline constexpr std::uint8_t kAgeFromL2 = 1;
 }
 [[nodiscard]] inline bool is_proven(const l1::EntryMeta& meta, l1::Millis fresh_as_of, l1::Millis now,
                                     Duration bound) {
+  if (mutant(Mutant::kBoundIgnored)) return true;
   const auto within = proven_within(meta, fresh_as_of, now);
   return within && std::chrono::milliseconds(*within) <= bound;
 }
@@ -83,6 +84,13 @@ inline constexpr std::uint8_t kAgeFromL2 = 1;
 // Levels that tiers may answer without a proof. Bounded reads need one, strong ones ask the origin each time.
 [[nodiscard]] inline bool tiers_may_answer(Consistency level) {
   return level == Consistency::kEventual || level == Consistency::kSession;
+}
+
+// Whether should_refresh_early() is worth its draw: beyond 16 scales the chance is below 2e-7.
+[[nodiscard]] inline bool may_refresh_early(const FeaturePolicy& policy, Duration load_cost, l1::Millis until,
+                                            l1::Millis now) {
+  if (until == 0 || policy.refresh_beta <= 0.0) return false;
+  return static_cast<double>(until - now) < 16e-6 * static_cast<double>(load_cost.count()) * policy.refresh_beta;
 }
 
 // XFetch (Vattani, Chierichetti, Lowenstein: "Optimal Probabilistic Cache Stampede Prevention", VLDB 2015):

@@ -15,7 +15,7 @@ FeaturePolicy policy_of(Duration ttl, Duration serve_stale = 0s) {
 
 TEST(FreshnessTest, EntryIsFreshUntilItsTtlAndKeptUntilTheGraceEnds) {
   const auto policy = policy_of(10s, 60s);
-  const EntryLifetime life = lifetime_of(policy, 1000, 0s, 10s);
+  const EntryLifetime life = lifetime_of(policy, 1000, 1000, 10s);
   const l1::EntryMeta meta{.loaded_at = life.loaded_at, .expires_at = life.expires_at};
   EXPECT_EQ(life.expires_at, 1000 + 70'000);
   EXPECT_TRUE(is_fresh(policy, meta, 10'999));
@@ -30,13 +30,13 @@ TEST(FreshnessTest, NegativeEntryHasNoGrace) {
 
 TEST(FreshnessTest, NoTtlNeverExpires) {
   const auto policy = policy_of(0s);
-  const EntryLifetime life = lifetime_of(policy, 1000, 0s, 0s);
+  const EntryLifetime life = lifetime_of(policy, 1000, 1000, 0s);
   EXPECT_EQ(life.expires_at, 0);
   EXPECT_TRUE(is_fresh(policy, l1::EntryMeta{}, INT64_MAX));
 }
 
 TEST(FreshnessTest, AgeOfAnL2HitMovesLoadedAtBack) {
-  const EntryLifetime life = lifetime_of(policy_of(60s), 100'000, 5s, 55s);
+  const EntryLifetime life = lifetime_of(policy_of(60s), 100'000, 95'000, 55s);
   EXPECT_EQ(life.loaded_at, 95'000);
   EXPECT_EQ(life.expires_at, 155'000);
 }

@@ -30,7 +30,9 @@ struct LoadedValue {
   std::shared_ptr<const std::string> value;  // null: no such row
   Stamp stamp;
   Tier tier = Tier::kOrigin;
-  Duration age{0};
+  // When the load began that the value came from, by this node's clock (of L2 hits: as L2 tells its age). A
+  // moment, not an age: what waits between load and store, for L2 say, must not make the value younger.
+  MonoTime as_of{0};
   Duration ttl{0};                  // left, 0: none
   std::uint32_t l2_generation = 0;  // when the lease for this load was given
 };
@@ -52,6 +54,7 @@ class CacheCore::MissPath {
   void refresh(FeatureId id, std::string key, l1::Millis expires_at);
 
   // ---- write_path.cc ----
+  void close() { is_closing_ = true; }
   enum class Change : std::uint8_t { kStore, kErase };
   Task<Result<WriteResult>> write(Feature* feature, std::string key, std::string value, Change change);
   Task<Result<WriteResult>> plain_write(Feature* feature, std::string key, std::optional<std::string> value,
@@ -193,6 +196,7 @@ class CacheCore::MissPath {
   L2State l2_heard_;           // the highest state of L2 that the stream has told
   std::uint64_t forgets_ = 0;  // invalidations that left no marker
   bool repaying_ = false;
+  bool is_closing_ = false;  // debts are not tried again
   // By name; a key in it has a task that works through its list.
   std::unordered_map<std::string, std::deque<PlainChange>, SeededHash> plain_changes_;
   std::size_t plain_changes_waiting_ = 0;

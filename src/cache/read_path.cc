@@ -4,6 +4,7 @@
 
 #include "cache/freshness.h"
 #include "cache/miss_path.h"
+#include "version/mutant.h"
 
 namespace candor {
 
@@ -67,7 +68,7 @@ Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::fetch(Feature* fe
 }
 
 bool CacheCore::MissPath::may_keep(const Flights::Flight& flight) const {
-  return !flight.fenced && !unsettled_.is_unsettled(flight.name, parts_.home->now());
+  return (!flight.fenced || mutant(Mutant::kFenceOff)) && !unsettled_.is_unsettled(flight.name, parts_.home->now());
 }
 
 Task<CacheCore::MissPath::L2Answer> CacheCore::MissPath::ask_l2(Feature* feature, std::string name,
@@ -80,9 +81,10 @@ Task<CacheCore::MissPath::L2Answer> CacheCore::MissPath::ask_l2(Feature* feature
   }
   Duration pause = kBusyPollFirst;
   while (parts_.l2 != nullptr && !owed_.owes(name) && l2_is_believed(*feature)) {
+    const MonoTime asked = parts_.home->now();
     Result<L2Lookup> found = co_await parts_.l2->get_or_lease(name, feature->policy().lease_ttl, refresh);
     if (!found) break;  // L2 is away: straight to the origin, without a lease and without a fill
-    if (found->l2 < l2_heard_) {
+    if (found->l2 < l2_heard_ && !mutant(Mutant::kL2GenerationIgnored)) {
       // It has forgotten invalidations that the region told it: nothing it holds is believed.
       ++l2_lost_writes;
       if (found->state == L2Lookup::State::kLease) (void)co_await parts_.l2->release(name, found->token);
@@ -104,7 +106,7 @@ Task<CacheCore::MissPath::L2Answer> CacheCore::MissPath::ask_l2(Feature* feature
       if (!entry.negative) hit.value = std::make_shared<const std::string>(std::move(entry.value));
       hit.stamp = entry.stamp;
       hit.tier = Tier::kL2;
-      hit.age = entry.age;
+      hit.as_of = asked - entry.age;
       hit.ttl = entry.ttl_left;
       answer.hit = std::move(hit);
       break;
@@ -144,7 +146,7 @@ Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::load_from_origin(
   Loaded loaded;
   if (row->value) loaded.value = std::make_shared<const std::string>(std::move(*row->value));
   loaded.stamp = row->stamp;
-  loaded.age = took;  // the row may be as old as the moment the load began
+  loaded.as_of = began;  // the row may be as old as that
   co_return loaded;
 }
 
@@ -153,7 +155,7 @@ Task<bool> CacheCore::MissPath::fill_l2(Feature* feature, std::string name, Leas
   if (loaded.value) entry.value = *loaded.value;
   entry.negative = loaded.value == nullptr;
   entry.stamp = loaded.stamp;
-  entry.age = loaded.age;
+  entry.age = parts_.home->now() - loaded.as_of;
   entry.ttl_left = loaded.ttl;
   entry.generation = loaded.l2_generation;
   Result<L2FillVerdict> verdict = co_await parts_.l2->fill(std::move(name), lease, std::move(entry));
@@ -165,14 +167,14 @@ Task<bool> CacheCore::MissPath::fill_l2(Feature* feature, std::string name, Leas
 
 void CacheCore::MissPath::fill_l1(const Feature& feature, std::string_view key, const Loaded& loaded) {
   const l1::Millis now = now_ms();
-  const EntryLifetime life = lifetime_of(feature.policy(), now, loaded.age, loaded.ttl);
+  const EntryLifetime life = lifetime_of(feature.policy(), now, loaded.as_of.ms(), loaded.ttl);
   l1::Store::PutRequest put;
   put.hash = parts_.l1->hash(feature.id(), key);
   put.feature = feature.id();
   put.key = key;
   if (loaded.value) put.value = *loaded.value;
   put.meta.stamp = loaded.stamp.bound();
-  if (loaded.tier == Tier::kL2) put.meta.user_flags = kAgeFromL2;
+  if (loaded.tier == Tier::kL2 && !mutant(Mutant::kL2AgeTrusted)) put.meta.user_flags = kAgeFromL2;
   put.meta.loaded_at = life.loaded_at;
   put.meta.expires_at = life.expires_at;
   put.meta.negative = loaded.value == nullptr;
@@ -191,6 +193,7 @@ Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::fetch_plain(Featu
     co_return fail(ErrorCode::kUnavailable,
                    "key '" + name + "': a change of it has not reached L2 yet; retry");
   }
+  const MonoTime asked = parts_.home->now();
   Result<std::optional<L2Entry>> found = co_await parts_.l2->get(std::move(name));
   if (!found) co_return std::unexpected(std::move(found.error()));
   Loaded loaded;
@@ -199,7 +202,7 @@ Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::fetch_plain(Featu
     feature->counters.hits_l2.add();
     loaded.value = std::make_shared<const std::string>(std::move((*found)->value));
     loaded.stamp = (*found)->stamp;
-    loaded.age = (*found)->age;
+    loaded.as_of = asked - (*found)->age;
     loaded.ttl = (*found)->ttl_left;
   }
   co_return loaded;
@@ -283,7 +286,7 @@ Task<void> CacheCore::MissPath::run_flight(FlightPtr flight, std::string key) {
   if (loaded) {
     result->value = loaded->value;
     result->tier = loaded->tier;
-    result->age = loaded->age;
+    result->age = parts_.home->now() - loaded->as_of;
     result->ttl_left = loaded->ttl;
     result->fresh_within = within_of(*feature, *loaded, flight->began);
   } else if (auto stale = stale_copy(*feature, key, kOriginFailed)) {
@@ -318,7 +321,7 @@ Task<void> CacheCore::MissPath::bypass(Feature* feature, std::string key, std::s
     if (loaded) {
       keep_bypassed(*feature, key, *loaded, forgets);
       result->value = loaded->value;
-      result->age = loaded->age;
+      result->age = parts_.home->now() - loaded->as_of;
       result->fresh_within = parts_.clock->now() - began;
     } else {
       result = std::unexpected(std::move(loaded.error()));

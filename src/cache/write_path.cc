@@ -1,5 +1,6 @@
 // The write path: origin, then L2, then L1, then the answer. And the debts to an L2 that did not answer.
 #include "cache/miss_path.h"
+#include "version/mutant.h"
 
 namespace candor {
 
@@ -67,6 +68,7 @@ Task<Result<WriteResult>> CacheCore::MissPath::write(Feature* feature, std::stri
   // dropping an entry that was still right costs one load.
   const ChangeId made = wrote ? wrote->change : ChangeId{};
   if (!wrote && wrote.error().code == ErrorCode::kTimeout) doubt(feature, key);
+  if (!wrote && mutant(Mutant::kErrorKeepsEntry)) co_return write_failed(std::move(wrote.error()));
   (void)co_await forget(feature, std::move(key), made, wrote ? "write" : "failed write");
   if (!wrote) {
     feature->counters.write_errors.add();
@@ -198,7 +200,7 @@ void CacheCore::MissPath::owe_features(std::optional<FeatureId> only) {
 
 void CacheCore::MissPath::schedule_repayment() {
   owed.store(owed_.size(), std::memory_order_relaxed);
-  if (repaying_) return;
+  if (repaying_ || is_closing_) return;
   repaying_ = true;
   parts_.home->schedule(parts_.home->now() + kRepayEvery, [this] { spawn(repay()); });
 }

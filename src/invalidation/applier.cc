@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/random.h"
+#include "version/mutant.h"
 
 namespace candor {
 
@@ -63,6 +64,7 @@ void Applier::on_message(SequenceNumber sequence, StreamMessage message) {
 
 void Applier::on_gap(SequenceNumber /*next*/, std::string /*reason*/) {
   ++gaps_;
+  if (mutant(Mutant::kGapIgnored)) return;
   for (const auto& origin : origins_) lose(*origin, true, {});
 }
 
@@ -73,7 +75,14 @@ void Applier::apply(SequenceNumber /*sequence*/, const message::Changes& changes
   if (origin == nullptr) return;
   const Incarnation known = origin->tracker.incarnation();
   if (known.value != 0 && known != changes.incarnation) lose(*origin, false, {});
-  for (const Change& change : changes.changes) target_->apply_change(origin->name, change);
+  if (mutant(Mutant::kUnappliedWatermark)) {
+    executor_->schedule(executor_->now() + 2s, [this, alive = alive_, origin, late = changes.changes] {
+      if (!*alive) return;
+      for (const Change& change : late) target_->apply_change(origin->name, change);
+    });
+  } else {
+    for (const Change& change : changes.changes) target_->apply_change(origin->name, change);
+  }
   origin->figures.changes += changes.changes.size();
   if (!changes.changes.empty()) {
     origin->figures.lag = Duration{clock_->wall().ns - changes.changes.back().committed.ns};
@@ -88,7 +97,7 @@ void Applier::apply(SequenceNumber /*sequence*/, const message::Changes& changes
 
 void Applier::apply(const message::Floor& floor) {
   Watched* origin = find(floor.origin);
-  if (origin == nullptr) return;
+  if (origin == nullptr || mutant(Mutant::kFloorMessageIgnored)) return;
   lose(*origin, origin->tracker.incarnation() == floor.incarnation, floor.feature);
 }
 
@@ -109,7 +118,8 @@ void Applier::act(Watched& origin, const OriginTracker::Outcome& outcome) {
   if (outcome.settle_floor) target_->settle_floor(origin.name, *outcome.settle_floor);
   if (outcome.fresh_as_of) target_->prove(origin.name, *outcome.fresh_as_of, outcome.applied_up_to);
   if (outcome.visible.value != 0)
-    target_->retire_markers(origin.name, outcome.visible, outcome.visible_since, origin.l2_told);
+    target_->retire_markers(origin.name, outcome.visible, outcome.visible_since,
+                            mutant(Mutant::kRetireUntold) ? Position{UINT64_MAX} : origin.l2_told);
 }
 
 // ---- the origin's answers ----
@@ -127,7 +137,9 @@ Task<void> Applier::probe(Watched* origin) {
   if (!*alive || stopped_) co_return;
   if (answer) {
     ++origin->figures.probes;
-    act(*origin, origin->tracker.on_probe(asked, clock_->now(), *answer));
+    const MonoTime answered = clock_->now();
+    const MonoTime proven = mutant(Mutant::kProbeClockAfter) ? answered : asked;
+    act(*origin, origin->tracker.on_probe(proven, answered, *answer));
   } else {
     ++origin->figures.probes_failed;
   }
@@ -205,7 +217,7 @@ Task<Result<void>> Applier::invalidate_everywhere(std::vector<std::string> names
   Result<SequenceNumber> appended = co_await stream_->append(std::move(said));
   if (!*alive) co_return fail(ErrorCode::kUnavailable, "this node is stopping");
   bool applied = false;
-  if (appended) applied = co_await done;
+  if (appended) applied = mutant(Mutant::kInvalidateNoWait) || co_await done;
   if (!*alive) co_return fail(ErrorCode::kUnavailable, "this node is stopping");
   executor_->cancel(timer);
   const auto left = std::move(requests_[number].waiting_for);

@@ -105,6 +105,15 @@ RegisterOperation on_register(const Operation& op) {
   return out;
 }
 
+// What a failover put back is a write of the origin's own, at that moment.
+RegisterOperation restored(const Commit& commit) {
+  RegisterOperation out;
+  out.kind = RegisterOperation::Kind::kWrite;
+  out.value = commit.version;
+  out.invoked = out.responded = commit.visible;
+  return out;
+}
+
 }  // namespace
 
 CheckResult check_linearizable(const History& h, const CheckOptions& options) {
@@ -116,12 +125,16 @@ CheckResult check_linearizable(const History& h, const CheckOptions& options) {
     if ((is_write(op) && op.outcome != Outcome::kRefused) || (is_answered_read(op) && is_strong))
       of_key[op.key].push_back(i);
   }
+  std::vector<std::vector<RegisterOperation>> restores(h.keys.size());
+  for (const Commit& commit : h.commits)
+    if (commit.by_restore) restores[commit.key].push_back(restored(commit));
   for (std::uint32_t key = 0; key < h.keys.size(); ++key) {
     std::vector<RegisterOperation> operations;
     for (const auto i : of_key[key]) {
       operations.push_back(on_register(h.operations[i]));
       tally.check();
     }
+    operations.insert(operations.end(), restores[key].begin(), restores[key].end());
     const auto verdict = check_register(operations);
     if (verdict == Linearizable::kYes) continue;
     if (verdict == Linearizable::kUndecided) {
@@ -133,7 +146,7 @@ CheckResult check_linearizable(const History& h, const CheckOptions& options) {
                  [&] {
                    Excerpt excerpt(h);
                    for (const auto i : shortest_violation(operations))
-                     excerpt.add(h.operations[of_key[key][i]]);
+                     if (i < of_key[key].size()) excerpt.add(h.operations[of_key[key][i]]);
                    return excerpt.lines();
                  });
   }

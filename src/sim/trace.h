@@ -28,6 +28,10 @@ class Trace {
     fold(a, b);
     if (sink_) write(at, where, what, a, b);
   }
+  // A line for a person that is no part of the identity.
+  void tell(TrueTime at, std::string_view where, std::string_view what, std::uint64_t a) const {
+    if (sink_) write(at, where, what, a, 0);
+  }
   [[nodiscard]] std::uint64_t hash() const { return mix64(hash_); }
 
  private:

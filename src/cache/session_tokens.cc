@@ -1,11 +1,11 @@
-#include "app/session_desk.h"
+#include "cache/session_tokens.h"
 
 #include <algorithm>
 #include <utility>
 
-#include "base/task.h"
+#include "version/mutant.h"
 
-namespace candor::app {
+namespace candor {
 
 namespace {
 
@@ -18,29 +18,19 @@ bool is_applied(const OriginTrust& trust, const SessionToken::Entry& entry) {
 
 }  // namespace
 
-bool SessionDesk::has_applied(const SessionToken::Entry& entry) const {
+bool SessionTokens::has_applied(const SessionToken::Entry& entry) const {
   const OriginTrust* trust = cache_->trust(entry.origin);
   return trust != nullptr && is_applied(*trust, entry);
 }
 
-bool SessionDesk::meets(const SessionToken& token, const Feature& feature) const {
+bool SessionTokens::meets(const SessionToken& token, const Feature& feature) const {
   const OriginTrust* trust = feature.trust();
-  if (trust == nullptr) return true;
+  if (trust == nullptr || mutant(Mutant::kTokenIgnored)) return true;
   const SessionToken::Entry* entry = token.find(trust->name);
   return entry == nullptr || is_applied(*trust, *entry);
 }
 
-void SessionDesk::issue(std::function<void(Result<SessionToken>)> done) {
-  home_->post([this, done = std::move(done)]() mutable { spawn(probe_all(), std::move(done)); });
-}
-
-void SessionDesk::check(SessionToken token, std::function<void(Result<void>)> done) {
-  home_->post([this, token = std::move(token), done = std::move(done)]() mutable {
-    spawn(check_all(std::move(token)), std::move(done));
-  });
-}
-
-Task<Result<SessionToken>> SessionDesk::probe_all() const {
+Task<Result<SessionToken>> SessionTokens::issue() const {
   SessionToken token;
   for (const auto& one : origins_) {
     Result<OriginProbe> probe = co_await one.origin->probe(home_->now() + kProbeTimeout);
@@ -51,7 +41,7 @@ Task<Result<SessionToken>> SessionDesk::probe_all() const {
   co_return token;
 }
 
-Task<Result<void>> SessionDesk::check_all(SessionToken token) const {
+Task<Result<void>> SessionTokens::check(SessionToken token) const {
   for (const auto& entry : token.entries()) {
     const auto watched = std::ranges::find(origins_, entry.origin, &Watched::name);
     // Another region may use origins that this one does not have: nothing here can fall behind them.
@@ -72,4 +62,4 @@ Task<Result<void>> SessionDesk::check_all(SessionToken token) const {
   co_return Result<void>{};
 }
 
-}  // namespace candor::app
+}  // namespace candor

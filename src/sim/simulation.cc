@@ -1,0 +1,206 @@
+#include "sim/simulation.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "sim/clients.h"
+#include "sim/faults.h"
+#include "sim/node.h"
+
+namespace candor::sim {
+namespace {
+
+// After the faults: longer than a write may stay in doubt (31 s), a slot held by nobody (10 s) and a few probes.
+constexpr Duration kQuietBefore = 45s;
+constexpr Duration kLastReads = 10s;
+// FaultPlan's clocks run up to 500 ppm off in either direction; a millisecond of rounding is in the claims.
+constexpr std::int64_t kClockPpm = 1002;
+
+// A region's servers and nodes.
+struct Region {
+  std::unique_ptr<SharedTier> tier;
+  std::unique_ptr<SharedLog> log;
+  std::vector<std::unique_ptr<SimNode>> nodes;
+};
+
+template <class T, std::size_t N>
+T one_of(Random& random, const T (&choices)[N]) {
+  return choices[random.below(N)];
+}
+
+class Run {
+ public:
+  explicit Run(const SimulationOptions& options)
+      : options_(options), world_({.seed = options.seed}), network_(world_), random_(world_.stream("run")) {
+    if (options_.sink) world_.trace().set_sink(options_.sink);
+    draw_features();
+    build();
+    plan_ = std::make_unique<FaultPlan>(world_, network_, wanted_faults());
+    add_faults();
+  }
+
+  SimulationResult run() {
+    for (std::size_t i = 0; i < world_.processes(); ++i)
+      world_.start(world_.process(static_cast<std::uint32_t>(i)));
+    world_.run_for(2s);
+    clients_->start();
+    plan_->start();
+    result_.weather = plan_->describe();
+    world_.run_for(options_.length);
+    plan_->heal();
+    clients_->stop();
+    world_.run_for(kQuietBefore);
+    history_.quiet_from = world_.now().ns;
+    clients_->read_everything();
+    world_.run_for(kLastReads);
+    note_holdings();
+    return finish();
+  }
+
+ private:
+  [[nodiscard]] std::vector<std::string> wanted_faults() const { return options_.faults; }
+
+  // Long lives, so that nothing but changes heard of ends an entry; short ones in some runs, for what expiry does.
+  void draw_features() {
+    const Duration ttl = one_of(random_, {Duration(10min), Duration(10min), Duration(5s)});
+    const auto add = [&](const char* name, Consistency level) {
+      FeaturePolicy policy;
+      policy.name = name;
+      policy.consistency = level;
+      policy.ttl = policy.negative_ttl = ttl;
+      features_.push_back(policy);
+    };
+    add("eventual", Consistency::kEventual);
+    add("session", Consistency::kSession);
+    add("bounded", Consistency::kBounded);
+    add("strong", Consistency::kStrong);
+    if (random_.below(2) == 0) features_[0].serve_stale = 10min;
+    features_[2].max_staleness = one_of(random_, {Duration(300ms), Duration(1s), Duration(2s), Duration(5s)});
+  }
+
+  [[nodiscard]] Workload draw_workload() {
+    Workload load;
+    load.sessions = 4 + random_.below(8);
+    load.keys = 1 + random_.below(12);
+    load.think = one_of(random_, {Duration(200ms), Duration(400ms), Duration(600ms)});
+    load.writes = one_of(random_, {0.02, 0.1, 0.3});
+    load.direct_per_second = one_of(random_, {0.2, 1.0, 3.0});
+    load.direct_think_max = one_of(random_, {Duration(0), Duration(50ms), Duration(2s)});
+    return load;
+  }
+
+  void build() {
+    database_ = std::make_unique<Database>(world_, network_, world_.add_process("db"), &history_,
+                                           Database::Options{});
+    const Duration probe_period = one_of(random_, {Duration(100ms), Duration(200ms), Duration(1s)});
+    std::vector<SimNode*> nodes;
+    for (std::size_t r = 0; r < options_.regions; ++r) {
+      Region& region = regions_.emplace_back();
+      const std::string name = fmt::format("r{}", r + 1);
+      region.tier = std::make_unique<SharedTier>(world_, network_, world_.add_process(name + ".l2"), &history_);
+      region.log = std::make_unique<SharedLog>(world_, network_, world_.add_process(name + ".stream"));
+      for (std::size_t n = 0; n < options_.nodes; ++n) {
+        NodeOptions node{name, features_, probe_period};
+        region.nodes.push_back(std::make_unique<SimNode>(
+            world_, network_, world_.add_process(fmt::format("{}.n{}", name, n + 1)), *database_,
+            *region.tier, *region.log, std::move(node)));
+        nodes.push_back(region.nodes.back().get());
+      }
+    }
+    clients_ = std::make_unique<Clients>(world_, *database_, nodes, features_, draw_workload(), &history_);
+  }
+
+  void add_faults() {
+    for (std::size_t i = 0; i < world_.processes(); ++i)
+      plan_->add_victim(world_.process(static_cast<std::uint32_t>(i)));
+    plan_->add("late visibility", 3, [this](Random& random) {
+      database_->be_late(world_.now() + Duration{static_cast<std::int64_t>(random.below(5'000'000'000))}, random);
+    });
+    plan_->add("slot lost", 0.3, [this](Random&) {
+      world_.faults().plan("slot lost");
+      world_.faults().take_effect("slot lost");
+      database_->lose_slots();
+    });
+    plan_->add("failover", 0.3, [this](Random& random) { database_->failover(5, random); });
+    for (Region& region : regions_) {
+      plan_->add("shared tier forgets", 0.5, [&region](Random&) { region.tier->forget_everything(); });
+      plan_->add("shared tier restored", 0.5,
+                 [&region](Random& random) { region.tier->restore_old(random); });
+      plan_->add("log trimmed", 0.5, [&region](Random& random) { region.log->trim(random.below(20)); });
+      plan_->add("log made anew", 0.3, [&region](Random&) { region.log->make_anew(); });
+    }
+  }
+
+  void note_holdings() {
+    for (Region& region : regions_) {
+      const std::uint32_t tier = history_.nodes.number(region.tier->process().name());
+      world_.run_on(region.tier->process(), [&] {
+        for (const auto& held : region.tier->holdings())
+          history_.holdings.push_back({tier, history_.keys.number(held.key), Tier::kL2, held.version});
+      });
+      for (const auto& node : region.nodes) world_.run_on(node->process(), [&] { note_held(*node); });
+    }
+  }
+
+  void note_held(SimNode& node) {
+    const std::uint32_t number = history_.nodes.number(node.name());
+    for (std::uint32_t key = 0; key < history_.keys.size(); ++key) {
+      const std::string& name = history_.keys.name(key);
+      const auto colon = name.find(':');
+      const auto version = node.held(name.substr(0, colon), name.substr(colon + 1));
+      if (version) history_.holdings.push_back({number, key, Tier::kL1, *version});
+    }
+  }
+
+  SimulationResult finish() {
+    result_.seed = options_.seed;
+    for (std::size_t i = 0; i < world_.processes(); ++i)
+      world_.stop(world_.process(static_cast<std::uint32_t>(i)));
+    result_.trace = world_.finish();
+    result_.simulated = Duration{world_.now().ns};
+    result_.operations = history_.operations.size();
+    result_.commits = database_->commits();
+    result_.events = world_.stats().events;
+    result_.faults = world_.faults();
+    for (const Operation& op : history_.operations) {
+      if (op.kind != OperationKind::kRead || op.level != Level::kBounded || op.outcome != Outcome::kOk) continue;
+      ++result_.bounded_reads;
+      result_.reads_of_tiers += op.tier == Tier::kOrigin ? 0 : 1;
+    }
+    if (world_.stats().afterlives_cut > 0)
+      result_.defects.push_back(fmt::format("{} processes did not come to an end after their crash",
+                                            world_.stats().afterlives_cut));
+    CheckOptions check;
+    check.clock_ppm = kClockPpm;
+    result_.checks = check_all(history_, check);
+    result_.history = std::move(history_);
+    return std::move(result_);
+  }
+
+  const SimulationOptions& options_;
+  World world_;
+  Network network_;
+  Random random_;
+  History history_;
+  std::vector<FeaturePolicy> features_;
+  std::unique_ptr<Database> database_;
+  std::deque<Region> regions_;
+  std::unique_ptr<Clients> clients_;
+  std::unique_ptr<FaultPlan> plan_;
+  SimulationResult result_;
+};
+
+}  // namespace
+
+SimulationResult simulate(const SimulationOptions& options) { return Run(options).run(); }
+
+std::vector<std::string> fault_names() {
+  return {"loss",     "duplicate",       "reorder",   "slow",     "partition",           "crash",
+          "pause",    "clock step",      "clock drift", "late visibility", "slot lost",  "failover",
+          "shared tier forgets", "shared tier restored", "log trimmed", "log made anew"};
+}
+
+}  // namespace candor::sim
