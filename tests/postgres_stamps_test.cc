@@ -61,12 +61,18 @@ class PostgresStampsTest : public ::testing::Test {
     auto target = parse_postgres_url("shop", server_->url());
     origin_ = std::make_unique<PostgresOrigin>(
         *target, PostgresOrigin::Options{{"shop", 32, 20'000}, 4, 7, "candor_eu_shop"}, loop_, loop_, pool_);
+    drop_slots();
+    sql("select pg_create_logical_replication_slot('candor_eu_shop_1_0000000000a1', 'pgoutput')");
+    history_ = postgres_incarnation("candor_eu_shop", "candor_eu_shop_1_0000000000a1", 1);
+    ASSERT_NE(history_.value, 0u);
   }
   void TearDown() override {
     origin_.reset();
+    if (sql_ != nullptr) drop_slots();
     loop_.turn(0s);
   }
   std::string sql(const std::string& text) { return (*sql_)(text); }
+  void drop_slots() { sql("select pg_drop_replication_slot(slot_name) from pg_replication_slots"); }
   std::unique_ptr<OriginFeature> bind(OriginStatements statements) {
     if (statements.feature.empty()) statements.feature = "f";
     auto feature = origin_->bind(std::move(statements));
@@ -104,9 +110,10 @@ class PostgresStampsTest : public ::testing::Test {
   std::vector<bool> confirm(OriginFeature& f, const std::vector<std::string>& keys, StampBound stamp,
                             bool negative = false) {
     std::vector<std::optional<Result<bool>>> answers(keys.size());
+    const Incarnation history = history_;
     const auto deadline = in(5s);
     for (std::size_t i = 0; i < keys.size(); ++i) {
-      spawn(f.confirm(keys[i], stamp, negative, deadline),
+      spawn(f.confirm(keys[i], HeldRow{stamp, history, negative}, deadline),
             [&answers, i](Result<bool> a) { answers[i].emplace(std::move(a)); });
     }
     const SystemClock clock;
@@ -124,6 +131,7 @@ class PostgresStampsTest : public ::testing::Test {
   }
 
   static PostgresServer* server_;
+  Incarnation history_;  // of the slot that stands there
   std::unique_ptr<Client> sql_;
   Loop loop_;
   ThreadPool pool_{2, "blocking"};
@@ -202,7 +210,7 @@ TEST_F(PostgresStampsTest, AFeatureWithoutWatchIsLoadedAsEver) {
   EXPECT_EQ(row.value, "v7");
   EXPECT_FALSE(row.stamp.is_known());
   EXPECT_FALSE(f->can_confirm());
-  EXPECT_EQ(wait(f->confirm("7", StampBound{ChangeId{1}}, false, in(5s))).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(wait(f->confirm("7", HeldRow{StampBound{ChangeId{1}}, history_}, in(5s))).error().code, ErrorCode::kNotFound);
 }
 
 TEST_F(PostgresStampsTest, AQueryThatCannotStandInAnotherGoesWithoutStamp) {
@@ -248,6 +256,21 @@ TEST_F(PostgresStampsTest, AnUnchangedRowIsConfirmedAndAChangedOneIsNot) {
   EXPECT_EQ(origin_->stats().statements, before + 1);
   EXPECT_THAT(confirm(*f, {"1", "5000", "3"}, stamp, true), ElementsAre(false, true, true));
   EXPECT_THAT(confirm(*f, {"1"}, StampBound{}), ElementsAre(false));
+}
+
+// A promoted standby gives the ids of lost transactions out again: a stamp of before says nothing of them.
+TEST_F(PostgresStampsTest, AStampOfAnotherHistoryConfirmsNothing) {
+  auto f = watched();
+  const auto stamp = load(*f, "1").stamp.bound();
+  EXPECT_THAT(confirm(*f, {"1"}, stamp), ElementsAre(true));
+  drop_slots();
+  EXPECT_THAT(confirm(*f, {"1"}, stamp), ElementsAre(false)) << "nothing names the history";
+  sql("select pg_create_logical_replication_slot('candor_eu_shop_1_0000000000b2', 'pgoutput')");
+  EXPECT_THAT(confirm(*f, {"1"}, stamp), ElementsAre(false));
+  history_ = postgres_incarnation("candor_eu_shop", "candor_eu_shop_1_0000000000b2", 1);
+  EXPECT_THAT(confirm(*f, {"1"}, stamp), ElementsAre(true));
+  history_ = Incarnation{};
+  EXPECT_THAT(confirm(*f, {"1"}, stamp), ElementsAre(false)) << "the holder does not know its own";
 }
 
 TEST_F(PostgresStampsTest, CompositeKeysAreConfirmed) {

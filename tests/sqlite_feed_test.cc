@@ -411,7 +411,9 @@ class SqliteStampTest : public SqliteFeedTest {
   }
   [[nodiscard]] MonoTime soon() const { return loop.now() + 5s; }
   bool confirm(const std::string& key, StampBound stamp) {
-    auto result = wait(feature->confirm(key, stamp, false, soon()));
+    const auto probe = wait(origin->probe(soon()));
+    const HeldRow held{stamp, probe ? probe->incarnation : Incarnation{}};
+    auto result = wait(feature->confirm(key, held, soon()));
     EXPECT_TRUE(result.has_value()) << result.error().message;
     return result.value_or(false);
   }

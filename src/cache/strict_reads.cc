@@ -37,9 +37,13 @@ Task<void> CacheCore::MissPath::read_strong(Feature* feature, std::string key, s
   }
   if (copy) {
     const MonoTime began = parts_.home->now();
+    // What L1 holds is of the history that this node follows: with another one it is emptied.
+    HeldRow held;
+    held.stamp = stamp;
+    held.history.value = feature->trust()->incarnation.load(std::memory_order_relaxed);
+    held.negative = copy->value == nullptr;
     Result<bool> same = true;
-    if (!mutant(Mutant::kStrongUnconfirmed))
-      same = co_await feature->origin()->confirm(key, stamp, copy->value == nullptr, deadline);
+    if (!mutant(Mutant::kStrongUnconfirmed)) same = co_await feature->origin()->confirm(key, held, deadline);
     if (same && *same) {
       feature->counters.confirmed.add();
       feature->counters.hits_l1.add();

@@ -49,6 +49,13 @@ struct OriginWrite {
   ChangeId change;         // of the change, when known
 };
 
+// What somebody holds of a row, and wants confirmed.
+struct HeldRow {
+  StampBound stamp;     // of the load that it came from
+  Incarnation history;  // in which that load was made: a stamp says nothing of another one
+  bool negative = false;  // no row
+};
+
 class OriginFeature {
  public:
   virtual ~OriginFeature() = default;
@@ -59,13 +66,14 @@ class OriginFeature {
   virtual Task<Result<OriginRow>> load(std::string key, MonoTime deadline) = 0;
   virtual Task<Result<OriginWrite>> store(std::string key, std::string value, MonoTime deadline) = 0;
   virtual Task<Result<OriginWrite>> erase(std::string key, MonoTime deadline) = 0;
-  // Is what was loaded under `stamp` (`negative`: no row) still what the origin holds? Asked at the origin,
-  // in this call: the row's version must be included in the stamp. Confirmations of one feature that are
-  // asked for in the same turn leave as one statement. False when it changed, and whenever in doubt.
+  // Is it still what the origin holds? Asked at the origin, in this call: the origin's history must be the
+  // one that the stamp is of (a standby that was promoted gives ids out again), and the row's version must be
+  // included in the stamp. Confirmations of one feature that are asked for in the same turn leave as one
+  // statement. False when it changed, and whenever in doubt.
   // kNotFound: this feature cannot be confirmed (no watch, or the origin has no row versions); the caller
   // loads instead.
-  virtual Task<Result<bool>> confirm(std::string key, StampBound stamp, bool negative, MonoTime deadline) {
-    (void)key, (void)stamp, (void)negative, (void)deadline;
+  virtual Task<Result<bool>> confirm(std::string key, HeldRow held, MonoTime deadline) {
+    (void)key, (void)held, (void)deadline;
     co_return fail(ErrorCode::kNotFound, "this origin cannot confirm row versions");
   }
   [[nodiscard]] virtual bool can_confirm() const { return false; }

@@ -82,21 +82,21 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
     return feature.statements.is_watched();
   }
 
-  Task<Result<bool>> confirm(std::shared_ptr<const SqlFeature> feature, std::string key, StampBound stamp,
-                             bool negative, MonoTime deadline) override {
+  Task<Result<bool>> confirm(std::shared_ptr<const SqlFeature> feature, std::string key, HeldRow held,
+                             MonoTime deadline) override {
     if (!can_confirm(*feature)) {
       co_return fail(
           ErrorCode::kNotFound,
           fmt::format("feature {} has no watch: nothing says which row it is of", feature->name()));
     }
-    // No stamp, or a key that no column can hold: in doubt.
-    if (!stamp.is_known() || key.find('\0') != std::string::npos) co_return false;
+    // No stamp, a history that nobody knows, or a key that no column can hold: in doubt.
+    if (!held.stamp.is_known() || held.history.value == 0 || key.find('\0') != std::string::npos) co_return false;
     if (confirmations_waiting_ >= kConfirmationsMax) {
       co_return fail(ErrorCode::kOverloaded,
                      fmt::format("origin {}: too many confirmations wait already", options().name));
     }
     const OneShot<Result<bool>> answer;
-    gather(std::move(feature), Gathered{{std::move(key), stamp, negative}, deadline, answer});
+    gather(std::move(feature), Gathered{{std::move(key), held}, deadline, answer});
     Result<bool> result = co_await answer;
     co_return result;
   }
@@ -246,12 +246,12 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
       for (const auto& one : some) one.answer.set(false);
       return;
     }
-    ask(confirm_sql(feature.statements, asked.size()), std::move(*parameters), deadline,
-        [asked, some = std::move(some)](Result<const PGresult*> rows) {
+    ask(confirm_sql(feature.statements, asked.size(), slot_prefix_), std::move(*parameters), deadline,
+        [asked, some = std::move(some), prefix = slot_prefix_](Result<const PGresult*> rows) {
           // A key that fits no column, a table without row versions: in doubt.
           const bool refused = !rows && rows.error().code == ErrorCode::kRejected;
           const auto confirmed =
-              rows ? read_confirmations(*rows, asked) : std::vector<bool>(asked.size(), false);
+              rows ? read_confirmations(*rows, asked, prefix) : std::vector<bool>(asked.size(), false);
           for (std::size_t i = 0; i < some.size(); ++i) {
             if (rows || refused) {
               some[i].answer.set(static_cast<bool>(confirmed[i]));

@@ -73,23 +73,35 @@ bool is_spelled_as_the_row(const SqlRequest& request, const SqlStatement& statem
   return true;
 }
 
-std::string probe_sql(std::string_view slot_prefix) {
-  const std::string slot = slot_prefix.empty()
-                               ? "''"
-                               : fmt::format(
-                                     "(select slot_name::text from pg_catalog.pg_replication_slots where "
-                                     "slot_type = 'logical' and "
-                                     "plugin = 'pgoutput' and database = current_database() and "
-                                     "coalesce(wal_status, '') <> 'lost' and "
-                                     "left(slot_name, {}) = {} order by active desc, slot_name limit 1)",
-                                     slot_prefix.size() + 1, literal(fmt::format("{}_", slot_prefix)));
+namespace {
+
+// What names the history (postgres_identity.h): the timeline in hexadecimal, and the region's slot.
+constexpr std::string_view kTimelineSql = "left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)";
+
+std::string slot_sql(std::string_view slot_prefix) {
+  if (slot_prefix.empty()) return "''";
   return fmt::format(
-      "select pg_current_wal_insert_lsn(), left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), "
+      "(select slot_name::text from pg_catalog.pg_replication_slots where slot_type = 'logical' and "
+      "plugin = 'pgoutput' and database = current_database() and coalesce(wal_status, '') <> 'lost' and "
+      "left(slot_name, {}) = {} order by active desc, slot_name limit 1)",
+      slot_prefix.size() + 1, literal(fmt::format("{}_", slot_prefix)));
+}
+
+Incarnation incarnation_of(const PGresult* rows, int timeline, int slot, std::string_view slot_prefix) {
+  return postgres_incarnation(slot_prefix, text_at(rows, 0, slot),
+                              number<std::uint32_t>(text_at(rows, 0, timeline), 16));
+}
+
+}  // namespace
+
+std::string probe_sql(std::string_view slot_prefix) {
+  return fmt::format(
+      "select pg_current_wal_insert_lsn(), {}, "
       "pg_current_snapshot()::text, pg_size_bytes(current_setting('wal_segment_size')), {}, "
       "(select string_agg(transactionid::text, ' ') from pg_catalog.pg_locks where locktype = "
       "'transactionid' "
       "and granted)",
-      slot);
+      kTimelineSql, slot_sql(slot_prefix));
 }
 
 Result<OriginProbe> read_probe(const PGresult* rows, std::string_view slot_prefix) {
@@ -98,8 +110,7 @@ Result<OriginProbe> read_probe(const PGresult* rows, std::string_view slot_prefi
   if (!insert || !snapshot) return fail(ErrorCode::kOriginDown, "the server does not say where it stands");
   OriginProbe probe;
   probe.position = postgres_end_of_log(*insert, number<std::uint64_t>(text_at(rows, 0, 3)));
-  probe.incarnation =
-      postgres_incarnation(slot_prefix, text_at(rows, 0, 4), number<std::uint32_t>(text_at(rows, 0, 1), 16));
+  probe.incarnation = incarnation_of(rows, 1, 4, slot_prefix);
   probe.all_up_to = snapshot->stamp.up_to;
   std::uint64_t next = snapshot->xmax;
   for (auto rest = text_at(rows, 0, 5); !rest.empty();) {
@@ -111,7 +122,7 @@ Result<OriginProbe> read_probe(const PGresult* rows, std::string_view slot_prefi
   return probe;
 }
 
-std::string confirm_sql(const FeatureStatements& feature, std::size_t keys) {
+std::string confirm_sql(const FeatureStatements& feature, std::size_t keys, std::string_view slot_prefix) {
   const auto& columns = feature.watch_columns;
   std::string names, text, where;
   for (const auto& column : columns) {
@@ -132,7 +143,8 @@ std::string confirm_sql(const FeatureStatements& feature, std::size_t keys) {
   }
   // Of two rows with one key, one could go and leave the other as it was.
   return fmt::format(
-      "select s.snapshot, s.is_unique, q.k, q.version from (select pg_current_snapshot()::text as snapshot, "
+      "select s.snapshot, s.is_unique, q.k, q.version, s.timeline, s.slot from (select "
+      "pg_current_snapshot()::text as snapshot, {5} as timeline, {6} as slot, "
       "exists "
       "(select from pg_catalog.pg_index i where i.indrelid = {0}::regclass and i.indisunique and "
       "i.indisvalid and "
@@ -140,7 +152,8 @@ std::string confirm_sql(const FeatureStatements& feature, std::size_t keys) {
       "pg_catalog.pg_attribute a where a.attrelid = i.indrelid and a.attnum = any (i.indkey)) <@ "
       "array[{1}]::text[]) as is_unique) s left join (select {2} as k, t.xmin::text as version from {3} t "
       "where {4}) q on true",
-      literal(feature.watch_table), names, text, feature.watch_table, where);
+      literal(feature.watch_table), names, text, feature.watch_table, where, kTimelineSql,
+      slot_sql(slot_prefix));
 }
 
 std::optional<std::vector<std::string>> confirm_parameters(const FeatureStatements& feature,
@@ -168,10 +181,12 @@ std::optional<std::vector<std::string>> confirm_parameters(const FeatureStatemen
   return parameters;
 }
 
-std::vector<bool> read_confirmations(const PGresult* rows, const std::vector<Confirmation>& asked) {
+std::vector<bool> read_confirmations(const PGresult* rows, const std::vector<Confirmation>& asked,
+                                     std::string_view slot_prefix) {
   std::vector<bool> confirmed(asked.size(), false);
   const auto snapshot = parse_postgres_snapshot(text_at(rows, 0, 0));
   if (!snapshot || text_at(rows, 0, 1) != "t") return confirmed;
+  const Incarnation history = incarnation_of(rows, 4, 5, slot_prefix);
   std::unordered_map<std::string_view, ChangeId, SeededHash> versions(16, SeededHash{kConfirmSeed});
   for (int row = 0; row < PQntuples(rows); ++row) {
     const auto version = text_at(rows, row, 3);
@@ -183,12 +198,13 @@ std::vector<bool> read_confirmations(const PGresult* rows, const std::vector<Con
   // A row that was found under another spelling of some key: nothing is certain about absent ones then.
   const bool surplus = matched < versions.size();
   for (std::size_t i = 0; i < asked.size(); ++i) {
-    const auto& one = asked[i];
-    const auto found = versions.find(one.key);
+    const HeldRow& held = asked[i].held;
+    if (!held.stamp.is_known() || held.history.value == 0 || held.history != history) continue;
+    const auto found = versions.find(asked[i].key);
     if (found == versions.end()) {
-      confirmed[i] = one.negative && !surplus && one.stamp.is_known();
+      confirmed[i] = held.negative && !surplus;
     } else {
-      confirmed[i] = !one.negative && one.stamp.is_known() && found->second <= one.stamp.up_to;
+      confirmed[i] = !held.negative && found->second <= held.stamp.up_to;
     }
   }
   return confirmed;

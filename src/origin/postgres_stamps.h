@@ -36,21 +36,22 @@ inline constexpr int kStampColumns = 2;
 [[nodiscard]] Result<OriginProbe> read_probe(const PGresult* rows, std::string_view slot_prefix);
 
 // The versions of the rows behind keys of a watched feature.
-//   columns: snapshot, "the key is unique", the key's text (null: no row), xmin
+//   columns: snapshot, "the key is unique", the key's text (null: no row), xmin, timeline, slot
 // One key column: $1 is the array of keys. Several: $1, $2, … are the columns of the first key, then of the
 // next.
-[[nodiscard]] std::string confirm_sql(const FeatureStatements& feature, std::size_t keys);
+[[nodiscard]] std::string confirm_sql(const FeatureStatements& feature, std::size_t keys,
+                                      std::string_view slot_prefix);
 
 struct Confirmation {
   std::string key;
-  StampBound stamp;
-  bool negative = false;
+  HeldRow held;
 };
 // Nothing, when a key has too few parts.
 [[nodiscard]] std::optional<std::vector<std::string>> confirm_parameters(
     const FeatureStatements& feature, const std::vector<Confirmation>& asked);
 // By key: true only when nothing has changed for certain.
 [[nodiscard]] std::vector<bool> read_confirmations(const PGresult* rows,
-                                                   const std::vector<Confirmation>& asked);
+                                                   const std::vector<Confirmation>& asked,
+                                                   std::string_view slot_prefix);
 
 }  // namespace candor

@@ -25,8 +25,8 @@ class SqlOriginFeature final : public OriginFeature {
   Task<Result<OriginWrite>> erase(std::string key, MonoTime deadline) override {
     return write(SqlVerb::kErase, desk_, feature_, std::move(key), std::string(), deadline);
   }
-  Task<Result<bool>> confirm(std::string key, StampBound stamp, bool negative, MonoTime deadline) override {
-    return desk_->confirm(feature_, std::move(key), stamp, negative, deadline);
+  Task<Result<bool>> confirm(std::string key, HeldRow held, MonoTime deadline) override {
+    return desk_->confirm(feature_, std::move(key), held, deadline);
   }
   [[nodiscard]] bool can_confirm() const override { return desk_->can_confirm(*feature_); }
   [[nodiscard]] bool can_store() const override { return feature_->statements.store.exists(); }

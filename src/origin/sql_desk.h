@@ -39,8 +39,8 @@ class SqlDesk : public std::enable_shared_from_this<SqlDesk> {
                                                             SqlDialect dialect);
   // As OriginFeature::confirm(). For origins that have row versions.
   [[nodiscard]] virtual Task<Result<bool>> confirm(std::shared_ptr<const SqlFeature> feature, std::string key,
-                                                   StampBound stamp, bool negative, MonoTime deadline) {
-    (void)feature, (void)key, (void)stamp, (void)negative, (void)deadline;
+                                                   HeldRow held, MonoTime deadline) {
+    (void)feature, (void)key, (void)held, (void)deadline;
     co_return fail(ErrorCode::kNotFound, "this origin cannot confirm row versions");
   }
   [[nodiscard]] virtual bool can_confirm(const SqlFeature& feature) const {

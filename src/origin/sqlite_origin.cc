@@ -52,17 +52,17 @@ class SqliteOrigin::Desk final : public SqlDesk {
     co_return question->probe;
   }
 
-  Task<Result<bool>> confirm(std::shared_ptr<const SqlFeature> feature, std::string key, StampBound stamp,
-                             bool, MonoTime deadline) override {
+  Task<Result<bool>> confirm(std::shared_ptr<const SqlFeature> feature, std::string key, HeldRow held,
+                             MonoTime deadline) override {
     if (!can_confirm(*feature)) co_return fail(ErrorCode::kNotFound, "this feature has no watch");
     auto question = std::make_shared<SqliteProof::Question>();
     question->watches = {{feature->statements.watch_table, feature->statements.watch_columns}};
     question->key = std::move(key);
-    question->stamp = stamp;
+    question->stamp = held.stamp;
     auto answered = ask(question, deadline);
     Result<void> asked = co_await answered;
     if (!asked) co_return std::unexpected(asked.error());
-    co_return question->confirmed;
+    co_return question->confirmed && question->probe.incarnation == held.history;
   }
   [[nodiscard]] bool can_confirm(const SqlFeature& feature) const override {
     return feature.statements.is_watched();

@@ -28,8 +28,7 @@ Database::Database(World& world, Network& network, Process& process, History* hi
       place_(network.add_place(process.name(), process)),
       history_(history),
       options_(options),
-      random_(world.stream("database")),
-      incarnation_{random_() | 1} {
+      random_(world.stream("database")) {
   process_.set_life({.start = [this] { tick(); }, .stop = [this] { on_crash(); }, .destroy = {}});
 }
 
@@ -40,6 +39,11 @@ Database::Row& Database::row(std::uint32_t key) {
 
 Stamp Database::snapshot() const {
   return Stamp::of_snapshot(xmin(), next_xid_, {running_.begin(), running_.end()});
+}
+
+Incarnation Database::incarnation_of(const std::string& name) const {
+  const auto slot = slots_.find(name);
+  return slot == slots_.end() || !slot->second.is_good ? Incarnation{} : slot->second.incarnation;
 }
 
 Duration Database::service() {
@@ -73,21 +77,22 @@ Task<Result<std::uint64_t>> Database::store(std::uint32_t key, std::uint64_t ver
   co_return co_await ended;
 }
 
-Task<Result<bool>> Database::confirm(std::uint32_t key, StampBound bound, bool negative) {
+Task<Result<bool>> Database::confirm(std::string slot, std::uint32_t key, HeldRow held) {
   const std::uint64_t boot = boot_;
   co_await sleep_for(process_, service());
   const RowState seen = row(key).visible;
   const bool is_absent = seen.version == kAbsent;
-  const bool same = is_absent ? negative : !negative && bound.includes(ChangeId{seen.xid});
+  const bool is_same_row = is_absent ? held.negative : !held.negative && held.stamp.includes(ChangeId{seen.xid});
+  const bool same = is_same_row && held.history.value != 0 && held.history == incarnation_of(slot);
   co_await sleep_for(process_, service());
   if (boot != boot_) co_return fail(ErrorCode::kOriginDown, "the connection ended with the server");
   co_return Result<bool>{same};
 }
 
-Task<Result<OriginProbe>> Database::probe() {
+Task<Result<OriginProbe>> Database::probe(std::string slot) {
   const std::uint64_t boot = boot_;
   co_await sleep_for(process_, service());
-  OriginProbe probe{incarnation_, position_, ChangeId{xmin() - 1}, ChangeId{next_xid_}};
+  OriginProbe probe{incarnation_of(slot), position_, ChangeId{xmin() - 1}, ChangeId{next_xid_}};
   co_await sleep_for(process_, service());
   if (boot != boot_) co_return fail(ErrorCode::kOriginDown, "the connection ended with the server");
   co_return probe;
@@ -190,12 +195,17 @@ void Database::start_replication(const std::string& name, std::shared_ptr<Consum
     return;
   }
   const bool is_break = !slot.is_good;
-  if (is_break) slot.confirmed = position_;
+  if (is_break) {
+    slot.confirmed = position_;
+    slot.incarnation = Incarnation{random_() | 1};
+  }
   slot.is_good = true;
   slot.sent = slot.confirmed;
   slot.consumer = consumer;
   slot.heard = world_.now();
-  channel->send(place_, [consumer, incarnation = incarnation_, from = slot.confirmed, is_break] {
+  world_.trace().note(world_.now(), process_.name(), is_break ? "begins a slot anew at" : "grants a slot from",
+                      slot.confirmed.value, position_.value);
+  channel->send(place_, [consumer, incarnation = slot.incarnation, from = slot.confirmed, is_break] {
     consumer->granted(incarnation, from, is_break);
   });
   stream(slot);
@@ -206,6 +216,7 @@ void Database::confirm_position(const std::string& name, const Consumer* consume
   if (slot.consumer.get() != consumer) return;
   slot.heard = world_.now();
   slot.confirmed = std::max(slot.confirmed, std::min(position, position_));
+  world_.trace().note(world_.now(), process_.name(), "is confirmed", slot.confirmed.value);
   trim();
   stream(slot);
 }
@@ -334,7 +345,6 @@ void Database::failover(std::size_t lost_max, Random& random) {
     for (const Commit& each : log_) highest = std::max(highest, each.xid);
     next_xid_ = std::max<std::uint64_t>(highest + 1, 1000);
   }
-  incarnation_ = Incarnation{random_() | 1};
   for (auto& [name, slot] : slots_) slot.is_good = false;
   world_.trace().note(world_.now(), process_.name(), "fails over", position_.value, touched.size());
   after(kTick, [this] { tick(); });

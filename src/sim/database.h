@@ -5,8 +5,9 @@
 //
 // Between commit and visibility passes nothing, or the time that a synchronous standby takes ("late visibility"):
 // the log hands a commit out before new loads see it. Ids are taken in the order of beginnings and committed in
-// another. What is in rows and log survives a crash; failover() goes on from a standby that lacks the last commits,
-// gives their ids out again, and is another history.
+// another. What is in rows and log survives a crash; failover() goes on from a standby that lacks the last commits and
+// gives their ids out again. A slot that was lost is made anew, and names another history: whoever dies before the
+// region heard of the loss cannot keep it from those who come next.
 //
 // Invariants
 //   - Writers of one row follow each other: the next one begins to write when the one before is visible or gone.
@@ -26,6 +27,7 @@
 #include "base/random.h"
 #include "base/result.h"
 #include "base/task.h"
+#include "origin/origin.h"
 #include "sim/channel.h"
 #include "sim/history.h"
 #include "sim/network.h"
@@ -69,8 +71,9 @@ class Database {
   Task<Result<Loaded>> load(std::uint32_t key);
   // The transaction's id once it is visible.
   Task<Result<std::uint64_t>> store(std::uint32_t key, std::uint64_t version);
-  Task<Result<bool>> confirm(std::uint32_t key, StampBound bound, bool negative);
-  Task<Result<OriginProbe>> probe();
+  // As a client of a region, whose slot names the history.
+  Task<Result<bool>> confirm(std::string slot, std::uint32_t key, HeldRow held);
+  Task<Result<OriginProbe>> probe(std::string slot);
 
   // ---- other clients of the database ----
   // Writes row after row with `think` between them. On the database's process, or as an event of nature.
@@ -131,12 +134,14 @@ class Database {
   struct Slot {
     Position confirmed, sent;
     bool is_good = false;  // the log from `confirmed` on is there
+    Incarnation incarnation;
     std::shared_ptr<Consumer> consumer;
     TrueTime heard;
   };
 
   [[nodiscard]] Row& row(std::uint32_t key);
   [[nodiscard]] Stamp snapshot() const;
+  [[nodiscard]] Incarnation incarnation_of(const std::string& slot) const;
   [[nodiscard]] std::uint64_t xmin() const { return running_.empty() ? next_xid_ : *running_.begin(); }
   [[nodiscard]] Duration service();
   // On this process, unless it crashes before.
@@ -161,7 +166,6 @@ class Database {
   Options options_;
   Random random_;
   std::uint64_t boot_ = 0;  // counts crashes and failovers: what was under way is void
-  Incarnation incarnation_;
   std::uint64_t next_xid_ = 1000;
   Position position_{1};
   std::set<std::uint64_t> running_;  // ids that new snapshots do not see

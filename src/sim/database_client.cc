@@ -45,11 +45,11 @@ class DatabaseOrigin::Bound final : public OriginFeature {
   Task<Result<OriginWrite>> erase(std::string key, MonoTime deadline) override {
     return write(number_of(key), kAbsent, deadline);
   }
-  Task<Result<bool>> confirm(std::string key, StampBound stamp, bool negative, MonoTime deadline) override {
+  Task<Result<bool>> confirm(std::string key, HeldRow held, MonoTime deadline) override {
     Database* database = &origin_->database_;
     const std::uint32_t number = number_of(key);
-    Network::Serve<bool> serve = [database, number, stamp, negative] {
-      return database->confirm(number, stamp, negative);
+    Network::Serve<bool> serve = [database, slot = origin_->slot_, number, held] {
+      return database->confirm(slot, number, held);
     };
     Result<bool> same = co_await origin_->network_.call<bool>(origin_->node_, database->place(),
                                                               std::move(serve), deadline);
@@ -87,7 +87,7 @@ Task<Result<void>> DatabaseOrigin::prepare() { co_return Result<void>{}; }
 
 Task<Result<OriginProbe>> DatabaseOrigin::probe(MonoTime deadline) {
   Database* database = &database_;
-  Network::Serve<OriginProbe> serve = [database] { return database->probe(); };
+  Network::Serve<OriginProbe> serve = [database, slot = slot_] { return database->probe(slot); };
   Result<OriginProbe> probe =
       co_await network_.call<OriginProbe>(node_, database->place(), std::move(serve), deadline);
   if (!probe) co_return std::unexpected(down(std::move(probe.error())));

@@ -16,8 +16,9 @@ namespace candor::sim {
 
 class DatabaseOrigin final : public Origin {
  public:
-  DatabaseOrigin(Network& network, PlaceId node, Database& database)
-      : network_(network), node_(node), database_(database) {}
+  // `slot`: the region's.
+  DatabaseOrigin(Network& network, PlaceId node, Database& database, std::string slot)
+      : network_(network), node_(node), database_(database), slot_(std::move(slot)) {}
 
   Result<std::unique_ptr<OriginFeature>> bind(OriginStatements statements) override;
   Task<Result<void>> prepare() override;
@@ -30,6 +31,7 @@ class DatabaseOrigin final : public Origin {
   Network& network_;
   PlaceId node_;
   Database& database_;
+  std::string slot_;
 };
 
 class DatabaseFeed final : public Feed {

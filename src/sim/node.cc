@@ -19,6 +19,8 @@ std::uint64_t version_of(std::string_view value) {
   return version;
 }
 
+std::string slot_of(const std::string& region) { return "candor_" + region; }
+
 l1::StoreOptions store_options(std::size_t bytes, std::size_t features, std::uint64_t seed) {
   l1::StoreOptions options;
   options.memory_limit = bytes;
@@ -71,7 +73,7 @@ struct SimNode::Life {
   Life(SimNode& node, Process& process)
       : store(store_options(node.options_.l1_bytes, node.options_.features.size(), process.next_seed())),
         l2(node.network_, node.place_, node.tier_),
-        origin(node.network_, node.place_, node.database_),
+        origin(node.network_, node.place_, node.database_, slot_of(node.options_.region)),
         watcher(&node.world_, &process, &node.options_.features),
         cache(cache_parts(process, &store, &l2, &watcher)),
         tokens(&cache, &process, {{kOriginName, &origin}}) {}
@@ -119,7 +121,7 @@ void SimNode::start() {
   life_->applier =
       std::make_unique<Applier>(&process_, &process_, life_->stream.get(), &life_->cache, applier);
   life_->applier->watch(kOriginName, &life_->origin);
-  life_->feed = std::make_unique<DatabaseFeed>(network_, place_, database_, "candor_" + options_.region);
+  life_->feed = std::make_unique<DatabaseFeed>(network_, place_, database_, slot_of(options_.region));
   PublisherOptions publisher;
   publisher.origin = kOriginName;
   publisher.seed = process_.next_seed();
