@@ -85,7 +85,8 @@ Result<std::unique_ptr<River>> River::open(const Config& config, const World& wo
       applier.probe_period =
           std::clamp<Duration>(feature.budget->max_staleness / 4, 10ms, applier.probe_period);
   }
-  river->applier_ = std::make_unique<Applier>(world.home, world.clock, river->stream_.get(), target, applier);
+  river->applier_ = std::make_unique<Applier>(world.home, world.clock, river->stream_.get(), target, applier,
+                                            &river->l2_known_);
   for (const NamedOrigin& origin : origins) {
     const OriginConfig* settings = config.find_origin(origin.name);
     if (settings == nullptr || watches_of(config, origin.name).empty()) continue;

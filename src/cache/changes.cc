@@ -59,14 +59,16 @@ void CacheCore::MissPath::note_seen(const Feature& feature, std::string_view key
   if (markers == nullptr || !stamp.is_known() || mutant(Mutant::kSeenMarkersOff)) return;
   markers->add_seen(name, stamp, parts_.home->now());
   const l1::KeyHash hash = parts_.l1->hash(feature.id(), key);
-  bool is_older = false;
+  // L1 keeps bounds only: an entry certainly includes all that the load saw when its bound reaches the highest
+  // id that the load may include. Equal bounds say nothing while a long transaction holds both down.
+  bool may_be_older = false;
   {
     const l1::Store::ReadGuard guard(*parts_.l1);
     l1::EntryView view;
-    is_older = parts_.l1->peek(guard, hash, feature.id(), key, now_ms(), &view) &&
-               view.meta.stamp.up_to < stamp.up_to;
+    may_be_older = parts_.l1->peek(guard, hash, feature.id(), key, now_ms(), &view) &&
+                   view.meta.stamp.up_to < stamp.highest();
   }
-  if (is_older) (void)parts_.l1->erase(hash, feature.id(), key, now_ms());
+  if (may_be_older) (void)parts_.l1->erase(hash, feature.id(), key, now_ms());
 }
 
 void CacheCore::MissPath::apply_change(std::string_view origin, const candor::Change& change) {

@@ -11,8 +11,13 @@
 namespace candor {
 
 Applier::Applier(Executor* executor, const Clock* clock, RegionStream* stream, ChangeTarget* target,
-                 ApplierOptions options)
-    : executor_(executor), clock_(clock), stream_(stream), target_(target), options_(std::move(options)) {
+                 ApplierOptions options, L2Known* known)
+    : executor_(executor),
+      clock_(clock),
+      stream_(stream),
+      target_(target),
+      options_(std::move(options)),
+      known_(known) {
   next_request_ = mix64(options_.process);
 }
 
@@ -87,7 +92,10 @@ void Applier::apply(SequenceNumber /*sequence*/, const message::Changes& changes
   if (!changes.changes.empty()) {
     origin->figures.lag = Duration{clock_->wall().ns - changes.changes.back().committed.ns};
   }
-  if (changes.l2_told_count != 0) target_->note_l2_state(changes.l2_generation, changes.l2_told_count);
+  if (changes.l2_told_count != 0) {
+    target_->note_l2_state(changes.l2_generation, changes.l2_told_count);
+    if (known_ != nullptr) known_->note(L2State{changes.l2_generation, changes.l2_told_count});
+  }
   origin->l2_told =
       known == changes.incarnation ? std::max(origin->l2_told, changes.l2_told) : changes.l2_told;
   const auto outcome = origin->tracker.on_applied(changes.incarnation, changes.up_to, clock_->now());

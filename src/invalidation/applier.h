@@ -22,6 +22,7 @@
 #include "base/task.h"
 #include "bus/region_stream.h"
 #include "cache/change_target.h"
+#include "invalidation/l2_known.h"
 #include "invalidation/origin_tracker.h"
 #include "origin/origin.h"
 
@@ -59,8 +60,10 @@ struct ApplierStatus {
 
 class Applier final : public StreamReader {
  public:
+  // `known`: hears of L2's state what the stream says, so that a publisher of this node which begins to lead
+  // notices an L2 that has forgotten; null: nobody asks. Outlives this.
   Applier(Executor* executor, const Clock* clock, RegionStream* stream, ChangeTarget* target,
-          ApplierOptions options);
+          ApplierOptions options, L2Known* known = nullptr);
   ~Applier() override;
   Applier(const Applier&) = delete;
   Applier& operator=(const Applier&) = delete;
@@ -118,6 +121,7 @@ class Applier final : public StreamReader {
   RegionStream* stream_;
   ChangeTarget* target_;
   ApplierOptions options_;
+  L2Known* known_;
   std::vector<std::unique_ptr<Watched>> origins_;
   std::map<std::string, Heard, std::less<>> nodes_;
   std::map<std::uint64_t, Request> requests_;

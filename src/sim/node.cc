@@ -119,7 +119,8 @@ void SimNode::start() {
   applier.process = process_.next_seed();
   applier.probe_period = options_.probe_period;
   life_->applier =
-      std::make_unique<Applier>(&process_, &process_, life_->stream.get(), &life_->cache, applier);
+      std::make_unique<Applier>(&process_, &process_, life_->stream.get(), &life_->cache, applier,
+                                &life_->l2_known);
   life_->applier->watch(kOriginName, &life_->origin);
   life_->feed = std::make_unique<DatabaseFeed>(network_, place_, database_, slot_of(options_.region));
   PublisherOptions publisher;
