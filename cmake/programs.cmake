@@ -34,7 +34,7 @@ endif()
 # What crosses rooms and starts real servers: tests/*_test.cc.
 if(CANDOR_BUILD_TESTS)
   file(GLOB integration CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/*_test.cc)
-  list(FILTER integration EXCLUDE REGEX "_threads_test\\.cc$")
+  list(FILTER integration EXCLUDE REGEX "(_threads|/mutants)_test\\.cc$")
   if(integration)
     add_executable(candor_integration_test ${integration})
     target_link_libraries(candor_integration_test PRIVATE candor_app candor_test_support GTest::gmock GTest::gtest_main ${RAPIDCHECK_LIBRARY})
@@ -46,4 +46,12 @@ if(CANDOR_BUILD_TESTS)
   target_link_libraries(candor_server_threads_test PRIVATE candor_server candor_io GTest::gtest_main)
   target_include_directories(candor_server_threads_test PRIVATE ${CMAKE_SOURCE_DIR})
   add_test(NAME server_threads COMMAND candor_server_threads_test --gtest_brief=1)
+
+  # The consistency code once more, with the switches of version/mutant.h in it, and the simulator around it.
+  file(GLOB mutable CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/cache/*.cc ${CMAKE_SOURCE_DIR}/src/invalidation/*.cc
+       ${CMAKE_SOURCE_DIR}/src/sim/*.cc)
+  list(FILTER mutable EXCLUDE REGEX "_test\\.cc$")
+  add_executable(candor_mutants tests/mutants_test.cc ${mutable})
+  target_compile_definitions(candor_mutants PRIVATE CANDOR_MUTANTS)
+  target_link_libraries(candor_mutants PRIVATE candor_bus GTest::gtest_main)
 endif()

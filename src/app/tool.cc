@@ -18,6 +18,7 @@ constexpr const char* kFooter =
     "  candor replay t.csv.gz --format csvkey:1 --objects 1000\n"
     "                                         the miss ratio of a trace on the real cache\n"
     "  candor feed install candor.toml        the triggers that tell of changes in SQLite files\n"
+    "  candor sim --seed 1 --hours 10         every promise, against simulated faults\n"
     "Each command explains itself: candor COMMAND --help. Exit codes: 0 good, 1 a finding, 2 wrong usage.";
 
 }  // namespace
@@ -46,6 +47,7 @@ int run_tool(int argc, char** argv) {
   add_get(tool, run);
   add_replay(tool, run);
   add_feed(tool, run);
+  add_sim(tool, run);
   add_hash_password(tool, run);
   try {
     tool.parse(argc, argv);

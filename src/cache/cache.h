@@ -150,6 +150,7 @@ class CacheCore final : public ChangeTarget {
   void lose_proof(std::string_view origin) override;
   void note_applied(std::string_view origin, Incarnation incarnation, Position position) override;
   void retire_markers(std::string_view origin, ChangeId visible, MonoTime asked, Position l2_told) override;
+  void trust_l2(std::string_view origin, bool trusted) override;
   void note_l2_state(std::uint32_t generation, std::uint64_t told) override;
   void forget_name(std::string_view name) override;
   void forget_feature(std::string_view feature) override;

@@ -40,6 +40,10 @@ class ChangeTarget {
   virtual void retire_markers(std::string_view origin, ChangeId visible, MonoTime asked,
                               Position l2_told) = 0;
 
+  // After raise_floor(), and once after a start: may L2 be read again? Not before it was told, or made to
+  // forget, everything that this node may have missed: an entry from there would come without the marker that
+  // should stop it, and stay when L2 hears of its change at last.
+  virtual void trust_l2(std::string_view origin, bool trusted) = 0;
   // The region's highest known state of L2, from the stream: an L2 that answers with less lost writes.
   virtual void note_l2_state(std::uint32_t generation, std::uint64_t told) = 0;
 

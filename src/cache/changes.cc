@@ -135,6 +135,10 @@ void CacheCore::MissPath::settle_floor(std::string_view origin, MonoTime since) 
   }
 }
 
+void CacheCore::MissPath::trust_l2(std::string_view origin, bool trusted) {
+  if (Watched* source = watched(origin)) source->l2_trusted = trusted;
+}
+
 void CacheCore::MissPath::prove(std::string_view origin, MonoTime fresh_as_of) {
   Watched* source = watched(origin);
   if (source == nullptr) return;
@@ -216,6 +220,7 @@ void CacheCore::retire_markers(std::string_view origin, ChangeId visible, MonoTi
 void CacheCore::note_l2_state(std::uint32_t generation, std::uint64_t told) {
   miss_->note_l2_state(L2State{generation, told});
 }
+void CacheCore::trust_l2(std::string_view origin, bool trusted) { miss_->trust_l2(origin, trusted); }
 void CacheCore::forget_name(std::string_view name) { miss_->forget_name(name); }
 void CacheCore::forget_feature(std::string_view feature) { miss_->forget_feature(feature); }
 

@@ -71,6 +71,7 @@ class CacheCore::MissPath {
   void apply_change(std::string_view origin, const candor::Change& change);
   void raise_floor(std::string_view origin, std::string_view only, bool same_history);
   void settle_floor(std::string_view origin, MonoTime since);
+  void trust_l2(std::string_view origin, bool trusted);
   void prove(std::string_view origin, MonoTime fresh_as_of);
   void retire_markers(std::string_view origin, ChangeId visible, MonoTime asked, Position l2_told);
   void note_l2_state(L2State state) { l2_heard_ = std::max(l2_heard_, state); }
@@ -183,6 +184,7 @@ class CacheCore::MissPath {
     OriginTrust* trust;
     KeyMarkers markers;
     bool stamps_compare = true;  // false: suspects are of another history
+    bool l2_trusted = false;     // ChangeTarget::trust_l2()
     // The last retire_markers() that waits for loads from before it was asked.
     ChangeId visible{};
     MonoTime visible_asked{0};

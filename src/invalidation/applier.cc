@@ -113,6 +113,8 @@ void Applier::lose(Watched& origin, bool same_history, const std::string& featur
   ++origin.figures.floors;
   origin.tracker.on_loss();
   if (!same_history) origin.l2_told = Position{};
+  origin.l2_bar.reset();
+  target_->trust_l2(origin.name, false);
   target_->raise_floor(origin.name, feature, same_history);
 }
 
@@ -123,11 +125,23 @@ void Applier::apply(const message::Invalidate& invalidate) {
 }
 
 void Applier::act(Watched& origin, const OriginTracker::Outcome& outcome) {
-  if (outcome.settle_floor) target_->settle_floor(origin.name, *outcome.settle_floor);
+  if (outcome.settle_floor) {
+    target_->settle_floor(origin.name, *outcome.settle_floor);
+    origin.l2_bar = origin.tracker.applied();
+  }
+  look_at_l2(origin);
   if (outcome.fresh_as_of) target_->prove(origin.name, *outcome.fresh_as_of, outcome.applied_up_to);
   if (outcome.visible.value != 0)
     target_->retire_markers(origin.name, outcome.visible, outcome.visible_since,
                             mutant(Mutant::kRetireUntold) ? Position{UINT64_MAX} : origin.l2_told);
+}
+
+// Whatever was missed lies at or below the bar; what comes later leaves markers here.
+void Applier::look_at_l2(Watched& origin) {
+  if (origin.l2_bar && origin.l2_told >= *origin.l2_bar) {
+    origin.l2_bar = Position{};  // told for good
+    target_->trust_l2(origin.name, true);
+  }
 }
 
 // ---- the origin's answers ----

@@ -15,6 +15,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -91,6 +92,8 @@ class Applier final : public StreamReader {
     Origin* origin = nullptr;
     OriginTracker tracker;
     Position l2_told;
+    // What L2 must have been told before it is read again: set when the floor settles. Nothing: not settled.
+    std::optional<Position> l2_bar;
     AppliedOrigin figures;
   };
   struct Request {
@@ -108,6 +111,7 @@ class Applier final : public StreamReader {
   void note(const message::Applied& applied);
   void note(const message::Presence& presence);
   void act(Watched& origin, const OriginTracker::Outcome& outcome);
+  void look_at_l2(Watched& origin);
   void lose(Watched& origin, bool same_history, const std::string& feature);
   void probe_soon(Watched* origin, Duration in);
   Task<void> probe(Watched* origin);

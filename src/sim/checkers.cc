@@ -99,7 +99,7 @@ namespace {
 RegisterOperation on_register(const Operation& op) {
   RegisterOperation out;
   out.invoked = op.invoked;
-  out.responded = op.outcome == Outcome::kOk ? op.responded : kNever;
+  out.responded = op.outcome == Outcome::kOk ? op.responded : op.happened_by;
   out.kind = is_write(op) ? RegisterOperation::Kind::kWrite : RegisterOperation::Kind::kRead;
   out.value = is_write(op) ? written(op) : op.version;
   return out;

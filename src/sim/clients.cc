@@ -285,6 +285,8 @@ void Clients::write_directly() {
           Operation& op = history_->operations[number];
           op.outcome = done ? Outcome::kOk : outcome_of(done.error());
           op.responded = world_.now().ns;
+          // Visible now, and not before: the wait for rows is no part of it.
+          if (done) op.invoked = op.responded;
         }
       });
     });

@@ -65,6 +65,8 @@ struct Operation {
   std::int64_t bound_ns = 0;          // level bounded
   std::int64_t fresh_within_ns = -1;  // what the answer claimed; -1: nothing
   std::uint64_t token = 0;
+  // Of a write of unknown outcome: from the origin's own log, that it had happened by then. Not on disk.
+  std::int64_t happened_by = kNever;
 };
 
 struct Commit {

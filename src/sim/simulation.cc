@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <unordered_map>
 #include <utility>
 
 #include "sim/clients.h"
@@ -173,11 +174,29 @@ class Run {
     if (world_.stats().afterlives_cut > 0)
       result_.defects.push_back(fmt::format("{} processes did not come to an end after their crash",
                                             world_.stats().afterlives_cut));
+    settle_unknown_writes();
     CheckOptions check;
     check.clock_ppm = kClockPpm;
     result_.checks = check_all(history_, check);
     result_.history = std::move(history_);
     return std::move(result_);
+  }
+
+  // The run is over: a write that was never answered and is not in the origin's log has not happened, and one that is
+  // had happened when it was visible. Less for the search for an order to try; what was promised stays as it was.
+  void settle_unknown_writes() {
+    std::unordered_map<std::uint64_t, std::int64_t> visible;  // versions are given out once
+    for (const Commit& commit : history_.commits)
+      if (!commit.by_restore && commit.version != kAbsent) visible.try_emplace(commit.version, commit.visible);
+    for (Operation& op : history_.operations) {
+      if (op.kind != OperationKind::kWrite || op.outcome != Outcome::kUnknown) continue;
+      const auto found = visible.find(op.version);
+      if (found == visible.end()) {
+        op.outcome = Outcome::kRefused;
+      } else {
+        op.happened_by = std::max(found->second, op.invoked);
+      }
+    }
   }
 
   const SimulationOptions& options_;
