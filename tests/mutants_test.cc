@@ -47,8 +47,8 @@ std::vector<Mutant> all_mutants() {
   return all;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, MutantTest, testing::ValuesIn(all_mutants()), [](const auto& info) {
-  return std::string(kMutantNames[static_cast<std::size_t>(info.param)]);
+INSTANTIATE_TEST_SUITE_P(All, MutantTest, testing::ValuesIn(all_mutants()), [](const auto& one) {
+  return std::string(kMutantNames[static_cast<std::size_t>(one.param)]);
 });
 
 TEST(SoundTest, NothingIsCaughtWhenNothingIsBroken) {

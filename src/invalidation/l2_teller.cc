@@ -56,7 +56,7 @@ Task<Result<void>> L2Teller::tell_one(MarkerBook::Item item) {
 Task<bool> L2Teller::tell(std::vector<Change> changes) {
   if (l2_ == nullptr || changes.empty()) co_return true;
   auto alive = alive_;
-  advance_due_ = true;
+  if (!std::exchange(advance_due_, true)) told_on_ = l2_->connection();
   auto round = std::make_shared<Round>();
   std::vector<MarkerBook::Owed> now;
   for (const Change& change : changes) {
@@ -106,8 +106,13 @@ Task<void> L2Teller::advance() {
   const Result<L2State> state =
       co_await within(executor_, options_.patience, l2_->advance(known_->highest()));
   if (!*alive) co_return;
-  if (state) {
+  if (state && l2_->connection() != std::exchange(told_on_, l2_->connection()) &&
+      !mutant(Mutant::kL2LossIgnored)) {
+    book_.tell_uncounted_again();  // and is counted when it was told
+    note(*state);
+  } else if (state) {
     advance_due_ = false;
+    book_.counted();
     note(*state);
   } else if (state.error().code == ErrorCode::kCorrupt) {
     lose();
@@ -136,7 +141,7 @@ void L2Teller::note(L2State state) {
   if (generation_seen_ != 0 && state.generation > generation_seen_ && !lost_) {
     // Another origin's publisher raised it: perhaps because L2 had lost writes, ours among them.
     if (!mutant(Mutant::kRaiseWithoutRetell)) book_.tell_again();
-    advance_due_ = true;
+    if (!std::exchange(advance_due_, true)) told_on_ = l2_->connection();
   }
   generation_seen_ = std::max(generation_seen_, state.generation);
   known_->note(state);

@@ -63,14 +63,16 @@ void MarkerBook::hold(Item item, MonoTime now) {
     }
     held_.pop_front();
   }
-  held_.push_back({std::move(item), now, false});
+  held_.push_back({std::move(item), now, false, count_});
 }
 
 std::vector<MarkerBook::Hold> MarkerBook::on_visible(ChangeId visible, MonoTime now, std::size_t count) {
   std::vector<Hold> actions;
   // What was shortened is kept for as long as its marker: an L2 that loses it must be told again.
   std::erase_if(held_,
-                [&](const Held& one) { return one.shortened && now - one.since > options_.lease_time; });
+                [&](const Held& one) {
+    return one.shortened && one.count < count_ && now - one.since > options_.lease_time;
+  });
   for (Held& one : held_) {
     if (actions.size() >= count) break;
     if (one.shortened) continue;
@@ -88,17 +90,20 @@ std::vector<MarkerBook::Hold> MarkerBook::on_visible(ChangeId visible, MonoTime 
 }
 
 void MarkerBook::tell_again() {
-  for (Held& one : std::exchange(held_, {})) {
-    const auto ticket = begin(std::move(one.item));
-    if (ticket) {
-      owe(*ticket);
-      continue;
-    }
-    if (!unheld_) unheld_ = Unheld{one.item.change, one.item.position, one.since};
-    unheld_->id = std::max(unheld_->id, one.item.change);
-    unheld_->position = std::min(unheld_->position, one.item.position);
-    unheld_->ends = std::min(unheld_->ends, one.since);  // it has none: at once
-  }
+  for (Held& one : std::exchange(held_, {})) owe_again(std::move(one));
+}
+
+void MarkerBook::tell_uncounted_again() {
+  for (Held& one : std::exchange(held_, {}))
+    one.count == count_ ? owe_again(std::move(one)) : held_.push_back(std::move(one));
+}
+
+void MarkerBook::owe_again(Held one) {
+  if (const auto ticket = begin(one.item)) return owe(*ticket);
+  if (!unheld_) unheld_ = Unheld{one.item.change, one.item.position, one.since};
+  unheld_->id = std::max(unheld_->id, one.item.change);
+  unheld_->position = std::min(unheld_->position, one.item.position);
+  unheld_->ends = std::min(unheld_->ends, one.since);  // it has none: at once
 }
 
 }  // namespace candor

@@ -68,6 +68,10 @@ class MarkerBook {
   [[nodiscard]] std::vector<Hold> on_visible(ChangeId visible, MonoTime now, std::size_t count);
   // L2 may have lost what it was told: whatever was told and still matters is owed again.
   void tell_again();
+  // L2 has counted what it was told so far: an L2 that lost some of it shows that.
+  void counted() { ++count_; }
+  // As tell_again(), of what was told since.
+  void tell_uncounted_again();
   // Another history: nothing of this one matters. Tickets under way are void.
   void clear();
   // Of markers that found no place to be held: they end at `ends`, and their changes go up to `id`.
@@ -92,11 +96,14 @@ class MarkerBook {
     Item item;
     MonoTime since;
     bool shortened = false;
+    std::uint64_t count = 0;  // count_ when L2 was told
   };
+  void owe_again(Held held);
   void hold(Item item, MonoTime now);
 
   Options options_;
   Ticket last_ticket_ = 0;
+  std::uint64_t count_ = 0;
   std::map<Ticket, Untold> untold_;
   std::multiset<Position> untold_positions_;
   std::deque<Ticket> owed_;  // may name tickets that were told late

@@ -191,6 +191,7 @@ void SharedTier::restore_old(Random& random) {
   if (dumps_.empty()) return;
   world_.faults().plan("shared tier restored");
   world_.faults().take_effect("shared tier restored");
+  ++restores_;
   for (auto& [key, node] : data_.nodes) end_lease(node);
   data_ = dumps_[random.below(dumps_.size())].data;
   // Leases of the dump were ended when it was young; Redis' restart ends connections, not what scripts stored.
@@ -216,13 +217,23 @@ template <class T, class Command>
 Task<Result<T>> SharedTierClient::ask(Command command) {
   const MonoTime deadline = network_.process(node_).now() + kCommandTimeout;
   // Not a coroutine with captures: what runs there returns a finished task.
-  struct Ready {
-    static Task<Result<T>> with(Result<T> value) { co_return value; }
+  struct Numbered {
+    std::uint64_t life = 0;
+    Result<T> value;
   };
-  typename Network::Serve<T> serve = [tier = &tier_, command = std::move(command)]() mutable {
-    return Ready::with(command(*tier));
+  struct Steps {
+    static Task<Result<Numbered>> ready(Numbered value) { co_return Result<Numbered>(std::move(value)); }
+    static Task<Result<T>> take(Task<Result<Numbered>> asked, std::shared_ptr<std::uint64_t> connection) {
+      Result<Numbered> answer = co_await asked;
+      if (!answer) co_return std::unexpected(std::move(answer.error()));
+      *connection = answer->life;
+      co_return std::move(answer->value);
+    }
   };
-  return network_.call<T>(node_, tier_.place(), std::move(serve), deadline);
+  typename Network::Serve<Numbered> serve = [tier = &tier_, command = std::move(command)]() mutable {
+    return Steps::ready(Numbered{tier->life(), command(*tier)});
+  };
+  return Steps::take(network_.call<Numbered>(node_, tier_.place(), std::move(serve), deadline), connection_);
 }
 
 // A command without an answer but that it was done.

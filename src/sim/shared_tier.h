@@ -8,6 +8,7 @@
 
 #include <deque>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -27,6 +28,8 @@ class SharedTier {
 
   [[nodiscard]] PlaceId place() const { return place_; }
   [[nodiscard]] Process& process() { return process_; }
+  // Counts starts: a restore is one.
+  [[nodiscard]] std::uint64_t life() const { return restores_ + process_.life(); }
 
   // ---- what commands do; on the tier's process ----
   L2Lookup get_or_lease(const std::string& key, Duration lease_ttl, bool refresh, std::uint32_t node);
@@ -81,6 +84,7 @@ class SharedTier {
   History* history_;
   Random random_;
   Data data_;
+  std::uint64_t restores_ = 0;
   struct Dump {
     TrueTime at;
     Data data;
@@ -108,6 +112,7 @@ class SharedTierClient final : public L2 {
   Task<Result<L2State>> raise_generation(L2State at_least) override;
   Task<Result<void>> hold_marker(std::string key, ChangeId change, Duration hold) override;
   Task<Result<void>> clear(std::string prefix) override;
+  [[nodiscard]] std::uint64_t connection() const override { return *connection_; }
   [[nodiscard]] L2Stats stats() const override { return {}; }
   [[nodiscard]] std::string describe() const override { return "simulated"; }
 
@@ -120,6 +125,8 @@ class SharedTierClient final : public L2 {
   Network& network_;
   PlaceId node_;
   SharedTier& tier_;
+  // The life of the tier that answered last. Shared with commands under way, which may outlive this.
+  std::shared_ptr<std::uint64_t> connection_ = std::make_shared<std::uint64_t>(0);
 };
 
 }  // namespace candor::sim

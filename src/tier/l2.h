@@ -129,6 +129,9 @@ class L2 {
   // Drops every entry whose key begins with `prefix` (empty: all that this tier holds for Candor), and
   // cancels every lease, in bounded steps.
   virtual Task<Result<void>> clear(std::string prefix) = 0;
+  // Counts connections. While it is the same, what was answered was stored by one life of one server; when it
+  // has changed, the server may have started anew from an older dump meanwhile.
+  [[nodiscard]] virtual std::uint64_t connection() const { return 1; }
   [[nodiscard]] virtual L2Stats stats() const = 0;
   [[nodiscard]] virtual std::string describe() const = 0;  // "memory", "redis 127.0.0.1:6379/0"; no password
 };

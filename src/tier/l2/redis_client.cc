@@ -242,6 +242,7 @@ void Client::connect_soon() {
 
 void Client::on_connected() {
   state_ = State::kGreeting;
+  ++connections_;
   greeting_until_ = executor_->now() + options_.connect_timeout;
   handshake_ = std::make_unique<Handshake>(&options_.hello);
   link_->stream().write(handshake_->begin());

@@ -96,6 +96,8 @@ class Client {
   // Runs script number `script` of HandshakeOptions::scripts; `args` are the keys, then the arguments.
   Task<Result<resp::RespValue>> run(std::size_t script, std::size_t keys, std::vector<std::string> args);
 
+  // Counts the connections made so far.
+  [[nodiscard]] std::uint64_t connection() const { return connections_; }
   [[nodiscard]] ClientStats stats() const;
   [[nodiscard]] std::size_t outstanding() const { return in_flight_.size() + waiting_.size(); }
   [[nodiscard]] std::string describe() const;  // "redis 127.0.0.1:6379/0"
@@ -152,6 +154,7 @@ class Client {
   ClientStats stats_;
 
   State state_ = State::kIdle;
+  std::uint64_t connections_ = 0;
   std::unique_ptr<Link> link_;
   std::unique_ptr<Handshake> handshake_;
   std::vector<std::string> shas_;  // by script; empty: not known to be loaded

@@ -52,6 +52,7 @@ class RedisL2 final : public L2 {
   // Leases first, then entries: what is there afterwards was loaded after the call began. Markers stay, as
   // they guard against loads and end by themselves. By SCAN: its time grows with all keys of the database.
   Task<Result<void>> clear(std::string prefix) override;
+  [[nodiscard]] std::uint64_t connection() const override { return client_.connection(); }
   [[nodiscard]] L2Stats stats() const override;
   [[nodiscard]] std::string describe() const override { return client_.describe(); }
 
