@@ -1,5 +1,5 @@
-// Every deliberate break of the consistency protocol is noticed by the simulator, by name; and with nothing broken the
-// same runs hold. Built with CANDOR_MUTANTS, so a program of its own.
+// Every deliberate break of the consistency protocol is noticed by the simulator, by name; and with nothing
+// broken the same runs hold. Built with CANDOR_MUTANTS, so a program of its own.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -43,7 +43,8 @@ TEST_P(MutantTest, IsCaught) {
 
 std::vector<Mutant> all_mutants() {
   std::vector<Mutant> all;
-  for (std::size_t i = 1; i < static_cast<std::size_t>(Mutant::kCount); ++i) all.push_back(static_cast<Mutant>(i));
+  for (std::size_t i = 1; i < static_cast<std::size_t>(Mutant::kCount); ++i)
+    all.push_back(static_cast<Mutant>(i));
   return all;
 }
 

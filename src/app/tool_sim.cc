@@ -73,15 +73,18 @@ std::uint64_t strikes(const Sum& sum) {
 
 void print(const SimArguments& arguments, const Sum& sum) {
   const double seconds = std::chrono::duration<double>(sum.simulated).count();
-  fmt::print("seeds {}..{}: {:.2f} simulated hours, {} operations ({:.1f} a simulated second, {:.0f} a wall second), "
-             "{} commits\n",
-             arguments.seed, arguments.seed + sum.runs - 1, hours(sum.simulated), sum.operations,
-             static_cast<double>(sum.operations) / seconds, static_cast<double>(sum.operations) / sum.wall_seconds,
-             sum.commits);
+  fmt::print(
+      "seeds {}..{}: {:.2f} simulated hours, {} operations ({:.1f} a simulated second, {:.0f} a wall "
+      "second), "
+      "{} commits\n",
+      arguments.seed, arguments.seed + sum.runs - 1, hours(sum.simulated), sum.operations,
+      static_cast<double>(sum.operations) / seconds, static_cast<double>(sum.operations) / sum.wall_seconds,
+      sum.commits);
   fmt::print("{} faults took effect ({:.1f} a simulated minute without loss, duplicates and reordering):",
              sum.effective, static_cast<double>(strikes(sum)) / seconds * 60);
   for (const auto& [name, effective] : sum.faults) fmt::print(" {} {},", name, effective);
-  fmt::print("\nbounded reads answered by a tier, faults and all: {} of {}\n", sum.bounded_from_tiers, sum.bounded);
+  fmt::print("\nbounded reads answered by a tier, faults and all: {} of {}\n", sum.bounded_from_tiers,
+             sum.bounded);
   fmt::print("{}", sim::report(sum.checks));
   if (sum.runs == 1) fmt::print("trace={:016x}\n", sum.trace);
   for (const std::uint64_t seed : sum.broken_seeds) fmt::print("BROKEN seed={}\n", seed);
@@ -108,10 +111,12 @@ void print_json(const SimArguments& arguments, const Sum& sum) {
 
 // A seed that broke something: what it was, and how to see it again.
 void print_broken(const SimArguments& arguments, const SimulationResult& run) {
-  fmt::print(stderr, "seed {} broke a rule; again with: candor sim --seed {} --length {} --regions {} --nodes {}{}\n{}\n",
-             run.seed, run.seed, arguments.length, arguments.regions, arguments.nodes,
-             arguments.faults.empty() ? "" : fmt::format(" --faults {}", fmt::join(arguments.faults, ",")),
-             run.weather);
+  fmt::print(
+      stderr,
+      "seed {} broke a rule; again with: candor sim --seed {} --length {} --regions {} --nodes {}{}\n{}\n",
+      run.seed, run.seed, arguments.length, arguments.regions, arguments.nodes,
+      arguments.faults.empty() ? "" : fmt::format(" --faults {}", fmt::join(arguments.faults, ",")),
+      run.weather);
   for (const auto& defect : run.defects) fmt::print(stderr, "defect: {}\n", defect);
   fmt::print(stderr, "{}\n", sim::report(run.checks));
 }
@@ -130,8 +135,7 @@ Result<sim::SimulationOptions> to_options(const SimArguments& arguments) {
                   fmt::format("no fault is called \"{}\"; there are none, {}", name, fmt::join(known, ", ")));
   }
   options.faults = arguments.faults;
-  if (arguments.trace)
-    options.sink = [](std::string_view line) { fmt::print(stderr, "{}\n", line); };
+  if (arguments.trace) options.sink = [](std::string_view line) { fmt::print(stderr, "{}\n", line); };
   return options;
 }
 
@@ -182,13 +186,17 @@ void add_sim(CLI::App& tool, ToolRun& run) {
   command->add_option("--hours", arguments->hours, "Runs until this many hours were simulated");
   command->add_option("--for", arguments->wall, "Runs until this much wall time has passed, such as 3m");
   command->add_option("--length", arguments->length, "Of one run, with faults")->capture_default_str();
-  command->add_option("--regions", arguments->regions, "Regions, each with a shared tier and a stream of its own")
+  command
+      ->add_option("--regions", arguments->regions,
+                   "Regions, each with a shared tier and a stream of its own")
       ->check(CLI::Range(1, 8))
       ->capture_default_str();
   command->add_option("--nodes", arguments->nodes, "Nodes of each region")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
-  command->add_option("--faults", arguments->faults, "Kinds of faults, or none; by default each run draws from all")
+  command
+      ->add_option("--faults", arguments->faults,
+                   "Kinds of faults, or none; by default each run draws from all")
       ->delimiter(',');
   command->add_flag("--trace", arguments->trace, "Tell on standard error what happens");
   command->add_option("--history", arguments->history, "Write the last run's history there, as JSON lines");

@@ -186,6 +186,8 @@ void CacheCore::count_hits(const Feature& feature, std::uint64_t hits, std::uint
   if (negatives > 0) feature.counters.negative_hits.add(negatives);
 }
 
+bool CacheCore::reads_l2(FeatureId feature) const { return miss_->l2_is_believed(*features_[feature.value]); }
+
 // ---- miss path and writes: everything is posted home ----
 
 void CacheCore::read(FeatureId feature, std::string key, ReadOptions options, ReadDone done) {

@@ -155,6 +155,9 @@ class CacheCore final : public ChangeTarget {
   void forget_name(std::string_view name) override;
   void forget_feature(std::string_view feature) override;
 
+  // Is L2 read for this feature now? Not while this node may lack what L2 was not told
+  // (ChangeTarget::trust_l2). On home.
+  [[nodiscard]] bool reads_l2(FeatureId feature) const;
   // What is proven about an origin; null: its changes are not heard of. Any thread; the object lives as long
   // as this.
   [[nodiscard]] const OriginTrust* trust(std::string_view origin) const;

@@ -59,8 +59,8 @@ void CacheCore::MissPath::note_seen(const Feature& feature, std::string_view key
   if (markers == nullptr || !stamp.is_known() || mutant(Mutant::kSeenMarkersOff)) return;
   markers->add_seen(name, stamp, parts_.home->now());
   const l1::KeyHash hash = parts_.l1->hash(feature.id(), key);
-  // L1 keeps bounds only: an entry certainly includes all that the load saw when its bound reaches the highest
-  // id that the load may include. Equal bounds say nothing while a long transaction holds both down.
+  // L1 keeps bounds only: an entry certainly includes all that the load saw when its bound reaches the
+  // highest id that the load may include. Equal bounds say nothing while a long transaction holds both down.
   bool may_be_older = false;
   {
     const l1::Store::ReadGuard guard(*parts_.l1);
@@ -109,6 +109,8 @@ void CacheCore::MissPath::apply_change(std::string_view origin, const candor::Ch
 void CacheCore::MissPath::raise_floor(std::string_view origin, std::string_view only, bool same_history) {
   Watched* source = watched(origin);
   if (source == nullptr) return;
+  // Loads past the tiers that are under way may bring what another history said.
+  ++forgets_;
   source->trust->fresh_as_of_ms.store(OriginTrust::kNever, std::memory_order_relaxed);
   if (!same_history) {
     source->markers.clear();

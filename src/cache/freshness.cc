@@ -9,8 +9,7 @@ namespace {
 l1::Millis to_ms(Duration d) { return std::chrono::duration_cast<std::chrono::milliseconds>(d).count(); }
 }  // namespace
 
-EntryLifetime lifetime_of(const FeaturePolicy& policy, l1::Millis now, l1::Millis loaded_at,
-                          Duration ttl) {
+EntryLifetime lifetime_of(const FeaturePolicy& policy, l1::Millis now, l1::Millis loaded_at, Duration ttl) {
   EntryLifetime life;
   life.loaded_at = loaded_at;
   if (ttl > Duration::zero())

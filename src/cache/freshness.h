@@ -90,7 +90,8 @@ inline constexpr std::uint8_t kAgeFromL2 = 1;
 [[nodiscard]] inline bool may_refresh_early(const FeaturePolicy& policy, Duration load_cost, l1::Millis until,
                                             l1::Millis now) {
   if (until == 0 || policy.refresh_beta <= 0.0) return false;
-  return static_cast<double>(until - now) < 16e-6 * static_cast<double>(load_cost.count()) * policy.refresh_beta;
+  return static_cast<double>(until - now) <
+         16e-6 * static_cast<double>(load_cost.count()) * policy.refresh_beta;
 }
 
 // XFetch (Vattani, Chierichetti, Lowenstein: "Optimal Probabilistic Cache Stampede Prevention", VLDB 2015):

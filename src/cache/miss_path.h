@@ -72,6 +72,7 @@ class CacheCore::MissPath {
   void raise_floor(std::string_view origin, std::string_view only, bool same_history);
   void settle_floor(std::string_view origin, MonoTime since);
   void trust_l2(std::string_view origin, bool trusted);
+  [[nodiscard]] bool l2_is_believed(const Feature& feature) const;
   void prove(std::string_view origin, MonoTime fresh_as_of);
   void retire_markers(std::string_view origin, ChangeId visible, MonoTime asked, Position l2_told);
   void note_l2_state(L2State state) { l2_heard_ = std::max(l2_heard_, state); }
@@ -113,7 +114,6 @@ class CacheCore::MissPath {
   // A reader is about to see what this load brought: nothing older of the key is served or stored from now
   // on.
   void note_seen(const Feature& feature, std::string_view key, std::string_view name, const Stamp& stamp);
-  [[nodiscard]] bool l2_is_believed(const Feature& feature) const;
   [[nodiscard]] bool proof_holds(const Feature& feature, Duration bound) const;
   [[nodiscard]] KeyMarkers* markers_of(const Feature& feature) const;
   Task<Result<Loaded>> fetch_plain(Feature* feature, std::string name);

@@ -68,7 +68,8 @@ Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::fetch(Feature* fe
 }
 
 bool CacheCore::MissPath::may_keep(const Flights::Flight& flight) const {
-  return (!flight.fenced || mutant(Mutant::kFenceOff)) && !unsettled_.is_unsettled(flight.name, parts_.home->now());
+  return (!flight.fenced || mutant(Mutant::kFenceOff)) &&
+         !unsettled_.is_unsettled(flight.name, parts_.home->now());
 }
 
 Task<CacheCore::MissPath::L2Answer> CacheCore::MissPath::ask_l2(Feature* feature, std::string name,
@@ -167,7 +168,12 @@ Task<bool> CacheCore::MissPath::fill_l2(Feature* feature, std::string name, Leas
 
 void CacheCore::MissPath::fill_l1(const Feature& feature, std::string_view key, const Loaded& loaded) {
   const l1::Millis now = now_ms();
-  const EntryLifetime life = lifetime_of(feature.policy(), now, loaded.as_of.ms(), loaded.ttl);
+  l1::Millis as_of = loaded.as_of.ms();
+  // What L2 answers after the floor is as good as a load of now, however long ago its own was: it was told
+  // all that was missed, or would not have been asked.
+  const l1::Millis floor = feature.floor_ms.load(std::memory_order_relaxed);
+  if (loaded.tier == Tier::kL2 && floor != kFloorUnsettled) as_of = std::max(as_of, floor);
+  const EntryLifetime life = lifetime_of(feature.policy(), now, as_of, loaded.ttl);
   l1::Store::PutRequest put;
   put.hash = parts_.l1->hash(feature.id(), key);
   put.feature = feature.id();

@@ -1,8 +1,8 @@
 // Session tokens over the watched origins of this node and what its cache has applied of their changes.
 //
-// A token is made from probes asked after the request came: whatever was committed before lies at or below them.
-// Adopting one asks the origins again, unless this node has already applied as much.
-// Thread safety: meets() any thread; the tasks on the cache's home executor. Outlives whoever asks.
+// A token is made from probes asked after the request came: whatever was committed before lies at or below
+// them. Adopting one asks the origins again, unless this node has already applied as much. Thread safety:
+// meets() any thread; the tasks on the cache's home executor. Outlives whoever asks.
 #pragma once
 
 #include <string>

@@ -105,8 +105,8 @@ bool CacheCore::MissPath::proof_holds(const Feature& feature, Duration bound) co
   return within && *within <= bound;
 }
 
-// After a loss this node may lack markers that guard it against what L2 was not told. Before the first floor, at a start,
-// everything is suspect as soon as the stream is heard; until then L2 is better than a stampede.
+// After a loss this node may lack markers that guard it against what L2 was not told. Before the first floor,
+// at a start, everything is suspect as soon as the stream is heard; until then L2 is better than a stampede.
 bool CacheCore::MissPath::l2_is_believed(const Feature& feature) const {
   const Watched* origin = watched(feature);
   const l1::Millis floor = feature.floor_ms.load(std::memory_order_relaxed);

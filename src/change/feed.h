@@ -16,7 +16,8 @@
 //     or below it has been handed over in this or an earlier call of this leadership, or before the confirmed
 //     position.
 //   - A feed that cannot keep that promise (slot lost, log trimmed, origin restored) calls on_break() before
-//   it goes on.
+//   it goes on. A break outlives its leader: until a position at or above it is confirmed, whoever leads next
+//   begins with it again, or names another incarnation.
 //
 // Flow control: the feed holds at most Options' limits of changes that the sink has not taken; on_changes()
 // answers by calling `taken` when it wants more, and the feed reads on only then.

@@ -126,7 +126,8 @@ void Applier::apply(const message::Invalidate& invalidate) {
 
 void Applier::act(Watched& origin, const OriginTracker::Outcome& outcome) {
   if (outcome.settle_floor) {
-    target_->settle_floor(origin.name, *outcome.settle_floor);
+    if (!mutant(Mutant::kStartTrusted) || origin.figures.floors > 0)
+      target_->settle_floor(origin.name, *outcome.settle_floor);
     origin.l2_bar = origin.tracker.applied();
   }
   look_at_l2(origin);
@@ -239,7 +240,7 @@ Task<Result<void>> Applier::invalidate_everywhere(std::vector<std::string> names
   Result<SequenceNumber> appended = co_await stream_->append(std::move(said));
   if (!*alive) co_return fail(ErrorCode::kUnavailable, "this node is stopping");
   bool applied = false;
-  if (appended) applied = mutant(Mutant::kInvalidateNoWait) || co_await done;
+  if (appended) applied = co_await done;
   if (!*alive) co_return fail(ErrorCode::kUnavailable, "this node is stopping");
   executor_->cancel(timer);
   const auto left = std::move(requests_[number].waiting_for);

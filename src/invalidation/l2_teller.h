@@ -91,8 +91,8 @@ class L2Teller {
   Position last_told_;
   std::uint32_t generation_seen_ = 0;  // by this teller: another's raise may mean that markers were lost
   bool advance_due_ = false;
-  // Of L2's connection when the first of what is to be counted next was told: an L2 that began anew from a dump
-  // of between the last count and that would count on as if nothing were missing.
+  // Of L2's connection when the first of what is to be counted next was told: an L2 that began anew from a
+  // dump of between the last count and that would count on as if nothing were missing.
   std::uint64_t told_on_ = 0;
   bool away_ = false;
   bool lost_ = false;

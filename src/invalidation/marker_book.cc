@@ -69,8 +69,7 @@ void MarkerBook::hold(Item item, MonoTime now) {
 std::vector<MarkerBook::Hold> MarkerBook::on_visible(ChangeId visible, MonoTime now, std::size_t count) {
   std::vector<Hold> actions;
   // What was shortened is kept for as long as its marker: an L2 that loses it must be told again.
-  std::erase_if(held_,
-                [&](const Held& one) {
+  std::erase_if(held_, [&](const Held& one) {
     return one.shortened && one.count < count_ && now - one.since > options_.lease_time;
   });
   for (Held& one : held_) {

@@ -23,7 +23,7 @@ void PublishLedger::on_told(Position told) {
 }
 
 SequenceNumber PublishLedger::replay_from() const {
-  return entries_.empty() || mutant(Mutant::kReplayFromNow) ? SequenceNumber{} : entries_.front().sequence;
+  return entries_.empty() ? SequenceNumber{} : entries_.front().sequence;
 }
 
 void PublishLedger::settle() {

@@ -51,8 +51,8 @@ struct OriginWrite {
 
 // What somebody holds of a row, and wants confirmed.
 struct HeldRow {
-  StampBound stamp;     // of the load that it came from
-  Incarnation history;  // in which that load was made: a stamp says nothing of another one
+  StampBound stamp;       // of the load that it came from
+  Incarnation history;    // in which that load was made: a stamp says nothing of another one
   bool negative = false;  // no row
 };
 

@@ -90,7 +90,8 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
           fmt::format("feature {} has no watch: nothing says which row it is of", feature->name()));
     }
     // No stamp, a history that nobody knows, or a key that no column can hold: in doubt.
-    if (!held.stamp.is_known() || held.history.value == 0 || key.find('\0') != std::string::npos) co_return false;
+    if (!held.stamp.is_known() || held.history.value == 0 || key.find('\0') != std::string::npos)
+      co_return false;
     if (confirmations_waiting_ >= kConfirmationsMax) {
       co_return fail(ErrorCode::kOverloaded,
                      fmt::format("origin {}: too many confirmations wait already", options().name));

@@ -48,7 +48,7 @@ Tier tier_of(candor::Tier tier) {
 // What the error says of a write: only what certainly did not happen is refused.
 Outcome outcome_of(const Error& error) {
   return error.code == ErrorCode::kUnknownOutcome || error.code == ErrorCode::kTimeout ? Outcome::kUnknown
-                                                                                        : Outcome::kRefused;
+                                                                                       : Outcome::kRefused;
 }
 
 }  // namespace
@@ -84,7 +84,8 @@ void Clients::start() {
 }
 
 Duration Clients::draw_think(Duration mean) {
-  return Duration{static_cast<std::int64_t>(-std::log(1.0 - random_.unit()) * static_cast<double>(mean.count()))};
+  return Duration{
+      static_cast<std::int64_t>(-std::log(1.0 - random_.unit()) * static_cast<double>(mean.count()))};
 }
 
 const Clients::Key& Clients::draw_key() {

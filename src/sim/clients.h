@@ -1,9 +1,9 @@
-// Those who use the nodes and the database: sessions on nodes, and writers straight at the database. Everything they do
-// and are answered goes into the history, as seen from outside of every process.
+// Those who use the nodes and the database: sessions on nodes, and writers straight at the database.
+// Everything they do and are answered goes into the history, as seen from outside of every process.
 //
-// A session has one operation under way. Its node's death ends it, and its client begins another one, at times with a
-// token of the old one. Versions are given out once and never again.
-// Thread safety: none; events of nature, and the nodes' processes.
+// A session has one operation under way. Its node's death ends it, and its client begins another one, at
+// times with a token of the old one. Versions are given out once and never again. Thread safety: none; events
+// of nature, and the nodes' processes.
 #pragma once
 
 #include <cstdint>
@@ -20,15 +20,15 @@ namespace candor::sim {
 
 struct Workload {
   std::size_t sessions = 8;
-  std::size_t keys = 12;          // of each feature
-  double skew = 0.8;              // of the choice of a key
-  Duration think = 500ms;         // mean between a session's operations
-  double writes = 0.1;            // of a session's operations
-  double erases = 0.15;           // of the writes
-  double tokens = 0.02;           // of the operations: issue, or adopt
-  double invalidations = 0.01;    // of the operations
-  double other_levels = 0.2;      // of the reads: at a level that is not the feature's
-  double direct_per_second = 1;   // transactions straight at the database
+  std::size_t keys = 12;         // of each feature
+  double skew = 0.8;             // of the choice of a key
+  Duration think = 500ms;        // mean between a session's operations
+  double writes = 0.1;           // of a session's operations
+  double erases = 0.15;          // of the writes
+  double tokens = 0.02;          // of the operations: issue, or adopt
+  double invalidations = 0.01;   // of the operations
+  double other_levels = 0.2;     // of the reads: at a level that is not the feature's
+  double direct_per_second = 1;  // transactions straight at the database
   Duration direct_think_max = 200ms;
 };
 

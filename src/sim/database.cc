@@ -73,7 +73,8 @@ Task<Result<Database::Loaded>> Database::load(std::uint32_t key) {
 Task<Result<std::uint64_t>> Database::store(std::uint32_t key, std::uint64_t version) {
   co_await sleep_for(process_, service());
   OneShot<Result<std::uint64_t>> ended;
-  transact({{key, version}}, 0s, [ended](Result<std::uint64_t> result) { (void)ended.set(std::move(result)); });
+  transact({{key, version}}, 0s,
+           [ended](Result<std::uint64_t> result) { (void)ended.set(std::move(result)); });
   co_return co_await ended;
 }
 
@@ -82,7 +83,8 @@ Task<Result<bool>> Database::confirm(std::string slot, std::uint32_t key, HeldRo
   co_await sleep_for(process_, service());
   const RowState seen = row(key).visible;
   const bool is_absent = seen.version == kAbsent;
-  const bool is_same_row = is_absent ? held.negative : !held.negative && held.stamp.includes(ChangeId{seen.xid});
+  const bool is_same_row =
+      is_absent ? held.negative : !held.negative && held.stamp.includes(ChangeId{seen.xid});
   const bool same = is_same_row && held.history.value != 0 && held.history == incarnation_of(slot);
   co_await sleep_for(process_, service());
   if (boot != boot_) co_return fail(ErrorCode::kOriginDown, "the connection ended with the server");
@@ -136,7 +138,9 @@ void Database::commit(const Txn& txn) {
   txn->committed = true;
   ++commits_;
   position_.value += 1 + random_.below(200);
-  Commit entry{position_, txn->xid, process_.wall(), txn->writes, {}, txn};
+  const bool is_hidden = world_.now() < hidden_until_;
+  if (is_hidden) world_.faults().take_effect("changes hidden");
+  Commit entry{position_, txn->xid, process_.wall(), is_hidden, txn->writes, {}, txn};
   for (const Write& write : txn->writes) entry.undo.push_back({write.key, row(write.key).visible});
   log_.push_back(std::move(entry));
   world_.trace().note(world_.now(), process_.name(), "commits", txn->xid, position_.value);
@@ -194,8 +198,10 @@ void Database::start_replication(const std::string& name, std::shared_ptr<Consum
     channel->send(place_, [consumer] { consumer->refused(); });
     return;
   }
-  const bool is_break = !slot.is_good;
-  if (is_break) {
+  const bool is_break = !slot.is_good || slot.broke_at.value != 0;
+  if (slot.is_good && is_break) slot.confirmed = std::max(slot.confirmed, slot.broke_at);
+  if (!slot.is_good) {
+    slot.broke_at = Position{};
     slot.confirmed = position_;
     slot.incarnation = Incarnation{random_() | 1};
   }
@@ -203,8 +209,9 @@ void Database::start_replication(const std::string& name, std::shared_ptr<Consum
   slot.sent = slot.confirmed;
   slot.consumer = consumer;
   slot.heard = world_.now();
-  world_.trace().note(world_.now(), process_.name(), is_break ? "begins a slot anew at" : "grants a slot from",
-                      slot.confirmed.value, position_.value);
+  world_.trace().note(world_.now(), process_.name(),
+                      is_break ? "begins a slot anew at" : "grants a slot from", slot.confirmed.value,
+                      position_.value);
   channel->send(place_, [consumer, incarnation = slot.incarnation, from = slot.confirmed, is_break] {
     consumer->granted(incarnation, from, is_break);
   });
@@ -216,6 +223,8 @@ void Database::confirm_position(const std::string& name, const Consumer* consume
   if (slot.consumer.get() != consumer) return;
   slot.heard = world_.now();
   slot.confirmed = std::max(slot.confirmed, std::min(position, position_));
+  // Nothing is confirmed behind a break before the region has heard of it.
+  if (position >= slot.broke_at) slot.broke_at = Position{};
   world_.trace().note(world_.now(), process_.name(), "is confirmed", slot.confirmed.value);
   trim();
   stream(slot);
@@ -237,6 +246,7 @@ void Database::stream(Slot& slot) {
     std::vector<Change> changes;
     for (std::size_t n = 0; n < kCommitsPerMessage && next != log_.end(); ++n, ++next) {
       for (const Write& write : next->writes) {
+        if (next->is_hidden) break;
         auto [feature, key] = split(key_name(write.key));
         changes.push_back({std::move(feature), std::move(key), Change::Scope::kKey, ChangeId{next->xid},
                            next->position, next->at});
@@ -272,9 +282,8 @@ void Database::tick() {
     }
     stream(slot);
     if (slot.sent < position_) continue;
-    slot.consumer->channel->send(place_, [consumer = slot.consumer, up_to = slot.sent] {
-      consumer->changes({}, up_to);
-    });
+    slot.consumer->channel->send(
+        place_, [consumer = slot.consumer, up_to = slot.sent] { consumer->changes({}, up_to); });
   }
   after(kTick, [this] { tick(); });
 }
@@ -286,21 +295,32 @@ void Database::be_late(TrueTime until, Random& /*random*/) {
   late_until_ = std::max(late_until_, until);
 }
 
+void Database::disconnect_slots() {
+  for (auto& [name, slot] : slots_)
+    if (slot.consumer != nullptr) std::exchange(slot.consumer, nullptr)->channel->close(place_);
+}
+
+void Database::hide_changes(TrueTime until) {
+  world_.faults().plan("changes hidden");
+  hidden_until_ = std::max(hidden_until_, until);
+  // Noticed when it is over, as a feed notices that its triggers are back.
+  world_.after(until - world_.now(), [this] {
+    for (auto& [name, slot] : slots_)
+      if (slot.is_good) slot.broke_at = position_;
+    disconnect_slots();
+  });
+}
+
 void Database::lose_slots() {
-  for (auto& [name, slot] : slots_) {
-    slot.is_good = false;
-    if (slot.consumer != nullptr) slot.consumer->channel->close(place_);
-    slot.consumer = nullptr;
-  }
+  for (auto& [name, slot] : slots_) slot.is_good = false;
+  disconnect_slots();
   while (log_.size() > options_.undo_max) log_.pop_front();
 }
 
 // What had not committed is gone; what had is there, and from now on visible.
 void Database::end_statements() {
   ++boot_;
-  for (const auto& [name, slot] : slots_)
-    if (slot.consumer != nullptr) slot.consumer->channel->close(place_);
-  for (auto& [name, slot] : slots_) slot.consumer = nullptr;
+  disconnect_slots();
   for (const Txn& txn : std::vector(transactions_)) {
     if (txn->committed) {
       for (const Write& write : txn->writes) {

@@ -3,14 +3,15 @@
 //   begin (takes a transaction id) ── lock row by row ── commit (a place in the log; the slots are told)
 //     ── visible to new snapshots, locks released, the writer is answered
 //
-// Between commit and visibility passes nothing, or the time that a synchronous standby takes ("late visibility"):
-// the log hands a commit out before new loads see it. Ids are taken in the order of beginnings and committed in
-// another. What is in rows and log survives a crash; failover() goes on from a standby that lacks the last commits and
-// gives their ids out again. A slot that was lost is made anew, and names another history: whoever dies before the
-// region heard of the loss cannot keep it from those who come next.
+// Between commit and visibility passes nothing, or the time that a synchronous standby takes ("late
+// visibility"): the log hands a commit out before new loads see it. Ids are taken in the order of beginnings
+// and committed in another. What is in rows and log survives a crash; failover() goes on from a standby that
+// lacks the last commits and gives their ids out again. A slot that was lost is made anew, and names another
+// history: whoever dies before the region heard of the loss cannot keep it from those who come next.
 //
 // Invariants
-//   - Writers of one row follow each other: the next one begins to write when the one before is visible or gone.
+//   - Writers of one row follow each other: the next one begins to write when the one before is visible or
+//   gone.
 //   - The history of a run holds every version with the moment from which a new load would show it.
 // Thread safety: none; runs as a process of the world.
 #pragma once
@@ -96,6 +97,10 @@ class Database {
   void be_late(TrueTime until, Random& random);
   // The log that the slots need is gone.
   void lose_slots();
+  // Commits from now on, until `until`, are kept from the slots, as when triggers or publications lack a
+  // table; then each slot's consumer hears of a break within the same history, and hears of it again until it
+  // has confirmed it.
+  void hide_changes(TrueTime until);
   // Up to `lost_max` of the last commits are lost.
   void failover(std::size_t lost_max, Random& random);
   [[nodiscard]] std::uint64_t commits() const { return commits_; }
@@ -127,6 +132,7 @@ class Database {
     Position position;
     std::uint64_t xid = 0;
     WallTime at;
+    bool is_hidden = false;
     std::vector<Write> writes;
     std::vector<Undo> undo;
     Txn txn;
@@ -134,6 +140,7 @@ class Database {
   struct Slot {
     Position confirmed, sent;
     bool is_good = false;  // the log from `confirmed` on is there
+    Position broke_at;     // a break that is not confirmed yet; 0: none
     Incarnation incarnation;
     std::shared_ptr<Consumer> consumer;
     TrueTime heard;
@@ -156,6 +163,7 @@ class Database {
   void stream(Slot& slot);
   void stream_all();
   void trim();
+  void disconnect_slots();
   void tick();
   void on_crash();
 
@@ -173,7 +181,7 @@ class Database {
   std::vector<Row> rows_;
   std::deque<Commit> log_;
   std::map<std::string, Slot> slots_;
-  TrueTime late_until_;
+  TrueTime late_until_, hidden_until_;
   bool ticking_ = false;
   std::uint64_t commits_ = 0;
 };

@@ -51,8 +51,8 @@ class DatabaseOrigin::Bound final : public OriginFeature {
     Network::Serve<bool> serve = [database, slot = origin_->slot_, number, held] {
       return database->confirm(slot, number, held);
     };
-    Result<bool> same = co_await origin_->network_.call<bool>(origin_->node_, database->place(),
-                                                              std::move(serve), deadline);
+    Result<bool> same =
+        co_await origin_->network_.call<bool>(origin_->node_, database->place(), std::move(serve), deadline);
     if (!same) co_return std::unexpected(down(std::move(same.error())));
     co_return same;
   }
@@ -129,7 +129,11 @@ void DatabaseFeed::connect() {
   consumer->changes = [this, is_mine](std::vector<Change> changes, Position up_to) {
     if (is_mine()) on_changes(std::move(changes), up_to);
   };
-  consumer->channel = Channel::open(network_, {node_, [this, is_mine] { if (is_mine()) lose(); }},
+  consumer->channel = Channel::open(network_,
+                                    {node_,
+                                     [this, is_mine] {
+                                       if (is_mine()) lose();
+                                     }},
                                     {database_.place(), [] {}});
   consumer_ = consumer;
   consumer->channel->send(node_, [database = &database_, slot = slot_, consumer] {

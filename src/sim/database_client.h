@@ -1,7 +1,8 @@
-// A node's ends of the database: the origin that loads, writes and probes over the network, and the change feed that
-// follows a replication slot. What PostgresOrigin and PostgresFeed are to the real one.
+// A node's ends of the database: the origin that loads, writes and probes over the network, and the change
+// feed that follows a replication slot. What PostgresOrigin and PostgresFeed are to the real one.
 //
-// Thread safety: the node's process. Destroying the feed ends its connection; work under way outlives it harmlessly.
+// Thread safety: the node's process. Destroying the feed ends its connection; work under way outlives it
+// harmlessly.
 #pragma once
 
 #include <deque>

@@ -23,8 +23,12 @@ constexpr std::int64_t kDriftPpmMax = 500;  // quartz is within 100; a bad virtu
 
 }  // namespace
 
-FaultPlan::FaultPlan(World& world, Network& network, std::vector<std::string> wanted)
-    : world_(world), network_(network), wanted_(std::move(wanted)), random_(world.stream("faults")) {
+FaultPlan::FaultPlan(World& world, Network& network, std::vector<std::string> wanted, bool certain)
+    : world_(world),
+      network_(network),
+      wanted_(std::move(wanted)),
+      certain_(certain),
+      random_(world.stream("faults")) {
   draw_rates();
 }
 
@@ -35,8 +39,8 @@ bool FaultPlan::is_wanted(std::string_view name) const {
 // Half of the runs go without; of the others small rates are as likely as great ones (log-uniform over two
 // decades).
 double FaultPlan::draw_rate(std::string_view name, double max) {
-  const bool absent = random_.below(2) == 0;
-  const double rate = max * std::pow(100.0, random_.unit() - 1.0);
+  const bool absent = random_.below(2) == 0 && !certain_;
+  const double rate = max * std::pow(certain_ ? 3.0 : 100.0, random_.unit() - 1.0);
   return absent || !is_wanted(name) ? 0 : rate;
 }
 

@@ -25,7 +25,8 @@ class FaultPlan {
  public:
   // `wanted`: names of kinds ("loss", "duplicate", "reorder", "slow", "partition", "crash", "pause",
   // "clock step", "clock drift", or a model's); empty: all.
-  FaultPlan(World& world, Network& network, std::vector<std::string> wanted = {});
+  // `certain`: every wanted kind strikes, and often: for runs that look for one fault.
+  FaultPlan(World& world, Network& network, std::vector<std::string> wanted = {}, bool certain = false);
 
   [[nodiscard]] const FaultRates& rates() const { return rates_; }
   // For scenarios that want their own.
@@ -66,6 +67,7 @@ class FaultPlan {
   World& world_;
   Network& network_;
   std::vector<std::string> wanted_;
+  bool certain_;
   Random random_;
   FaultRates rates_;
   std::vector<Process*> victims_;

@@ -61,7 +61,8 @@ class Watcher final : public Observer {
   void note(std::string_view what, KeyRef key, std::uint64_t number) {
     if (!world_->trace().has_sink()) return;
     world_->trace().tell(world_->now(), process_->name(),
-                         fmt::format("{} {}:{}", what, (*features_)[key.feature.value].name, key.key), number);
+                         fmt::format("{} {}:{}", what, (*features_)[key.feature.value].name, key.key),
+                         number);
   }
   World* world_;
   const Process* process_;
@@ -110,7 +111,8 @@ SimNode::~SimNode() = default;
 void SimNode::start() {
   life_ = std::make_unique<Life>(*this, process_);
   for (const FeaturePolicy& policy : options_.features) {
-    auto bound = life_->origin.bind({.feature = policy.name, .load = {}, .load_many = {}, .store = {}, .erase = {}});
+    auto bound =
+        life_->origin.bind({.feature = policy.name, .load = {}, .load_many = {}, .store = {}, .erase = {}});
     (void)life_->cache.add_feature(policy, std::move(*bound), kOriginName);
   }
   life_->stream = std::make_unique<SharedLogClient>(network_, place_, log_);
@@ -118,18 +120,16 @@ void SimNode::start() {
   applier.node = name();
   applier.process = process_.next_seed();
   applier.probe_period = options_.probe_period;
-  life_->applier =
-      std::make_unique<Applier>(&process_, &process_, life_->stream.get(), &life_->cache, applier,
-                                &life_->l2_known);
+  life_->applier = std::make_unique<Applier>(&process_, &process_, life_->stream.get(), &life_->cache,
+                                             applier, &life_->l2_known);
   life_->applier->watch(kOriginName, &life_->origin);
   life_->feed = std::make_unique<DatabaseFeed>(network_, place_, database_, slot_of(options_.region));
   PublisherOptions publisher;
   publisher.origin = kOriginName;
   publisher.seed = process_.next_seed();
   publisher.probe_period = options_.probe_period;
-  life_->publisher =
-      std::make_unique<Publisher>(&process_, &process_, life_->feed.get(), life_->stream.get(), &life_->l2,
-                                  &life_->origin, publisher, &life_->l2_known);
+  life_->publisher = std::make_unique<Publisher>(&process_, &process_, life_->feed.get(), life_->stream.get(),
+                                                 &life_->l2, &life_->origin, publisher, &life_->l2_known);
   life_->applier->start();
   life_->publisher->start();
   keep_up();
@@ -228,6 +228,13 @@ std::optional<std::uint64_t> SimNode::held(const std::string& feature, const std
       of.is_suspect(view.meta.loaded_at))
     return std::nullopt;
   return view.meta.negative ? kAbsent : version_of(view.value);
+}
+
+bool SimNode::uses_shared_tier() const {
+  const auto& cache = life_->cache;
+  for (std::uint16_t i = 0; i < cache.feature_count(); ++i)
+    if (!cache.reads_l2(FeatureId{i})) return false;
+  return !(tier_.state() < life_->l2_known.highest());
 }
 
 ApplierStatus SimNode::applier_status() const { return life_->applier->status(); }

@@ -1,9 +1,8 @@
-// A node of a region in the simulator: the daemon's engine without sockets. Cache, publisher, applier and stores are
-// the real ones; database, shared tier, stream and network are models.
+// A node of a region in the simulator: the daemon's engine without sockets. Cache, publisher, applier and
+// stores are the real ones; database, shared tier, stream and network are models.
 //
-// Each start of the process builds everything anew; a crash ends the loops first, lets what waits unwind, and takes the
-// rest away.
-// Thread safety: none. The read and the writes below are called on the node's process.
+// Each start of the process builds everything anew; a crash ends the loops first, lets what waits unwind, and
+// takes the rest away. Thread safety: none. The read and the writes below are called on the node's process.
 #pragma once
 
 #include <functional>
@@ -59,13 +58,14 @@ class SimNode {
   void read(const Read& wanted, std::function<void(Result<Answer>)> done);
   void write(const std::string& feature, const std::string& key, std::uint64_t version,
              std::function<void(Result<void>)> done);
-  void invalidate(const std::string& feature, const std::string& key,
-                  std::function<void(Result<void>)> done);
+  void invalidate(const std::string& feature, const std::string& key, std::function<void(Result<void>)> done);
   void issue_token(std::function<void(Result<SessionToken>)> done);
   void check_token(SessionToken token, std::function<void(Result<void>)> done);
 
   // What L1 would serve at level eventual. For the end of a run; the process is up.
   [[nodiscard]] std::optional<std::uint64_t> held(const std::string& feature, const std::string& key);
+  // May the cache read the tier, after all that it has missed?
+  [[nodiscard]] bool uses_shared_tier() const;
   [[nodiscard]] ApplierStatus applier_status() const;
   [[nodiscard]] PublisherStatus publisher_status() const;
 

@@ -254,7 +254,9 @@ Task<Result<SequenceNumber>> SharedLogClient::append(StreamMessage message) {
 }
 
 Task<Result<SequenceNumber>> SharedLogClient::tail() {
-  Network::Serve<SequenceNumber> serve = [log = &log_] { return ready(SequenceNumber{log->fetch(0, 0).tail}); };
+  Network::Serve<SequenceNumber> serve = [log = &log_] {
+    return ready(SequenceNumber{log->fetch(0, 0).tail});
+  };
   const MonoTime deadline = process_.now() + kCallTimeout;
   co_return co_await network_.call<SequenceNumber>(node_, log_.place(), std::move(serve), deadline);
 }

@@ -1,8 +1,10 @@
-// A model of the server behind the region stream, and a node's client of it, by the contract of bus/region_stream.h.
+// A model of the server behind the region stream, and a node's client of it, by the contract of
+// bus/region_stream.h.
 //
-// The log is durable and numbered; what it pushes to its subscribers may be lost, doubled and overtaken, as on a
-// subscription without acknowledgements (JetStream's ordered consumer). The client puts it in order, fetches what it
-// missed, and tells its reader of what is gone for ever: trimmed, or of a log that was made anew.
+// The log is durable and numbered; what it pushes to its subscribers may be lost, doubled and overtaken, as
+// on a subscription without acknowledgements (JetStream's ordered consumer). The client puts it in order,
+// fetches what it missed, and tells its reader of what is gone for ever: trimmed, or of a log that was made
+// anew.
 //
 // Thread safety: none; the server is a process of the world, the client belongs to its node's.
 #pragma once

@@ -194,7 +194,8 @@ void SharedTier::restore_old(Random& random) {
   ++restores_;
   for (auto& [key, node] : data_.nodes) end_lease(node);
   data_ = dumps_[random.below(dumps_.size())].data;
-  // Leases of the dump were ended when it was young; Redis' restart ends connections, not what scripts stored.
+  // Leases of the dump were ended when it was young; Redis' restart ends connections, not what scripts
+  // stored.
   for (auto& [key, node] : data_.nodes) node.token = 0;
   world_.trace().note(world_.now(), process_.name(), "is restored", data_.nodes.size());
 }
@@ -258,14 +259,14 @@ Task<Result<L2Lookup>> SharedTierClient::get_or_lease(std::string key, Duration 
   });
 }
 Task<Result<std::optional<L2Entry>>> SharedTierClient::get(std::string key) {
-  return ask<std::optional<L2Entry>>([key = std::move(key)](SharedTier& tier) {
-    return Result<std::optional<L2Entry>>(tier.get(key));
-  });
+  return ask<std::optional<L2Entry>>(
+      [key = std::move(key)](SharedTier& tier) { return Result<std::optional<L2Entry>>(tier.get(key)); });
 }
 Task<Result<L2FillVerdict>> SharedTierClient::fill(std::string key, LeaseToken token, L2Entry entry) {
-  return ask<L2FillVerdict>([key = std::move(key), token, entry = std::move(entry)](SharedTier& tier) mutable {
-    return Result<L2FillVerdict>(tier.fill(key, token, std::move(entry)));
-  });
+  return ask<L2FillVerdict>(
+      [key = std::move(key), token, entry = std::move(entry)](SharedTier& tier) mutable {
+        return Result<L2FillVerdict>(tier.fill(key, token, std::move(entry)));
+      });
 }
 Task<Result<void>> SharedTierClient::release(std::string key, LeaseToken token) {
   return tell([key = std::move(key), token](SharedTier& tier) { tier.release(key, token); });
@@ -295,7 +296,8 @@ Task<Result<L2State>> SharedTierClient::advance(L2State at_least) {
   return ask<L2State>([at_least](SharedTier& tier) { return tier.advance(at_least); });
 }
 Task<Result<L2State>> SharedTierClient::raise_generation(L2State at_least) {
-  return ask<L2State>([at_least](SharedTier& tier) { return Result<L2State>(tier.raise_generation(at_least)); });
+  return ask<L2State>(
+      [at_least](SharedTier& tier) { return Result<L2State>(tier.raise_generation(at_least)); });
 }
 Task<Result<void>> SharedTierClient::hold_marker(std::string key, ChangeId change, Duration hold) {
   return tell(

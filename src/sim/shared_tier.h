@@ -1,6 +1,7 @@
-// A model of the tier that the nodes of a region share, by the contract of tier/l2.h: leases, markers, generations and
-// what it remembers of the region's invalidations. Written against the contract, not after MemoryL2 or the Redis
-// scripts, and copyable, so that it can be put back to what it was: a flush, an old dump, a replica that lagged.
+// A model of the tier that the nodes of a region share, by the contract of tier/l2.h: leases, markers,
+// generations and what it remembers of the region's invalidations. Written against the contract, not after
+// MemoryL2 or the Redis scripts, and copyable, so that it can be put back to what it was: a flush, an old
+// dump, a replica that lagged.
 //
 // Its clock is its process's: entries age by it, leases and markers end by it.
 // Thread safety: none; runs as a process of the world.

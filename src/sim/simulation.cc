@@ -14,9 +14,11 @@
 namespace candor::sim {
 namespace {
 
-// After the faults: longer than a write may stay in doubt (31 s), a slot held by nobody (10 s) and a few probes.
+// After the faults: longer than a write may stay in doubt (31 s), a slot held by nobody (10 s) and a few
+// probes.
 constexpr Duration kQuietBefore = 45s;
 constexpr Duration kLastReads = 10s;
+constexpr Duration kRecoveredProof = 5s;
 // FaultPlan's clocks run up to 500 ppm off in either direction; a millisecond of rounding is in the claims.
 constexpr std::int64_t kClockPpm = 1002;
 
@@ -39,7 +41,7 @@ class Run {
     if (options_.sink) world_.trace().set_sink(options_.sink);
     draw_features();
     build();
-    plan_ = std::make_unique<FaultPlan>(world_, network_, wanted_faults());
+    plan_ = std::make_unique<FaultPlan>(world_, network_, wanted_faults(), options_.certain_faults);
     add_faults();
   }
 
@@ -58,13 +60,15 @@ class Run {
     clients_->read_everything();
     world_.run_for(kLastReads);
     note_holdings();
+    check_recovery();
     return finish();
   }
 
  private:
   [[nodiscard]] std::vector<std::string> wanted_faults() const { return options_.faults; }
 
-  // Long lives, so that nothing but changes heard of ends an entry; short ones in some runs, for what expiry does.
+  // Long lives, so that nothing but changes heard of ends an entry; short ones in some runs, for what expiry
+  // does.
   void draw_features() {
     const Duration ttl = one_of(random_, {Duration(10min), Duration(10min), Duration(5s)});
     const auto add = [&](const char* name, Consistency level) {
@@ -101,7 +105,8 @@ class Run {
     for (std::size_t r = 0; r < options_.regions; ++r) {
       Region& region = regions_.emplace_back();
       const std::string name = fmt::format("r{}", r + 1);
-      region.tier = std::make_unique<SharedTier>(world_, network_, world_.add_process(name + ".l2"), &history_);
+      region.tier =
+          std::make_unique<SharedTier>(world_, network_, world_.add_process(name + ".l2"), &history_);
       region.log = std::make_unique<SharedLog>(world_, network_, world_.add_process(name + ".stream"));
       for (std::size_t n = 0; n < options_.nodes; ++n) {
         NodeOptions node{name, features_, probe_period};
@@ -118,7 +123,12 @@ class Run {
     for (std::size_t i = 0; i < world_.processes(); ++i)
       plan_->add_victim(world_.process(static_cast<std::uint32_t>(i)));
     plan_->add("late visibility", 3, [this](Random& random) {
-      database_->be_late(world_.now() + Duration{static_cast<std::int64_t>(random.below(5'000'000'000))}, random);
+      database_->be_late(world_.now() + Duration{static_cast<std::int64_t>(random.below(5'000'000'000))},
+                         random);
+    });
+    plan_->add("changes hidden", 0.3, [this](Random& random) {
+      database_->hide_changes(world_.now() +
+                              Duration{static_cast<std::int64_t>(random.below(3'000'000'000))});
     });
     plan_->add("slot lost", 0.3, [this](Random&) {
       world_.faults().plan("slot lost");
@@ -146,6 +156,37 @@ class Run {
     }
   }
 
+  // Slower, never down: after the quiet every node proves itself again and uses the shared tier, and one of
+  // the region leads its feed and owes the tier nothing.
+  void check_recovery() {
+    recovery_.rule = "recovery";
+    for (Region& region : regions_) {
+      std::size_t leaders = 0;
+      for (const auto& node : region.nodes) {
+        world_.run_on(node->process(), [&] {
+          const ApplierStatus applier = node->applier_status();
+          const PublisherStatus publisher = node->publisher_status();
+          const AppliedOrigin& origin = applier.origins.front();
+          leaders += publisher.leading ? 1 : 0;
+          const Duration proven = node->process().now() - origin.fresh_as_of;
+          expect(origin.settled && proven < kRecoveredProof,
+                 node->name() + " proves nothing since the faults ended");
+          expect(node->uses_shared_tier(),
+                 node->name() + " does not use the shared tier since the faults ended");
+          expect(!publisher.leading || (!publisher.l2.lost && publisher.l2.owed == 0),
+                 node->name() + " still owes the shared tier something");
+        });
+      }
+      expect(leaders == 1, fmt::format("{} nodes of a region lead its feed", leaders));
+    }
+  }
+  void expect(bool holds, std::string what) {
+    ++recovery_.checked;
+    if (holds) return;
+    ++recovery_.broken;
+    recovery_.violations.push_back({"recovery", std::move(what), {}});
+  }
+
   void note_held(SimNode& node) {
     const std::uint32_t number = history_.nodes.number(node.name());
     for (std::uint32_t key = 0; key < history_.keys.size(); ++key) {
@@ -167,7 +208,8 @@ class Run {
     result_.events = world_.stats().events;
     result_.faults = world_.faults();
     for (const Operation& op : history_.operations) {
-      if (op.kind != OperationKind::kRead || op.level != Level::kBounded || op.outcome != Outcome::kOk) continue;
+      if (op.kind != OperationKind::kRead || op.level != Level::kBounded || op.outcome != Outcome::kOk)
+        continue;
       ++result_.bounded_reads;
       result_.reads_of_tiers += op.tier == Tier::kOrigin ? 0 : 1;
     }
@@ -178,16 +220,19 @@ class Run {
     CheckOptions check;
     check.clock_ppm = kClockPpm;
     result_.checks = check_all(history_, check);
+    result_.checks.push_back(std::move(recovery_));
     result_.history = std::move(history_);
     return std::move(result_);
   }
 
-  // The run is over: a write that was never answered and is not in the origin's log has not happened, and one that is
-  // had happened when it was visible. Less for the search for an order to try; what was promised stays as it was.
+  // The run is over: a write that was never answered and is not in the origin's log has not happened, and one
+  // that is had happened when it was visible. Less for the search for an order to try; what was promised
+  // stays as it was.
   void settle_unknown_writes() {
     std::unordered_map<std::uint64_t, std::int64_t> visible;  // versions are given out once
     for (const Commit& commit : history_.commits)
-      if (!commit.by_restore && commit.version != kAbsent) visible.try_emplace(commit.version, commit.visible);
+      if (!commit.by_restore && commit.version != kAbsent)
+        visible.try_emplace(commit.version, commit.visible);
     for (Operation& op : history_.operations) {
       if (op.kind != OperationKind::kWrite || op.outcome != Outcome::kUnknown) continue;
       const auto found = visible.find(op.version);
@@ -209,6 +254,7 @@ class Run {
   std::deque<Region> regions_;
   std::unique_ptr<Clients> clients_;
   std::unique_ptr<FaultPlan> plan_;
+  CheckResult recovery_;
   SimulationResult result_;
 };
 
@@ -217,9 +263,23 @@ class Run {
 SimulationResult simulate(const SimulationOptions& options) { return Run(options).run(); }
 
 std::vector<std::string> fault_names() {
-  return {"loss",     "duplicate",       "reorder",   "slow",     "partition",           "crash",
-          "pause",    "clock step",      "clock drift", "late visibility", "slot lost",  "failover",
-          "shared tier forgets", "shared tier restored", "log trimmed", "log made anew"};
+  return {"loss",
+          "duplicate",
+          "reorder",
+          "slow",
+          "partition",
+          "crash",
+          "pause",
+          "clock step",
+          "clock drift",
+          "late visibility",
+          "changes hidden",
+          "slot lost",
+          "failover",
+          "shared tier forgets",
+          "shared tier restored",
+          "log trimmed",
+          "log made anew"};
 }
 
 }  // namespace candor::sim

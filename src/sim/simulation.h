@@ -1,5 +1,5 @@
-// One run: a database, regions of nodes with a shared tier and a stream each, clients, faults; then quiet, and the
-// history is held against every rule. A pure function of its options.
+// One run: a database, regions of nodes with a shared tier and a stream each, clients, faults; then quiet,
+// and the history is held against every rule. A pure function of its options.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +17,10 @@ namespace candor::sim {
 struct SimulationOptions {
   std::uint64_t seed = 1;
   std::size_t regions = 1;
-  std::size_t nodes = 3;  // of each region
-  Duration length = 10min;  // with faults; the quiet at the end comes on top
+  std::size_t nodes = 3;            // of each region
+  Duration length = 10min;          // with faults; the quiet at the end comes on top
   std::vector<std::string> faults;  // kinds wanted; empty: all; "none": none
+  bool certain_faults = false;      // every wanted kind strikes, and often
   Trace::Sink sink;                 // hears of what happens; may be empty
 };
 

@@ -25,7 +25,6 @@ enum class Mutant : std::uint8_t {
   kRaiseWithoutRetell,  // after a loss the generation is raised, and the markers that were lost are not told
                         // again
   kFloorAfterChanges,   // a break of the feed is not told
-  kReplayFromNow,       // joining nodes are told to begin at the newest message
   kAppendOnce,          // an append of unknown outcome is not repeated
   // ---- applier ----
   kGapIgnored,           // holes in the stream do not raise the floor
@@ -39,7 +38,6 @@ enum class Mutant : std::uint8_t {
   kRetireUntold,         // markers retire although L2 was not told
   kIncarnationIgnored,   // positions of two histories are compared
   kStartTrusted,         // a node trusts what it loaded before it heard the stream
-  kInvalidateNoWait,     // CANDOR.INVALIDATE answers before the nodes have
   // ---- cache and tiers: hooks in src/cache ----
   kMarkersOff,           // L1 keeps no markers
   kSeenMarkersOff,       // loads beyond the watermark leave no trace
@@ -67,7 +65,6 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(Mutant::k
     "l2_loss_ignored",
     "raise_without_retell",
     "floor_after_changes",
-    "replay_from_now",
     "append_once",
     "gap_ignored",
     "floor_message_ignored",
@@ -80,7 +77,6 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(Mutant::k
     "retire_untold",
     "incarnation_ignored",
     "start_trusted",
-    "invalidate_no_wait",
     "markers_off",
     "seen_markers_off",
     "fence_off",
