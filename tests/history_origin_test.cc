@@ -47,8 +47,8 @@ TEST_F(OwnServer, IsRestoredFromAnOlderBackup) {
   clients_->stop_writers();
   const auto lost = origin_->journal(0);
   recorder_.add_commits(lost, testing::Recorder::now());
-  const std::int64_t stopped = testing::Recorder::now();
   server_->stop();
+  const std::int64_t stopped = testing::Recorder::now();
   server_->restore();
   ASSERT_TRUE(server_->start());
   const auto held = origin_->journal(0);

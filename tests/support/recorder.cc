@@ -56,17 +56,22 @@ std::unordered_map<std::uint64_t, Recorder::Latest> Recorder::latest_of_writes()
 }
 
 // An erase has no version of its own. A key that is erased has one writer, and this is the erase that came
-// after its write at `after`; of several, of which the first may not have happened, the first that surely
-// did.
-Recorder::Latest Recorder::latest_of_erase(std::uint32_t key, std::int64_t after) const {
+// after the entry `before`; of several, of which the first may not have happened, the first that surely did.
+// Whoever asks when `before` was visible, and finds nothing once the erase is under way, has seen the erase.
+Recorder::Latest Recorder::latest_of_erase(std::uint32_t key, const Latest& before) const {
   Latest latest;
   for (const Operation& op : history_.operations) {
-    if (op.key != key || op.kind != OperationKind::kErase || op.invoked < after) continue;
+    if (op.key != key || op.kind != OperationKind::kErase || op.invoked < before.invoked) continue;
     if (op.outcome == Outcome::kRefused) continue;
     if (latest.invoked == 0) latest.invoked = op.invoked;
     if (op.outcome != Outcome::kOk) continue;
     latest.visible = op.responded;
     break;
+  }
+  for (const Operation& op : history_.operations) {
+    if (op.key != key || op.kind != OperationKind::kRead || op.outcome != Outcome::kOk) continue;
+    if (op.version == sim::kAbsent && op.invoked >= before.visible && op.responded >= latest.invoked)
+      latest.visible = std::min(latest.visible, op.responded);
   }
   return latest;
 }
@@ -74,13 +79,13 @@ Recorder::Latest Recorder::latest_of_erase(std::uint32_t key, std::int64_t after
 void Recorder::add_commits(const std::vector<JournalEntry>& journal, std::int64_t read_at) {
   const std::lock_guard lock(mutex_);
   auto writes = latest_of_writes();
-  std::unordered_map<std::uint32_t, std::int64_t> written_at;  // the key's last write in the journal
   const std::size_t begin = history_.commits.size();
   for (const JournalEntry& entry : journal) {
     const std::uint32_t key = history_.keys.number(entry.key);
-    const Latest latest = entry.version == 0 ? latest_of_erase(key, written_at[key]) : writes[entry.version];
-    written_at[key] = latest.invoked;
-    history_.commits.push_back({key, entry.version, std::min(latest.visible, read_at), false});
+    Latest latest = entry.version == 0 ? latest_of_erase(key, written_[key]) : writes[entry.version];
+    latest.visible = std::min(latest.visible, read_at);
+    written_[key] = latest;
+    history_.commits.push_back({key, entry.version, latest.visible, false});
   }
   // What was followed by another commit was visible before it.
   std::unordered_map<std::uint32_t, std::int64_t> next;
@@ -93,6 +98,7 @@ void Recorder::add_commits(const std::vector<JournalEntry>& journal, std::int64_
 
 void Recorder::add_restored(const std::vector<JournalEntry>& state, std::int64_t visible) {
   const std::lock_guard lock(mutex_);
+  for (auto& [key, latest] : written_) latest = {visible, visible};
   for (const JournalEntry& entry : state)
     history_.commits.push_back({history_.keys.number(entry.key), entry.version, visible, true});
 }

@@ -60,12 +60,13 @@ class Recorder {
   };
   // By version: no two writes of a history share one.
   [[nodiscard]] std::unordered_map<std::uint64_t, Latest> latest_of_writes() const;
-  [[nodiscard]] Latest latest_of_erase(std::uint32_t key, std::int64_t after) const;
+  [[nodiscard]] Latest latest_of_erase(std::uint32_t key, const Latest& before) const;
 
   std::atomic<std::uint32_t> sessions_ = 0;
   std::atomic<std::uint64_t> versions_ = 0, tokens_ = 0;
   mutable std::mutex mutex_;
   sim::History history_;
+  std::unordered_map<std::uint32_t, Latest> written_;  // of each key, its last entry in the journal
 };
 
 // One client of one node: a connection, which is a session. When the connection is lost the next operation
