@@ -1,6 +1,7 @@
 // What the question "may this entry be served now?" costs on the hit path: L1's find alone, and the cache's
-// hit at each level, which is the same find and then the floor, the ttl and, for bounded, the watermark and the
-// clock. Rounds alternate, so that a slow minute of a shared machine hits all; ratios are taken within a round.
+// hit at each level, which is the same find and then the floor, the ttl and, for bounded, the watermark and
+// the clock. Rounds alternate, so that a slow minute of a shared machine hits all; ratios are taken within a
+// round.
 //
 // Usage: freshness_bench [--entries N] [--operations N] [--rounds N]
 #include <fmt/core.h>
@@ -84,8 +85,9 @@ class Hits {
     }
     CacheCore::Hit hit;
     const bool bounded = variant == Variant::kBounded;
-    const bool ok = bounded ? cache_->try_hit_at(guard, feature, hash, key, now, Consistency::kBounded, 2s, &hit)
-                            : cache_->try_hit(guard, feature, hash, key, now, &hit);
+    const bool ok = bounded
+                        ? cache_->try_hit_at(guard, feature, hash, key, now, Consistency::kBounded, 2s, &hit)
+                        : cache_->try_hit(guard, feature, hash, key, now, &hit);
     return ok && hit.value[0] != 0;
   }
 
@@ -94,13 +96,14 @@ class Hits {
     for (std::size_t i = 0; i < arguments_.entries; ++i) keys_.push_back(fmt::format("{:08}", i));
     for (const FeatureId feature : {unwatched_, watched_}) {
       for (const std::string& key : keys_) {
-        l1::PutRequest put;
+        l1::Store::PutRequest put;
+        put.hash = store_->hash(feature, key);
         put.feature = feature;
         put.key = key;
         put.value = value;
-        put.meta.loaded_at = cache_->now_ms();
+        put.now = put.meta.loaded_at = cache_->now_ms();
         put.meta.expires_at = put.meta.loaded_at + 3'600'000;
-        (void)store_->put(put, store_->hash(feature, key), cache_->now_ms());
+        (void)store_->put(put);
       }
     }
     Random random(1);

@@ -137,7 +137,8 @@ Task<void> Applier::probe(Watched* origin) {
 
 void Applier::beat() {
   say(message::Presence{options_.node, options_.process, applied_, false});
-  // Again, until it is read back: the first may have been appended before the reader had its place in the log.
+  // Again, until it is read back: the first may have been appended before the reader had its place in the
+  // log.
   if (!self_seen_) say(message::SelfTest{options_.node, options_.process});
   if (!self_seen_ && clock_->now() - started_ > options_.self_test_patience) {
     problem_ = fmt::format(
