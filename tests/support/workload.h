@@ -6,8 +6,8 @@
 //   - "item:<writer>-<N>": one writer only, which also erases. The SQL writer changes several of its rows in
 //     one transaction.
 //   - "item:calm": nobody; it is there from the beginning, and shows how a node stands.
-// Some keys change a hundred times as often as others: a lost invalidation of a key that changes all the time
-// is not seen, one of a calm key is.
+// Some keys change thirty times as often as others: a lost invalidation of a key that changes all the time is
+// not seen, one of a calm key is.
 // Thread safety: the owner's thread; clients have threads of their own.
 #pragma once
 
@@ -40,7 +40,7 @@ class DirectWriter {
 
 struct WorkloadOptions {
   std::uint64_t seed = 1;
-  int keys_of_any = 12, keys_of_each = 8;
+  int keys_of_any = 24, keys_of_each = 16;
   int readers_of_each = 2;
   Duration read_pace = 2ms, write_pace = 12ms, travel_pace = 20ms;
   Duration patience = std::chrono::seconds(15);  // of a client for an answer
