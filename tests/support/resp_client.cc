@@ -10,7 +10,7 @@
 
 namespace candor::testing {
 
-RespClient::RespClient(std::uint16_t port, Duration patience) : patience_(patience) {
+RespClient::RespClient(std::uint16_t port, Duration patience) {
   fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;

@@ -31,7 +31,6 @@ class RespClient {
  private:
   void close();
   int fd_ = -1;
-  Duration patience_;
   resp::ReplyParser parser_;
   std::string bytes_;
   std::size_t used_ = 0;
