@@ -99,8 +99,10 @@ void HistoryTest::check() {
   for (testing::Candord* daemon : daemons()) daemon->kill_now();
   sim::History history = recorder_.take();
   const std::string name = ::testing::UnitTest::GetInstance()->current_test_info()->name();
-  fmt::print("{}: {}\n", name, summary(history));
   const auto results = judge(history);
+  fmt::print("{}: {}\n  checked:", name, summary(history));
+  for (const auto& result : results) fmt::print(" {} {}", result.rule, result.checked);
+  fmt::print("\n");
   if (sim::holds(results)) return;
   const std::string file = ::testing::TempDir() + "candor-history-" + name + ".jsonl";
   std::ofstream(file) << sim::to_json_lines(history);

@@ -257,11 +257,12 @@ TEST_F(PostgresStampsTest, AQuestionThatIsAskedAgainFollowsTheTable) {
   for (int i = 0; i < 4; ++i) EXPECT_THAT(confirm(*f, {"1"}, stamp), ElementsAre(true));
   sql("alter table t rename to away");
   for (int i = 0; i < 20; ++i) EXPECT_THAT(confirm(*f, {"1"}, stamp), ElementsAre(false));
-  sql("create table t (id bigint primary key, v text); insert into t values (1, 'other')");
+  sql("create table t (id bigint constraint only_one primary key, v text); insert into t values (1, "
+      "'other')");
   for (int i = 0; i < 4; ++i) EXPECT_THAT(confirm(*f, {"1"}, stamp), ElementsAre(false));
   const auto other = load(*f, "1").stamp.bound();
   for (int i = 0; i < 4; ++i) EXPECT_THAT(confirm(*f, {"1"}, other), ElementsAre(true));
-  sql("alter table t drop constraint t_pkey");  // of two rows with one key, one could change unseen
+  sql("alter table t drop constraint only_one");  // of two rows with one key, one could change unseen
   for (int i = 0; i < 4; ++i) EXPECT_THAT(confirm(*f, {"1"}, other), ElementsAre(false));
   sql("drop table t; alter table away rename to t");
 }
