@@ -7,6 +7,7 @@
 #pragma once
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
 #include <array>
@@ -81,6 +82,7 @@ class HistoryTest : public ::testing::Test {
   // The parts of it, for tests that do more in between.
   void settle(Duration repair);
   void read_everything();
+  void show_standing();
   void check();
   [[nodiscard]] std::vector<sim::CheckResult> judge(const sim::History& history) const;
 

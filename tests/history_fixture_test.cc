@@ -1,6 +1,7 @@
 // The ending that every history shares.
 #include "tests/history_fixture.h"
 
+#include <algorithm>
 #include <unordered_map>
 
 namespace candor {
@@ -10,11 +11,35 @@ testing::PostgresServer* HistoryTest::postgres_ = nullptr;
 void HistoryTest::settle(Duration repair) {
   clients_->stop_writers();
   region_->heal();
-  ASSERT_TRUE(region_->wait_until_proven(repair));
-  if (also_ != nullptr) {
-    ASSERT_TRUE(also_->wait_until_proven(repair));
-  }
+  const bool proven =
+      region_->wait_until_proven(repair) && (also_ == nullptr || also_->wait_until_proven(repair));
+  if (!proven) show_standing();
+  ASSERT_TRUE(proven);
   recorder_.set_quiet(testing::Recorder::now());
+}
+
+// What an operator would look at when a node proves nothing.
+void HistoryTest::show_standing() {
+  for (testing::Candord* daemon : daemons()) {
+    testing::RespClient client(daemon->port(), 5s);
+    for (int i = 0; i < 3; ++i) {
+      std::string text;
+      if (const auto answer = client.call({"CANDOR.GET", "item:calm"})) resp::write_value(text, *answer);
+      std::replace(text.begin(), text.end(), '\r', ' ');
+      std::erase(text, '\n');
+      fmt::print("{} answers: {}\n", daemon->name(), text);
+      run(500ms);
+    }
+  }
+  if (database_ == nullptr) return;
+  for (const char* const question :
+       {"select slot_name, active, active_pid, wal_status, confirmed_flush_lsn, pg_current_wal_lsn(), "
+        "pg_current_snapshot() from pg_replication_slots",
+        "select pid, client_port, state, wait_event, backend_xmin, xact_start, left(query, 60) from "
+        "pg_stat_activity where datname = current_database()"}) {
+    (void)database_->sql().run(question);
+    for (const auto& row : database_->sql().rows()) fmt::print("  {}\n", fmt::join(row, " | "));
+  }
 }
 
 void HistoryTest::read_everything() {
