@@ -15,7 +15,7 @@ candor_program(candor-load src/app/candor_load_main.cc)
 file(GLOB test_support CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/support/*.cc)
 add_library(candor_test_support STATIC ${test_support})
 target_include_directories(candor_test_support PUBLIC ${CMAKE_SOURCE_DIR})
-target_link_libraries(candor_test_support PUBLIC candor_base)
+target_link_libraries(candor_test_support PUBLIC candor_sim)
 
 if(CANDOR_BUILD_BENCH)
   file(GLOB benches CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/bench/*_bench.cc)
@@ -34,12 +34,18 @@ endif()
 # What crosses rooms and starts real servers: tests/*_test.cc.
 if(CANDOR_BUILD_TESTS)
   file(GLOB integration CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/*_test.cc)
-  list(FILTER integration EXCLUDE REGEX "(_threads|/mutants)_test\\.cc$")
+  list(FILTER integration EXCLUDE REGEX "(_threads|/mutants)_test\.cc$|/history_[a-z_]*\.cc$")
   if(integration)
     add_executable(candor_integration_test ${integration})
     target_link_libraries(candor_integration_test PRIVATE candor_app candor_test_support GTest::gmock GTest::gtest_main ${RAPIDCHECK_LIBRARY})
     add_test(NAME integration COMMAND candor_integration_test --gtest_brief=1)
   endif()
+  # Recorded histories of real daemons under faults: a program of its own, because it takes minutes and starts candord.
+  file(GLOB histories CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/history_*test.cc)
+  add_executable(candor_history_test ${histories})
+  target_link_libraries(candor_history_test PRIVATE candor_test_support GTest::gtest_main)
+  add_dependencies(candor_history_test candord candor)
+  add_test(NAME histories COMMAND candor_history_test --gtest_brief=1)
   # The server on real event loops. A program of its own, without database clients, because it is what the thread
   # sanitizer is run on.
   add_executable(candor_server_threads_test tests/server_threads_test.cc)

@@ -273,6 +273,23 @@ TEST_F(PostgresStampsTest, AStampOfAnotherHistoryConfirmsNothing) {
   EXPECT_THAT(confirm(*f, {"1"}, stamp), ElementsAre(false)) << "the holder does not know its own";
 }
 
+// From the second time on it is prepared; what it means is settled anew each time.
+TEST_F(PostgresStampsTest, AQuestionThatIsAskedAgainFollowsTheTable) {
+  auto f = watched();
+  const auto stamp = load(*f, "1").stamp.bound();
+  for (int i = 0; i < 4; ++i) EXPECT_THAT(confirm(*f, {"1"}, stamp), ElementsAre(true));
+  sql("alter table t rename to away");
+  for (int i = 0; i < 20; ++i) EXPECT_THAT(confirm(*f, {"1"}, stamp), ElementsAre(false));
+  sql("create table t (id bigint constraint only_one primary key, v text); insert into t values (1, "
+      "'other')");
+  for (int i = 0; i < 4; ++i) EXPECT_THAT(confirm(*f, {"1"}, stamp), ElementsAre(false));
+  const auto other = load(*f, "1").stamp.bound();
+  for (int i = 0; i < 4; ++i) EXPECT_THAT(confirm(*f, {"1"}, other), ElementsAre(true));
+  sql("alter table t drop constraint only_one");  // of two rows with one key, one could change unseen
+  for (int i = 0; i < 4; ++i) EXPECT_THAT(confirm(*f, {"1"}, other), ElementsAre(false));
+  sql("drop table t; alter table away rename to t");
+}
+
 TEST_F(PostgresStampsTest, CompositeKeysAreConfirmed) {
   auto f = bind({.load = "select v from c where a = :key1 and b = :key2",
                  .watch_table = "c",

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Runs every test program there is and counts test cases: one line per suite, the failures in full, one sum.
 
-Suites: tidy (tools/), models (spin, tests/spin/), unit (one GoogleTest program per room), integration (real servers), e2e (pytest against the
-daemon), node (clients and dashboard, node's test runner). A test that is skipped, a program that crashes or prints
-no result, and a suite that finds no tests all count as failures: silence is never success.
+Suites: tidy (tools/), models (spin, tests/spin/), unit (one GoogleTest program per room), integration (real servers), histories (real
+daemons under faults, their promises checked), e2e (pytest against the daemon), node (clients and dashboard, node's test runner). A test that
+is skipped, a program that crashes or prints no result, and a suite that finds no tests all count as failures: silence is never success.
 """
 import argparse
 import concurrent.futures
@@ -20,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 UNIT_TIMEOUT_S = 300         # a room's unit tests take milliseconds; sanitizers and RapidCheck multiply that
 INTEGRATION_TIMEOUT_S = 600  # starts and stops real servers
+HISTORIES_TIMEOUT_S = 900    # four minutes on a quiet machine; CANDOR_HISTORY_SECONDS makes it longer
 PYTEST_TIMEOUT_S = 900
 NODE_TIMEOUT_S = 300
 MODELS_TIMEOUT_S = 300       # 15 s on one quiet core
@@ -253,13 +254,18 @@ def collect(arguments, selected):
         parallel.append(("models", lambda: run_models("models", selected, MODELS_TIMEOUT_S)))
     if "unit" in suites:
         for program in programs:
-            if program.name != "candor_integration_test":
+            if program.name not in ("candor_integration_test", "candor_history_test"):
                 parallel.append(("unit", lambda p=program: run_gtest("unit", p, selected, UNIT_TIMEOUT_S)))
     if "integration" in suites:
         for program in programs:
             if program.name == "candor_integration_test":
                 serial.append(("integration",
                                lambda p=program: run_gtest("integration", p, selected, INTEGRATION_TIMEOUT_S)))
+    if "histories" in suites:
+        for program in programs:
+            if program.name == "candor_history_test":
+                serial.append(("histories",
+                               lambda p=program: run_gtest("histories", p, selected, HISTORIES_TIMEOUT_S)))
     if "e2e" in suites:
         files = [str(p.relative_to(ROOT)) for p in sorted((ROOT / "tests" / "e2e").glob("test_*.py"))]
         serial.append(("e2e", lambda: run_pytest("e2e", files, selected, build, PYTEST_TIMEOUT_S)))
@@ -274,7 +280,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", required=True, help="the build folder with the test programs")
     parser.add_argument("--filter", default="", help="run tests whose SUITE/NAME contains this, upper or lower case alike")
-    parser.add_argument("--suites", default="tidy,models,unit,integration,e2e,node")
+    parser.add_argument("--suites", default="tidy,models,unit,integration,histories,e2e,node")
     parser.add_argument("--label", default="", help="printed beside each suite's name")
     arguments = parser.parse_args()
     wanted = arguments.filter.lower()

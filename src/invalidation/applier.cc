@@ -35,7 +35,6 @@ void Applier::start() {
   // From now on: what was said before is visible to every load that begins after the first proof
   // (OriginTracker).
   stream_->read(std::nullopt, this);
-  say(message::SelfTest{options_.node, options_.process});
   for (const auto& origin : origins_) probe_soon(origin.get(), Duration{0});
   beat();
 }
@@ -173,6 +172,9 @@ Task<void> Applier::probe(Watched* origin) {
 
 void Applier::beat() {
   say(message::Presence{options_.node, options_.process, applied_, false});
+  // Again, until it is read back: the first may have been appended before the reader had its place in the
+  // log.
+  if (!self_seen_) say(message::SelfTest{options_.node, options_.process});
   if (!self_seen_ && clock_->now() - started_ > options_.self_test_patience) {
     problem_ = fmt::format(
         "{}: this node's own message did not come back within {} s: changes do not reach it. Check the "

@@ -20,6 +20,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -130,10 +131,18 @@ class PostgresConnection : public std::enable_shared_from_this<PostgresConnectio
     std::shared_ptr<const SqlFeature> feature;
     StatementRole role = StatementRole::kLoad;
   };
+  // A question that is asked again and again, the same text each time: looking into the catalogue takes
+  // several times as long to plan as to run.
+  struct Question {
+    enum class State : std::uint8_t { kNew, kAskedOnce, kSent, kPrepared } state = State::kNew;
+    std::uint32_t version = 0;  // a statement made again gets another name
+    std::string name;
+  };
   struct Op {
     enum class Kind : std::uint8_t {
       kSetUp,
       kPrepare,
+      kPrepareQuestion,
       kDescribe,
       kExecute,
       kChangeId,
@@ -141,8 +150,9 @@ class PostgresConnection : public std::enable_shared_from_this<PostgresConnectio
       kSync
     } kind = Kind::kSync;
     StatementId id;
-    PostgresJob job;  // kExecute
-    Told told{};      // kAsk
+    PostgresJob job;               // kExecute
+    Told told{};                   // kAsk
+    Question* question = nullptr;  // kPrepareQuestion, and a kAsk that was prepared
     PostgresOutcome outcome;
     bool answered = false;
   };
@@ -158,6 +168,10 @@ class PostgresConnection : public std::enable_shared_from_this<PostgresConnectio
   void take_rows(Op& op, const PGresult* result);
   void take_change_id(const PGresult* result);
   void take_ask(Op& op, const PGresult* result);
+  void take_prepare_question(Op& op, const PGresult* result);
+  [[nodiscard]] Question* question_of(const std::string& sql);
+  void prepare_question(const std::string& sql, Question& question);
+  static void plan_anew(Question& question);
   [[nodiscard]] static bool is_stamped(const SqlFeature& feature, StatementRole role,
                                        const Prepared& prepared);
   void take_prepare(Op& op, const PGresult* result);
@@ -209,6 +223,9 @@ class PostgresConnection : public std::enable_shared_from_this<PostgresConnectio
   bool losing_ = false;
   std::uint32_t jobs_ = 0;
   std::vector<std::array<Prepared, 4>> statements_;  // by feature and role
+  // By text. One for the probe and one for each feature; composite keys have one for each number of keys.
+  static constexpr std::size_t kQuestionsMax = 256;
+  std::unordered_map<std::string, Question> questions_;
 };
 
 }  // namespace candor

@@ -181,11 +181,48 @@ void PostgresConnection::ask(const std::string& sql, const std::vector<std::stri
   CANDOR_ASSERT(is_ready());
   std::vector<const char*> values;
   for (const auto& parameter : parameters) values.push_back(parameter.c_str());
+  const int count = static_cast<int>(values.size());
+  Question* const question = question_of(sql);
+  const bool is_prepared = question != nullptr && question->state == Question::State::kPrepared;
+  if (question != nullptr && question->state == Question::State::kAskedOnce) prepare_question(sql, *question);
+  if (question != nullptr && question->state == Question::State::kNew)
+    question->state = Question::State::kAskedOnce;
   seal();
-  must_send(PQsendQueryParams(pg_, sql.c_str(), static_cast<int>(values.size()), nullptr, values.data(),
-                              nullptr, nullptr, 0));
-  push(Op{.kind = Op::Kind::kAsk, .told = std::move(told)});
+  if (is_prepared) {
+    must_send(PQsendQueryPrepared(pg_, question->name.c_str(), count, values.data(), nullptr, nullptr, 0));
+  } else {
+    must_send(PQsendQueryParams(pg_, sql.c_str(), count, nullptr, values.data(), nullptr, nullptr, 0));
+  }
+  push(Op{.kind = Op::Kind::kAsk, .told = std::move(told), .question = is_prepared ? question : nullptr});
   seal();
+}
+
+// Null: too many different ones; this one is planned each time.
+PostgresConnection::Question* PostgresConnection::question_of(const std::string& sql) {
+  if (questions_.size() >= kQuestionsMax && !questions_.contains(sql)) return nullptr;
+  return &questions_[sql];
+}
+
+// In a group of its own: if the server will not have it, the question itself says why.
+void PostgresConnection::prepare_question(const std::string& sql, Question& question) {
+  question.state = Question::State::kSent;
+  if (question.name.empty()) question.name = fmt::format("candor_question_{}_0", questions_.size());
+  seal();
+  must_send(PQsendPrepare(pg_, question.name.c_str(), sql.c_str(), 0, nullptr));
+  push(Op{.kind = Op::Kind::kPrepareQuestion, .question = &question});
+  seal();
+}
+
+// After a failure: the table may be another one by now. What was prepared stays at the server until the
+// connection ends; a question that fails so often is not worth preparing.
+void PostgresConnection::plan_anew(Question& question) {
+  constexpr std::uint32_t kVersionsMax = 16;
+  if (++question.version > kVersionsMax) {
+    question.state = Question::State::kSent;  // for good
+    return;
+  }
+  question.state = Question::State::kAskedOnce;
+  question.name = fmt::format("{}_{}", question.name.substr(0, question.name.rfind('_')), question.version);
 }
 
 // Never sent. Reported from the executor, because the owner's own call may be on the stack.
@@ -273,6 +310,8 @@ void PostgresConnection::take_result(PGresult* result) {
       return take_ask(op, result);
     case Op::Kind::kPrepare:
       return take_prepare(op, result);
+    case Op::Kind::kPrepareQuestion:
+      return take_prepare_question(op, result);
     case Op::Kind::kDescribe:
       return take_describe(op, result);
     case Op::Kind::kSetUp:
@@ -365,7 +404,16 @@ void PostgresConnection::take_change_id(const PGresult* result) {
 void PostgresConnection::take_ask(Op& op, const PGresult* result) {
   auto told = std::exchange(op.told, {});
   if (PQresultStatus(result) == PGRES_TUPLES_OK) return told(result);
+  if (op.question != nullptr && op.question->state == Question::State::kPrepared) plan_anew(*op.question);
   told(std::unexpected(error_of(result, "question")));
+}
+
+void PostgresConnection::take_prepare_question(Op& op, const PGresult* result) {
+  if (PQresultStatus(result) == PGRES_COMMAND_OK) {
+    op.question->state = Question::State::kPrepared;
+  } else {
+    plan_anew(*op.question);
+  }
 }
 
 void PostgresConnection::take_prepare(Op& op, const PGresult* result) {
