@@ -573,8 +573,7 @@ budget = {{ max_staleness = "500ms" }}
     auto opened = Cache::open(path);
     ASSERT_TRUE(opened.has_value()) << opened.error().message;
     cache.emplace(std::move(*opened));
-    // Until the first proof what was loaded is suspect: a second read of a key shows when it is over.
-    ASSERT_TRUE(until([this] { return get("user:warm").tier == "l1"; }));
+    await_proof();
   }
   bool until(const std::function<bool()>& done, Duration patience = 20s) {
     const SystemClock clock;
@@ -583,6 +582,20 @@ budget = {{ max_staleness = "500ms" }}
       std::this_thread::sleep_for(std::chrono::microseconds(200));
     }
     return true;
+  }
+  // What was loaded before the first proof is suspect: once a bounded read is answered from memory that was
+  // loaded longer ago than its bound, there is one.
+  void await_proof() {
+    ASSERT_TRUE(until([this] {
+      const auto reading = cache->get("bounded:warm");
+      return reading.has_value() && reading->tier == "l1" && reading->age > 500ms;
+    }));
+  }
+  // What a reader gets: the value, "nil", or "error".
+  std::string said(const std::string& key) {
+    const auto reading = cache->get(key);
+    if (!reading) return "error";
+    return reading->value.value_or("nil") + reading->degraded;
   }
   Reading get(const std::string& key) {
     auto reading = cache->get(key);
@@ -655,17 +668,14 @@ TEST_F(RedisNearCacheTest, ABoundedReadIsServedFromMemoryAndNeverOlderThanItsBou
 TEST_F(RedisNearCacheTest, AfterALostConnectionNothingOldIsServed) {
   open();
   Foreign foreign(server.port());
-  for (int round = 0; round < 20; ++round) {
+  for (int round = 0; round < 8; ++round) {
     for (int key = 0; key < 50; ++key) (void)get(fmt::format("user:{}", key));
     foreign.run({"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"});
     for (int key = 0; key < 50; ++key) foreign.run({"SET", fmt::format("user:{}", key), std::to_string(round)});
     // The end of the connection reaches this node in its own time; from the first new value on, no old one.
-    ASSERT_TRUE(until([&] { return get("user:0").value == std::to_string(round); }));
-    for (int key = 0; key < 50; ++key) {
-      const Reading reading = get(fmt::format("user:{}", key));
-      EXPECT_EQ(reading.value, std::to_string(round)) << key << " from " << reading.tier << " " << reading.degraded;
-    }
-    ASSERT_TRUE(until([this] { return get("user:warm").tier == "l1"; }));
+    ASSERT_TRUE(until([&] { return said("user:0") == std::to_string(round); }));
+    for (int key = 0; key < 50; ++key) EXPECT_EQ(said(fmt::format("user:{}", key)), std::to_string(round));
+    await_proof();
   }
 }
 
@@ -680,9 +690,9 @@ TEST_F(RedisNearCacheTest, WhileRedisIsDownOldValuesAreMarkedAndGoneWhenItIsBack
   }));
   EXPECT_EQ(get("user:1").value, "a");
   ASSERT_TRUE(server.start());  // empty
-  ASSERT_TRUE(until([this] { return get("user:1").value == std::nullopt; }));
+  ASSERT_TRUE(until([this] { return said("user:1") == "nil"; }));
   for (int i = 0; i < 200; ++i) {
-    EXPECT_EQ(get("user:1").value, std::nullopt);
+    EXPECT_EQ(said("user:1"), "nil");
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 }
