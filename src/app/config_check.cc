@@ -188,8 +188,9 @@ class Checker {
     if (is_redis && names_a_table)
       error(at + ".watch", "a Redis origin has no tables; write watch = true", f.line);
     if (!is_redis && !names_a_table && is_given(at + ".watch"))
-      error(at + ".watch",
-            "true is for Redis origins; name the rows, such as watch = { table = \"profile\", key = \"id\" }");
+      error(
+          at + ".watch",
+          "true is for Redis origins; name the rows, such as watch = { table = \"profile\", key = \"id\" }");
     if (is_redis && config_.l2.url.starts_with("redis"))
       warn(at + ".watch",
            "the feature stays out of the shared L2: what a node hears from Redis is in the order of its own "

@@ -119,10 +119,9 @@ Result<std::unique_ptr<River>> River::open(const Config& config, const World& wo
     Source source{origin.name, std::move(*feed), nullptr};
     publisher.seed = world.entropy->next_seed();
     publisher.probe_period = applier.probe_period;
-    source.publisher =
-        std::make_unique<Publisher>(world.home, world.clock, source.feed.get(), stream_of_it,
-                                    is_local ? nullptr : l2, origin.origin, publisher,
-                                    is_local ? &local->l2_known : &river->l2_known_);
+    source.publisher = std::make_unique<Publisher>(world.home, world.clock, source.feed.get(), stream_of_it,
+                                                   is_local ? nullptr : l2, origin.origin, publisher,
+                                                   is_local ? &local->l2_known : &river->l2_known_);
     river->sources_.push_back(std::move(source));
   }
   return river;
@@ -146,8 +145,7 @@ void River::open_local(const World& world, ChangeTarget* target, const ApplierOp
   local_ = std::make_unique<LocalRiver>();
   auto log = std::make_shared<MemoryLog>(MemoryLog::Options{}, world.entropy->next_seed());
   local_->stream = std::make_unique<MemoryStream>(world.home, std::move(log));
-  local_->applier =
-      std::make_unique<Applier>(world.home, world.clock, local_->stream.get(), target, options);
+  local_->applier = std::make_unique<Applier>(world.home, world.clock, local_->stream.get(), target, options);
 }
 
 River::~River() {

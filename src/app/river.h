@@ -2,8 +2,8 @@
 // the applier that does to the cache what the stream says. Lives on the engine's home loop, as all its parts
 // do.
 //
-// Redis origins have an order of this node's own (Origin::has_local_order): their changes go over a stream and
-// an applier in this process, whatever the region's stream is, and past L2.
+// Redis origins have an order of this node's own (Origin::has_local_order): their changes go over a stream
+// and an applier in this process, whatever the region's stream is, and past L2.
 #pragma once
 
 #include <memory>
@@ -79,7 +79,7 @@ class River {
 
   std::unique_ptr<RegionStream> stream_;
   std::unique_ptr<LocalRiver> local_;  // null: no origin needs it
-  L2Known l2_known_;  // by all publishers and the applier of this node
+  L2Known l2_known_;                   // by all publishers and the applier of this node
   std::vector<Source> sources_;
   std::unique_ptr<Applier> applier_;
 };

@@ -31,9 +31,9 @@ struct LoadedValue {
   Stamp stamp;
   Tier tier = Tier::kOrigin;
   Duration age{0};
-  Duration ttl{0};                  // left, 0: none
+  Duration ttl{0};                       // left, 0: none
   std::optional<Duration> origin_ttl{};  // OriginRow::ttl_left, from the load's beginning
-  std::uint32_t l2_generation = 0;  // when the lease for this load was given
+  std::uint32_t l2_generation = 0;       // when the lease for this load was given
 };
 
 // How a failed write is told: a writer must be able to tell that nothing happened from that nobody knows. L2

@@ -72,7 +72,8 @@ Result<std::string> KeyPattern::name_of(std::string_view feature, std::string_vi
 
 // ---- from a name back to its keys ----
 
-// Tries every way to cut the name into the pattern's pieces. A part that occurs twice must say the same twice.
+// Tries every way to cut the name into the pattern's pieces. A part that occurs twice must say the same
+// twice.
 struct KeyPattern::Search {
   const KeyPattern* pattern;
   std::string_view name;

@@ -74,8 +74,8 @@ class OriginFeature {
     co_return fail(ErrorCode::kNotFound, "this origin cannot confirm row versions");
   }
   [[nodiscard]] virtual bool can_confirm() const { return false; }
-  // As Origin::has_local_order(), of this feature: what it loads must not meet another node's stamps, so that it
-  // stays out of L2.
+  // As Origin::has_local_order(), of this feature: what it loads must not meet another node's stamps, so that
+  // it stays out of L2.
   [[nodiscard]] virtual bool has_local_order() const { return false; }
   [[nodiscard]] virtual bool can_store() const = 0;
   [[nodiscard]] virtual bool can_erase() const = 0;
@@ -109,8 +109,8 @@ class Origin {
     (void)deadline;
     co_return fail(ErrorCode::kNotFound, "this origin has no change positions");
   }
-  // Its positions and change ids are those of this node's own connection (Redis): they mean nothing to another
-  // node, so that they go over no shared stream, into no shared tier.
+  // Its positions and change ids are those of this node's own connection (Redis): they mean nothing to
+  // another node, so that they go over no shared stream, into no shared tier.
   [[nodiscard]] virtual bool has_local_order() const { return false; }
   [[nodiscard]] virtual OriginStats stats() const = 0;
   [[nodiscard]] virtual std::string describe()

@@ -32,7 +32,6 @@ redis::ClientOptions client_options(redis::ClientOptions options, redis::ClientT
   return options;
 }
 
-
 std::string advice(std::string_view error) {
   if (error.starts_with("OOM")) return "; its `maxmemory` is used up";
   if (error.starts_with("WRONGTYPE")) return "; Candor reads strings only";

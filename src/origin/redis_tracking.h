@@ -1,5 +1,5 @@
-// What the loading connection to Redis proves. With CLIENT TRACKING (RESP3, default mode) the server pushes an
-// invalidation for every key that this connection has read, once, when it changes, in the stream of the
+// What the loading connection to Redis proves. With CLIENT TRACKING (RESP3, default mode) the server pushes
+// an invalidation for every key that this connection has read, once, when it changes, in the stream of the
 // replies. Redis carries out one command after the other, so the order within this stream is the evidence:
 //
 //   id of an invalidation       its number on this stream
@@ -16,8 +16,8 @@
 //     later. A PING's answer would prove nothing.
 //   - NOLOOP: writes through Candor must be heard like any other's.
 //
-// Numbers go on across connections, each of which counts as one: a stamp of a lost connection never includes a
-// change that a later one tells. Pure; belongs to the origin's executor.
+// Numbers go on across connections, each of which counts as one: a stamp of a lost connection never includes
+// a change that a later one tells. Pure; belongs to the origin's executor.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
 // What is said on a new connection before it serves: HELLO 3 with the password, or for servers that do not
-// know HELLO, AUTH; then SELECT, CLIENT TRACKING where it is wanted, and SCRIPT LOAD for each script. Pure: replies in, bytes and a verdict out.
+// know HELLO, AUTH; then SELECT, CLIENT TRACKING where it is wanted, and SCRIPT LOAD for each script. Pure:
+// replies in, bytes and a verdict out.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,8 @@ struct HandshakeOptions {
   std::uint32_t database = 0;
   std::string client_name = "candor";
   std::vector<std::string_view> scripts;  // borrowed: static text
-  // Asks for CLIENT TRACKING (RESP3, default mode). A server that refuses it still serves: tracking_refusal().
+  // Asks for CLIENT TRACKING (RESP3, default mode). A server that refuses it still serves:
+  // tracking_refusal().
   bool tracking = false;
 };
 
