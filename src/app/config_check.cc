@@ -194,8 +194,7 @@ class Checker {
     if (is_redis && config_.l2.url.starts_with("redis"))
       warn(at + ".watch",
            "the feature stays out of the shared L2: what a node hears from Redis is in the order of its own "
-           "connection, which other nodes cannot compare; each node loads from Redis itself",
-           f.line);
+           "connection, which other nodes cannot compare; each node loads from Redis itself");
   }
 
   void refuse_on_plain(const FeatureConfig& f, const std::string& at) {

@@ -56,92 +56,95 @@ class SqliteSpellingRowTest : public ::testing::Test {
   sqlite3* db = nullptr;
 };
 
+// What a column may hold, as SQL.
+constexpr std::array kValues{"'7'",
+                             "7",
+                             "7.0",
+                             "'7.0'",
+                             "'007'",
+                             "'+7'",
+                             "' 7'",
+                             "'7 '",
+                             "7.5",
+                             "'7.50'",
+                             "'Ada'",
+                             "'ada'",
+                             "'ada '",
+                             "''",
+                             "'1e3'",
+                             "1000",
+                             "'0x10'",
+                             "16",
+                             "0",
+                             "'-0'",
+                             "0.1",
+                             "1e15",
+                             "1e16",
+                             "-7",
+                             "'é'",
+                             "'É'",
+                             "9223372036854775807",
+                             "9.2233720368547758e18",
+                             "'inf'",
+                             "x'37'",
+                             "9007199254740993",
+                             "'9007199254740993.0'"};
+// And keys that find some of them.
+constexpr std::array kKeys{"7",
+                           "7.0",
+                           "007",
+                           "+7",
+                           " 7",
+                           "7 ",
+                           "7.5",
+                           "7.50",
+                           "Ada",
+                           "ada",
+                           "ada ",
+                           "",
+                           "1e3",
+                           "1000",
+                           "1000.0",
+                           "0x10",
+                           "16",
+                           "0",
+                           "-0",
+                           "0.1",
+                           ".1",
+                           "0.10",
+                           "1000000000000000",
+                           "1e15",
+                           "1e+15",
+                           "1.0e+15",
+                           "1.0e+16",
+                           "-7",
+                           "é",
+                           "É",
+                           "9223372036854775807",
+                           "9223372036854775808",
+                           "9.22337203685478e+18",
+                           "inf",
+                           "Inf",
+                           "9007199254740993",
+                           "9007199254740992"};
+
 // For every kind of column, every value in it and every key: what SQLite finds under another spelling is
 // noticed, whether the row is there already or comes later.
 TEST_F(SqliteSpellingRowTest, WhatSqliteFindsUnderAnotherSpellingIsNoticed) {
-  const std::array values{"'7'",
-                          "7",
-                          "7.0",
-                          "'7.0'",
-                          "'007'",
-                          "'+7'",
-                          "' 7'",
-                          "'7 '",
-                          "7.5",
-                          "'7.50'",
-                          "'Ada'",
-                          "'ada'",
-                          "'ada '",
-                          "''",
-                          "'1e3'",
-                          "1000",
-                          "'0x10'",
-                          "16",
-                          "0",
-                          "'-0'",
-                          "0.1",
-                          "1e15",
-                          "1e16",
-                          "-7",
-                          "'é'",
-                          "'É'",
-                          "9223372036854775807",
-                          "9.2233720368547758e18",
-                          "'inf'",
-                          "x'37'",
-                          "9007199254740993",
-                          "'9007199254740993.0'"};
-  const std::array keys{"7",
-                        "7.0",
-                        "007",
-                        "+7",
-                        " 7",
-                        "7 ",
-                        "7.5",
-                        "7.50",
-                        "Ada",
-                        "ada",
-                        "ada ",
-                        "",
-                        "1e3",
-                        "1000",
-                        "1000.0",
-                        "0x10",
-                        "16",
-                        "0",
-                        "-0",
-                        "0.1",
-                        ".1",
-                        "0.10",
-                        "1000000000000000",
-                        "1e15",
-                        "1e+15",
-                        "1.0e+15",
-                        "1.0e+16",
-                        "-7",
-                        "é",
-                        "É",
-                        "9223372036854775807",
-                        "9223372036854775808",
-                        "9.22337203685478e+18",
-                        "inf",
-                        "Inf",
-                        "9007199254740993",
-                        "9007199254740992"};
   int found_otherwise = 0, own = 0;
   for (const char* type : {"", "text", "integer", "real", "numeric", "blob"}) {
     for (const char* collation : {"binary", "nocase", "rtrim"}) {
-      for (const char* value : values) {
+      for (const char* value : kValues) {
         sql(fmt::format("drop table if exists t; create table t (c {} collate {} unique, v);", type,
                         collation));
         const auto affinity = sqlite_affinity(type);
         std::string upper(collation);
         for (char& c : upper) c = static_cast<char>(std::toupper(c));
         std::vector<bool> before;
-        for (const char* key : keys) before.push_back(is_spelled({"c"}, {key}));
+        for (const char* key : kKeys) before.push_back(is_spelled({"c"}, {key}));
         sql(fmt::format("insert into t values ({}, 1)", value));
-        for (std::size_t i = 0; i < keys.size(); ++i) {
-          const std::string key = keys[i];
+        for (std::size_t i = 0; i < kKeys.size(); ++i) {
+          const std::string key = kKeys[i];
           for (const std::string& spelled : found(key)) {
             const std::string what = fmt::format("column {} {} holding {}: key '{}' finds '{}'", type,
                                                  collation, value, key, spelled);
