@@ -451,6 +451,13 @@ TEST_F(PostgresFeedTest, AMissingTableIsSaid) {
   EXPECT_THAT(problem_of(node), HasSubstr("features.f.watch: there is no table nowhere"));
 }
 
+TEST_F(PostgresFeedTest, AKeyWhoseCollationEquatesSpellingsIsRefused) {
+  sql("create collation folded (provider = icu, locale = 'und-u-ks-level2', deterministic = false); "
+      "create table named (k text collate folded primary key)");
+  auto& node = start({{"f", "named", {"k"}}});
+  EXPECT_THAT(problem_of(node), HasSubstr("nondeterministic collation"));
+}
+
 TEST_F(PostgresFeedTest, NoSlotsLeftIsSaid) {
   for (int i = 0; i < 10; ++i) sql(fmt::format("select pg_create_physical_replication_slot('p{}')", i));
   auto& node = start();

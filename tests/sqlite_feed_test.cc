@@ -433,6 +433,20 @@ TEST_F(SqliteStampTest, WithoutALogLoadsWorkAndKnowNothing) {
   EXPECT_TRUE(wait(origin->probe(soon())).has_value());
 }
 
+// Row 1 is found under other spellings too, whose changes nobody would hear of.
+TEST_F(SqliteStampTest, AKeyThatIsSpelledOtherwiseThanItsRowCarriesNoStamp) {
+  install();
+  for (const char* key : {"01", "+1", " 1", "1.0", "1e0"}) {
+    const auto row = wait(feature->load(key, soon()));
+    ASSERT_TRUE(row.has_value());
+    EXPECT_EQ(row->value, "x") << key;
+    EXPECT_FALSE(row->stamp.is_known()) << key;
+  }
+  EXPECT_TRUE(wait(feature->load("1", soon()))->stamp.is_known());
+  EXPECT_TRUE(wait(feature->load("3", soon()))->stamp.is_known()) << "it would be spelled so if it came";
+  EXPECT_FALSE(wait(feature->load("03", soon()))->stamp.is_known());
+}
+
 TEST_F(SqliteStampTest, AStampIncludesTheWritesBeforeItAndNoneAfter) {
   install();
   const auto before = wait(feature->load("1", soon()));

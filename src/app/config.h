@@ -106,7 +106,7 @@ struct OriginConfig {
 };
 
 struct WatchConfig {
-  std::string table, key;
+  std::string table, key;  // empty: `watch = true`, for a Redis origin, whose keys need no naming
 };
 
 struct WarmConfig {

@@ -174,6 +174,7 @@ class Checker {
     }
     const bool is_redis = origin->url.starts_with("redis://") || origin->url.starts_with("rediss://");
     const bool is_postgres = origin->url.starts_with("postgres");
+    if (f.watch) check_watch(f, at, is_redis);
     if (!is_redis) check_statements(f, at, is_postgres ? SqlDialect::kPostgres : SqlDialect::kSqlite);
     if (!f.load_many.empty() && !is_postgres)
       error(at + ".load_many",
@@ -182,13 +183,27 @@ class Checker {
                 origin->name));
   }
 
+  void check_watch(const FeatureConfig& f, const std::string& at, bool is_redis) {
+    const bool names_a_table = !f.watch->table.empty() || !f.watch->key.empty();
+    if (is_redis && names_a_table)
+      error(at + ".watch", "a Redis origin has no tables; write watch = true", f.line);
+    if (!is_redis && !names_a_table && is_given(at + ".watch"))
+      error(
+          at + ".watch",
+          "true is for Redis origins; name the rows, such as watch = { table = \"profile\", key = \"id\" }");
+    if (is_redis && config_.l2.url.starts_with("redis"))
+      warn(at + ".watch",
+           "the feature stays out of the shared L2: what a node hears from Redis is in the order of its own "
+           "connection, which other nodes cannot compare; each node loads from Redis itself");
+  }
+
   void refuse_on_plain(const FeatureConfig& f, const std::string& at) {
     for (const char* key : {"load", "load_many", "store", "erase"})
       if (is_given(at + "." + key))
         error(at + "." + key,
               "a plain feature (origin = \"none\") has no statements; remove it or name an origin");
     if (f.watch)
-      error(at + ".watch.table",
+      error(at + ".watch",
             "a plain feature (origin = \"none\") has no table to watch; remove it or name an origin", f.line);
     if (f.budget)
       error(at + ".budget.max_staleness",
@@ -273,12 +288,6 @@ class Checker {
            "no feature has `watch`, so that no change is ever sent on it; this section has no effect", 0);
     for (const FeatureConfig& f : config_.features) {
       const std::string at = "features." + f.name;
-      const OriginConfig* origin = config_.find_origin(f.origin);
-      if (f.watch && origin != nullptr && origin->url.starts_with("redis"))
-        warn(at + ".watch.table",
-             "a Redis origin has no change feed yet; writes that do not go through Candor are seen when the "
-             "ttl ends",
-             f.line);
       if (f.warm) warn(at + ".warm", "warming is not built yet; the cache starts cold", f.line);
       if (f.budget && !f.is_plain())
         warn(at + ".budget.max_staleness", "staleness is not measured yet; the budget has no effect",

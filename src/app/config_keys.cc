@@ -110,7 +110,7 @@ const std::array kSections = {
                   false},
     ConfigSection{"features.*.watch",
                   "The table whose changes, made by anyone, invalidate this feature. SQLite needs triggers: "
-                  "`candor feed install CONFIG`.",
+                  "`candor feed install CONFIG`. A Redis origin has no tables: `watch = true`.",
                   [](ConfigTarget& t, std::string_view, int) { t.feature->watch.emplace(); }, false,
                   kIsBuilt},
     ConfigSection{"features.*.on_origin_failure",
@@ -336,6 +336,14 @@ const std::array kKeys = {
               [](ConfigTarget& t, const TypedValue&) { t.feature->serve_stale = Duration{0}; }, kReloads,
               kOptional, kActive, "error"},
 
+    ConfigKey{
+        "features.*", "watch", T::kFlag, "",
+        "Redis origins: `true` lets the server tell every change of a loaded key, whoever makes it. SQL "
+        "origins name a table, in the table below.",
+        [](ConfigTarget& t, const TypedValue& v) {
+          v.flag ? void(t.feature->watch.emplace()) : t.feature->watch.reset();
+        },
+        kNotReloaded, kOptional, kIsBuilt},
     ConfigKey{"features.*.watch", "table", T::kText, "",
               "The table whose changes, made by anyone, invalidate this feature.",
               feature_part<&FeatureConfig::watch, &WatchConfig::table>, kNotReloaded, kRequired, kIsBuilt},

@@ -391,6 +391,32 @@ consistency = "bounded"
 )x",
               R"x(candor.toml:6: features.profile.consistency: bounded needs a bound; add [features.profile.budget] with max_staleness
 candor.toml:6: warning: features.profile.consistency: without `watch` nothing can be proven of a cached value: every read goes to the origin; add watch)x"},
+    BadConfig{"RedisOriginWatchedByTable", R"x([origins.near]
+url = "redis://127.0.0.1:6379/0"
+[features.user]
+origin = "near"
+watch = { table = "user", key = "id" }
+)x",
+              R"x(candor.toml:3: features.user.watch: a Redis origin has no tables; write watch = true)x"},
+    BadConfig{"SqlOriginWatchedWithoutATable", R"x([origins.shop]
+url = "sqlite:shop.db"
+[features.profile]
+origin = "shop"
+load = "select body from profile where id = :key"
+watch = true
+)x",
+              R"x(candor.toml:6: features.profile.watch: true is for Redis origins; name the rows, such as watch = { table = "profile", key = "id" })x"},
+    BadConfig{"WatchedRedisBehindASharedL2", R"x([l2]
+url = "redis://127.0.0.1:6380/0"
+[origins.near]
+url = "redis://127.0.0.1:6379/0"
+[features.user]
+origin = "near"
+watch = true
+ttl = "0s"
+)x",
+              R"x(candor.toml:7: warning: features.user.watch: the feature stays out of the shared L2: what a node hears from Redis is in the order of its own connection, which other nodes cannot compare; each node loads from Redis itself
+candor.toml:8: features.user.ttl: 0 would cache nothing; set a ttl, or consistency = "origin" to bypass the cache)x"},
     BadConfig{"TtlZero", R"x([origins.shop]
 url = "sqlite:shop.db"
 [features.profile]
@@ -696,7 +722,8 @@ std::string everything_of(const FeatureConfig& f) {
   for (const double number : {f.ttl_jitter, f.refresh_beta, f.budget->stale_fraction, f.budget->sample})
     out += " " + std::to_string(number);
   out += std::to_string(static_cast<int>(f.consistency));
-  out += f.watch->table + f.watch->key + f.warm->query + f.warm->priority;
+  out += f.watch ? "watched" + f.watch->table + f.watch->key : "unwatched";
+  out += f.warm->query + f.warm->priority;
   for (const std::string& key : f.warm->keys) out += key;
   return out + f.budget->impact + f.budget->owner + f.budget->control;
 }

@@ -55,8 +55,6 @@ std::string watched_names(const Config& config) {
   return names;
 }
 
-bool has_feed(const Origin& origin) { return !origin.describe().starts_with("redis"); }
-
 }  // namespace
 
 Engine::Engine() : parts_(std::make_unique<Parts>()) {}
@@ -155,8 +153,9 @@ Result<void> Engine::add_feature(const FeatureConfig& config) {
       return fail(ErrorCode::kConfiguration,
                   fmt::format("features.{}.origin: no origin is named \"{}\"", config.name, config.origin));
     OriginStatements statements{config.name, config.load, config.load_many, config.store, config.erase};
-    if (config.watch && has_feed(*it->origin)) {
+    if (config.watch) {
       watched_origin = config.origin;
+      statements.is_watched = true;
       statements.watch_table = config.watch->table;
       statements.watch_columns = watch_columns(*config.watch);
     }

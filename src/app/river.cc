@@ -4,7 +4,9 @@
 #include <utility>
 
 #include "bus/make_stream.h"
+#include "bus/memory_stream.h"
 #include "change/postgres_feed.h"
+#include "change/redis_feed.h"
 #include "change/sqlite_feed.h"
 #include "origin/sqlite_origin.h"
 
@@ -19,6 +21,21 @@ std::vector<Watch> watches_of(const Config& config, const std::string& origin) {
       watches.push_back(Watch{feature.name, feature.watch->table, watch_columns(*feature.watch)});
   }
   return watches;
+}
+
+Result<std::unique_ptr<Feed>> make_redis_feed(const Config& config, const OriginConfig& origin,
+                                              const River::World& world, Origin* at_work) {
+  auto* redis = dynamic_cast<RedisOrigin*>(at_work);
+  if (redis == nullptr) return std::unique_ptr<Feed>();
+  RedisFeedOptions options;
+  options.origin = origin.name;
+  for (const FeatureConfig& feature : config.features) {
+    if (feature.origin != origin.name || !feature.watch) continue;
+    auto pattern = KeyPattern::parse(feature.name, "load", feature.load.empty() ? "{key}" : feature.load);
+    if (!pattern) return std::unexpected(std::move(pattern.error()));
+    options.watches.push_back({feature.name, std::move(*pattern)});
+  }
+  return std::make_unique<RedisFeed>(world.home, world.clock, redis, std::move(options));
 }
 
 Result<std::unique_ptr<Feed>> make_feed(const Config& config, const OriginConfig& origin,
@@ -47,11 +64,19 @@ Result<std::unique_ptr<Feed>> make_feed(const Config& config, const OriginConfig
     options.watches = watches_of(config, origin.name);
     feed = std::make_unique<PostgresFeed>(std::move(*target), std::move(options), *world.home, *world.home,
                                           *world.pool, *world.entropy);
+  } else if (origin.url.starts_with("redis")) {
+    return make_redis_feed(config, origin, world, at_work);
   }
   return feed;
 }
 
 }  // namespace
+
+struct River::LocalRiver {
+  L2Known l2_known;  // nothing: these changes go past L2
+  std::unique_ptr<Applier> applier;
+  std::unique_ptr<MemoryStream> stream;  // goes first: it calls the applier
+};
 
 std::vector<std::string> watch_columns(const WatchConfig& watch) {
   std::vector<std::string> columns;
@@ -76,17 +101,9 @@ Result<std::unique_ptr<River>> River::open(const Config& config, const World& wo
   auto made = make_stream(config.stream ? config.stream->url : "memory:", stream, stream_world);
   if (!made) return std::unexpected(std::move(made.error()));
   river->stream_ = std::move(*made);
-  ApplierOptions applier;
-  applier.node = node;
-  applier.process = world.entropy->next_seed();
-  // A quarter of the tightest bound, so that a proof is rarely older than half of it.
-  for (const FeatureConfig& feature : config.features) {
-    if (feature.watch && feature.consistency == Consistency::kBounded && feature.budget)
-      applier.probe_period =
-          std::clamp<Duration>(feature.budget->max_staleness / 4, 10ms, applier.probe_period);
-  }
+  const ApplierOptions applier = applier_options(config, world, node);
   river->applier_ = std::make_unique<Applier>(world.home, world.clock, river->stream_.get(), target, applier,
-                                            &river->l2_known_);
+                                              &river->l2_known_);
   for (const NamedOrigin& origin : origins) {
     const OriginConfig* settings = config.find_origin(origin.name);
     if (settings == nullptr || watches_of(config, origin.name).empty()) continue;
@@ -95,16 +112,41 @@ Result<std::unique_ptr<River>> River::open(const Config& config, const World& wo
     if (*feed == nullptr) continue;
     PublisherOptions publisher;
     publisher.origin = origin.name;
-    river->applier_->watch(origin.name, origin.origin);
+    const bool is_local = origin.origin->has_local_order();
+    if (is_local) river->open_local(world, target, applier);
+    LocalRiver* const local = is_local ? river->local_.get() : nullptr;
+    (is_local ? *local->applier : *river->applier_).watch(origin.name, origin.origin);
+    RegionStream* const stream_of_it = is_local ? local->stream.get() : river->stream_.get();
     Source source{origin.name, std::move(*feed), nullptr};
     publisher.seed = world.entropy->next_seed();
     publisher.probe_period = applier.probe_period;
-    source.publisher =
-        std::make_unique<Publisher>(world.home, world.clock, source.feed.get(), river->stream_.get(), l2,
-                                    origin.origin, publisher, &river->l2_known_);
+    source.publisher = std::make_unique<Publisher>(world.home, world.clock, source.feed.get(), stream_of_it,
+                                                   is_local ? nullptr : l2, origin.origin, publisher,
+                                                   is_local ? &local->l2_known : &river->l2_known_);
     river->sources_.push_back(std::move(source));
   }
   return river;
+}
+
+ApplierOptions River::applier_options(const Config& config, const World& world, const std::string& node) {
+  ApplierOptions options;
+  options.node = node;
+  options.process = world.entropy->next_seed();
+  // A quarter of the tightest bound, so that a proof is rarely older than half of it.
+  for (const FeatureConfig& feature : config.features) {
+    if (feature.watch && feature.consistency == Consistency::kBounded && feature.budget)
+      options.probe_period =
+          std::clamp<Duration>(feature.budget->max_staleness / 4, 10ms, options.probe_period);
+  }
+  return options;
+}
+
+void River::open_local(const World& world, ChangeTarget* target, const ApplierOptions& options) {
+  if (local_ != nullptr) return;
+  local_ = std::make_unique<LocalRiver>();
+  auto log = std::make_shared<MemoryLog>(MemoryLog::Options{}, world.entropy->next_seed());
+  local_->stream = std::make_unique<MemoryStream>(world.home, std::move(log));
+  local_->applier = std::make_unique<Applier>(world.home, world.clock, local_->stream.get(), target, options);
 }
 
 River::~River() {
@@ -113,15 +155,18 @@ River::~River() {
   sources_.clear();
   stream_.reset();
   applier_.reset();
+  local_.reset();
 }
 
 void River::start() {
   applier_->start();
+  if (local_ != nullptr) local_->applier->start();
   for (Source& source : sources_) source.publisher->start();
 }
 
 void River::stop() {
   applier_->stop();
+  if (local_ != nullptr) local_->applier->stop();
   for (Source& source : sources_) source.feed->stop();
 }
 
@@ -135,6 +180,11 @@ RiverReport River::report() const {
         {source.name, source.feed->describe(), source.feed->status(), source.publisher->status()});
   }
   report.applier = applier_->status();
+  if (local_ != nullptr) {
+    ApplierStatus local = local_->applier->status();
+    for (AppliedOrigin& origin : local.origins) report.applier.origins.push_back(std::move(origin));
+    if (report.applier.problem.empty()) report.applier.problem = std::move(local.problem);
+  }
   return report;
 }
 

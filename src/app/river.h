@@ -1,6 +1,9 @@
 // The change river of one node, wired: feeds of the watched origins, their publishers, the region stream, and
 // the applier that does to the cache what the stream says. Lives on the engine's home loop, as all its parts
 // do.
+//
+// Redis origins have an order of this node's own (Origin::has_local_order): their changes go over a stream
+// and an applier in this process, whatever the region's stream is, and past L2.
 #pragma once
 
 #include <memory>
@@ -68,8 +71,15 @@ class River {
     std::unique_ptr<Feed> feed;
     std::unique_ptr<Publisher> publisher;
   };
+  struct LocalRiver;
+
+  [[nodiscard]] static ApplierOptions applier_options(const Config& config, const World& world,
+                                                      const std::string& node);
+  void open_local(const World& world, ChangeTarget* target, const ApplierOptions& options);
+
   std::unique_ptr<RegionStream> stream_;
-  L2Known l2_known_;  // by all publishers and the applier of this node
+  std::unique_ptr<LocalRiver> local_;  // null: no origin needs it
+  L2Known l2_known_;                   // by all publishers and the applier of this node
   std::vector<Source> sources_;
   std::unique_ptr<Applier> applier_;
 };

@@ -33,8 +33,9 @@ struct LoadedValue {
   // When the load began that the value came from, by this node's clock (of L2 hits: as L2 tells its age). A
   // moment, not an age: what waits between load and store, for L2 say, must not make the value younger.
   MonoTime as_of{0};
-  Duration ttl{0};                  // left, 0: none
-  std::uint32_t l2_generation = 0;  // when the lease for this load was given
+  Duration ttl{0};                       // left, 0: none
+  std::optional<Duration> origin_ttl{};  // OriginRow::ttl_left, from the load's beginning
+  std::uint32_t l2_generation = 0;       // when the lease for this load was given
 };
 
 // How a failed write is told: a writer must be able to tell that nothing happened from that nobody knows. L2
@@ -129,6 +130,13 @@ class CacheCore::MissPath {
   // Stores into L2 under the lease; false when a newer invalidation forbids to store this load anywhere.
   Task<bool> fill_l2(Feature* feature, std::string name, LeaseToken lease, Loaded loaded);
   void fill_l1(const Feature& feature, std::string_view key, const Loaded& loaded);
+  // How long a load of just now may be kept: by the policy, and never longer than the origin keeps it.
+  [[nodiscard]] Duration ttl_of(const Feature& feature, const Loaded& loaded);
+  // Null: there is none, or the feature's stamps may not be compared there.
+  [[nodiscard]] L2* l2_of(const Feature& feature) const {
+    const bool stays_out = feature.origin() != nullptr && feature.origin()->has_local_order();
+    return stays_out ? nullptr : parts_.l2;
+  }
   Task<void> read_strong(Feature* feature, std::string key, std::shared_ptr<Waiter> waiter,
                          MonoTime deadline);
   void read_bounded(Feature& feature, std::string key, std::shared_ptr<Waiter> waiter, MonoTime deadline);

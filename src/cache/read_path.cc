@@ -49,7 +49,7 @@ Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::fetch(Feature* fe
     co_return loaded;
   }
 
-  loaded->ttl = jittered_ttl(feature->policy(), loaded->value == nullptr, random_);
+  loaded->ttl = ttl_of(*feature, *loaded);
   loaded->l2_generation = l2.generation;
   note_seen(*feature, key, name, loaded->stamp);
   bool may_store = may_keep(*flight) && markers_allow(*feature, name, loaded->stamp);
@@ -75,13 +75,14 @@ bool CacheCore::MissPath::may_keep(const Flights::Flight& flight) const {
 Task<CacheCore::MissPath::L2Answer> CacheCore::MissPath::ask_l2(Feature* feature, std::string name,
                                                                 MonoTime deadline, bool refresh) {
   L2Answer answer;
-  if (refresh && parts_.l2 != nullptr && !owed_.owes(name)) {
+  if (l2_of(*feature) == nullptr) co_return answer;
+  if (refresh && !owed_.owes(name)) {
     // Another node may have refreshed it already: then what L2 holds has most of its life before it.
     Result<std::optional<L2Entry>> held = co_await parts_.l2->get(name);
     if (held && *held && (*held)->ttl_left > feature->policy().ttl / 2) refresh = false;
   }
   Duration pause = kBusyPollFirst;
-  while (parts_.l2 != nullptr && !owed_.owes(name) && l2_is_believed(*feature)) {
+  while (!owed_.owes(name) && l2_is_believed(*feature)) {
     const MonoTime asked = parts_.home->now();
     Result<L2Lookup> found = co_await parts_.l2->get_or_lease(name, feature->policy().lease_ttl, refresh);
     if (!found) break;  // L2 is away: straight to the origin, without a lease and without a fill
@@ -147,6 +148,7 @@ Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::load_from_origin(
   Loaded loaded;
   if (row->value) loaded.value = std::make_shared<const std::string>(std::move(*row->value));
   loaded.stamp = row->stamp;
+  loaded.origin_ttl = row->ttl_left;
   loaded.as_of = began;  // the row may be as old as that
   co_return loaded;
 }
@@ -164,6 +166,13 @@ Task<bool> CacheCore::MissPath::fill_l2(Feature* feature, std::string name, Leas
   // changed the row after our load began (or the load outlived its lease): keep it nowhere.
   (void)feature;
   co_return !verdict || *verdict == L2FillVerdict::kStored;
+}
+
+Duration CacheCore::MissPath::ttl_of(const Feature& feature, const Loaded& loaded) {
+  const Duration ttl = jittered_ttl(feature.policy(), loaded.value == nullptr, random_);
+  if (!loaded.origin_ttl) return ttl;
+  const Duration left = std::max<Duration>(*loaded.origin_ttl - (parts_.home->now() - loaded.as_of), 1ms);
+  return ttl <= Duration::zero() ? left : std::min(ttl, left);
 }
 
 void CacheCore::MissPath::fill_l1(const Feature& feature, std::string_view key, const Loaded& loaded) {

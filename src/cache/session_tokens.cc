@@ -45,7 +45,9 @@ Task<Result<void>> SessionTokens::check(SessionToken token) const {
   for (const auto& entry : token.entries()) {
     const auto watched = std::ranges::find(origins_, entry.origin, &Watched::name);
     // Another region may use origins that this one does not have: nothing here can fall behind them.
-    if (watched == origins_.end() || has_applied(entry)) continue;
+    // An order of another node's own, or of a connection that is gone: never met, so that the session reads
+    // this origin past the cache.
+    if (watched == origins_.end() || watched->origin->has_local_order() || has_applied(entry)) continue;
     Result<OriginProbe> probe = co_await watched->origin->probe(home_->now() + kProbeTimeout);
     if (!probe) co_return std::unexpected(std::move(probe.error()));
     if (probe->incarnation != entry.incarnation) {

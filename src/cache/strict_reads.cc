@@ -68,7 +68,7 @@ void CacheCore::MissPath::keep_bypassed(const Feature& feature, std::string_view
                          markers_allow(feature, name, loaded.stamp);
   if (!may_store) return;
   Loaded kept = loaded;
-  kept.ttl = jittered_ttl(feature.policy(), loaded.value == nullptr, random_);
+  kept.ttl = ttl_of(feature, loaded);
   fill_l1(feature, key, kept);
 }
 

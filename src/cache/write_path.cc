@@ -139,7 +139,7 @@ Task<bool> CacheCore::MissPath::forget(Feature* feature, std::string key, Change
   if (change.value == 0) ++forgets_;
   (void)flights_.fence(name);
   bool reached_l2 = true;
-  if (parts_.l2 != nullptr) {
+  if (l2_of(*feature) != nullptr) {
     L2Marker marker;
     marker.change = change;
     marker.hold = feature->policy().lease_ttl * 2;

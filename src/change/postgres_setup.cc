@@ -62,6 +62,7 @@ struct TableRow {
     kPublished,
     kFiltered,
     kState,
+    kFolds,
   };
 };
 
@@ -180,7 +181,9 @@ std::string postgres_tables_sql(const PostgresNames& names, const std::vector<Wa
       "md5(concat(c.oid, ' ', d.leaves, ' ', (select string_agg(a.attnum || a.attname || a.atttypid || "
       "a.attisdropped, ' ' order by a.attnum) from pg_attribute a where a.attrelid = c.oid and a.attnum > "
       "0), "
-      "' ', d.covered)) "
+      "' ', d.covered)), "
+      "exists (select from pg_attribute a join pg_collation o on o.oid = a.attcollation where a.attrelid = "
+      "c.oid and a.attname = any (k.keys) and not o.collisdeterministic) "
       "from k left join pg_class c on c.oid = k.oid left join pg_namespace n on n.oid = c.relnamespace "
       "left join d on d.ord = k.ord left join pg_publication p on p.pubname = {1} "
       "left join pg_publication_tables v on v.pubname = p.pubname and v.schemaname = n.nspname and "
@@ -210,6 +213,12 @@ std::string table_problem(const PostgresRows& rows, int row, const Watch& watch)
     if (i >= keys.size() || keys[i].empty()) {
       return at + fmt::format("table {} has no column {}", shown, watch.key_columns[i]);
     }
+  }
+  if (rows.is_true(row, TableRow::kFolds)) {
+    return at + fmt::format(
+                    "a key column of {} has a nondeterministic collation: a row would be found under other "
+                    "spellings, which no change names; watch it by a column with an ordinary collation",
+                    shown);
   }
   if (!rows.is_true(row, TableRow::kUsable)) {
     return at +

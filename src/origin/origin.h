@@ -37,11 +37,16 @@ struct OriginStatements {
   // The row that the feature's value depends on, for confirm(): table and key columns. Empty: none.
   std::string watch_table{};
   std::vector<std::string> watch_columns{};
+  // The feature's changes are heard of. SQL origins go by watch_table; Redis needs to know no more.
+  bool is_watched = false;
 };
 
 struct OriginRow {
   std::optional<std::string> value;  // nullopt: negative result
   Stamp stamp;
+  // How long the origin itself will keep the value, from the moment it was asked: a Redis key's expiry, which
+  // Redis tells nobody of until somebody looks. nullopt: for ever, or not known.
+  std::optional<Duration> ttl_left{};
 };
 
 struct OriginWrite {
@@ -77,6 +82,9 @@ class OriginFeature {
     co_return fail(ErrorCode::kNotFound, "this origin cannot confirm row versions");
   }
   [[nodiscard]] virtual bool can_confirm() const { return false; }
+  // As Origin::has_local_order(), of this feature: what it loads must not meet another node's stamps, so that
+  // it stays out of L2.
+  [[nodiscard]] virtual bool has_local_order() const { return false; }
   [[nodiscard]] virtual bool can_store() const = 0;
   [[nodiscard]] virtual bool can_erase() const = 0;
 };
@@ -109,6 +117,9 @@ class Origin {
     (void)deadline;
     co_return fail(ErrorCode::kNotFound, "this origin has no change positions");
   }
+  // Its positions and change ids are those of this node's own connection (Redis): they mean nothing to
+  // another node, so that they go over no shared stream, into no shared tier.
+  [[nodiscard]] virtual bool has_local_order() const { return false; }
   [[nodiscard]] virtual OriginStats stats() const = 0;
   [[nodiscard]] virtual std::string describe()
       const = 0;  // "sqlite var/shop.db", "postgresql app@127.0.0.1:5432/shop"; no password

@@ -3,11 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
 #include "base/ids.h"
-#include "origin/statement.h"
+#include "base/random.h"
 #include "tier/l2/redis_url.h"
 
 namespace candor {
@@ -26,21 +25,11 @@ resp::ReplyLimits reply_limits() {
   return limits;
 }
 
-redis::ClientOptions client_options(redis::ClientOptions options) {
+redis::ClientOptions client_options(redis::ClientOptions options, redis::ClientTap* tap) {
+  options.tap = tap;
   options.reply_limits = reply_limits();
   options.hello.scripts.clear();
   return options;
-}
-
-std::optional<int> part_number(std::string_view name) {
-  if (name == "key") return 0;
-  if (!name.starts_with("key")) return std::nullopt;
-  name.remove_prefix(3);
-  int part = 0;
-  const auto [end, code] = std::from_chars(name.data(), name.data() + name.size(), part);
-  if (code != std::errc{} || end != name.data() + name.size() || part < 1 || part > kKeyPartsMax)
-    return std::nullopt;
-  return part;
 }
 
 std::string advice(std::string_view error) {
@@ -52,81 +41,37 @@ std::string advice(std::string_view error) {
 
 }  // namespace
 
-// ---- KeyPattern ----
-
-Result<KeyPattern> KeyPattern::parse(std::string_view feature, std::string_view role, std::string_view text) {
-  const auto bad = [&](std::string_view what) {
-    return fail(
-        ErrorCode::kConfiguration,
-        fmt::format("feature {}: {}: {}; for a Redis origin it is a key pattern such as \"user:{{key}}\"",
-                    feature, role, what));
-  };
-  KeyPattern pattern;
-  bool whole = false;
-  std::uint32_t seen = 0;
-  while (!text.empty()) {
-    const std::size_t open = text.find('{');
-    Piece piece{std::string(text.substr(0, open)), -1};
-    if (piece.text.find('}') != std::string::npos) return bad("a } without its {");
-    text.remove_prefix(std::min(text.size(), piece.text.size()));
-    if (open != std::string_view::npos) {
-      const std::size_t close = text.find('}');
-      if (close == std::string_view::npos) return bad("a { without its }");
-      const auto part = part_number(text.substr(1, close - 1));
-      if (!part) return bad(fmt::format("unknown name {}", text.substr(0, close + 1)));
-      piece.part = *part;
-      whole = whole || *part == 0;
-      seen |= *part > 0 ? 1U << (*part - 1) : 0U;
-      pattern.parts_ = std::max(pattern.parts_, static_cast<std::uint8_t>(*part));
-      text.remove_prefix(close + 1);
-    }
-    pattern.pieces_.push_back(std::move(piece));
-  }
-  if (whole && seen != 0) return bad("{key} and {key1} cannot both be used");
-  if (!whole && seen == 0) return bad("it does not contain {key}");
-  if (!whole && seen != (1U << pattern.parts_) - 1)
-    return bad("a number is left out among {key1}, {key2}, …");
-  return pattern;
-}
-
-Result<std::string> KeyPattern::name_of(std::string_view feature, std::string_view key) const {
-  auto parts = split_key(feature, key, parts_);
-  if (!parts) return std::unexpected(parts.error());
-  std::string out;
-  for (const Piece& piece : pieces_) {
-    out += piece.text;
-    if (piece.part == 0) out += key;
-    if (piece.part > 0) out += (*parts)[static_cast<std::size_t>(piece.part) - 1];
-  }
-  return out;
-}
-
 // ---- one feature ----
 
 class RedisOrigin::Bound final : public OriginFeature {
  public:
   Bound(RedisOrigin* origin, std::string feature, KeyPattern load, std::optional<KeyPattern> store,
-        std::optional<KeyPattern> erase)
+        std::optional<KeyPattern> erase, bool is_watched)
       : origin_(origin),
         feature_(std::move(feature)),
         load_(std::move(load)),
         store_(std::move(store)),
-        erase_(std::move(erase)) {}
+        erase_(std::move(erase)),
+        is_watched_(is_watched) {}
 
   Task<Result<OriginRow>> load(std::string key, MonoTime deadline) override {
     auto name = load_.name_of(feature_, key);
     if (!name) co_return std::unexpected(name.error());
     std::vector<std::string> words{"GET", *name};
-    Result<resp::RespValue> reply = co_await origin_->run(std::move(words), true, deadline);
+    const Kind kind = is_watched_ ? Kind::kWatchedLoad : Kind::kLoad;
+    Result<Said> reply = co_await origin_->run(std::move(words), kind, deadline);
     if (!reply) co_return std::unexpected(reply.error());
     OriginRow row;
-    if (reply->is_null()) co_return row;
-    if (reply->text.size() > kValueBytesMax) {
+    if (is_watched_) row.stamp = reply->stamp;
+    if (reply->value.is_null()) co_return row;
+    row.ttl_left = reply->ttl_left;
+    std::string& text = reply->value.text;
+    if (text.size() > kValueBytesMax) {
       co_return fail(ErrorCode::kLimit,
                      fmt::format("{}: the value of a key of feature {} has {} bytes; Candor's limit is {}",
-                                 origin_->describe(), feature_, reply->text.size(), kValueBytesMax));
+                                 origin_->describe(), feature_, text.size(), kValueBytesMax));
     }
-    row.value = std::move(reply->text);
+    row.value = std::move(text);
     co_return row;
   }
 
@@ -135,7 +80,7 @@ class RedisOrigin::Bound final : public OriginFeature {
     auto name = store_->name_of(feature_, key);
     if (!name) co_return std::unexpected(name.error());
     std::vector<std::string> words{"SET", *name, std::move(value)};
-    Result<resp::RespValue> reply = co_await origin_->run(std::move(words), false, deadline);
+    Result<Said> reply = co_await origin_->run(std::move(words), Kind::kWrite, deadline);
     if (!reply) co_return std::unexpected(reply.error());
     OriginWrite done;
     done.rows = 1;
@@ -147,21 +92,23 @@ class RedisOrigin::Bound final : public OriginFeature {
     auto name = erase_->name_of(feature_, key);
     if (!name) co_return std::unexpected(name.error());
     std::vector<std::string> words{"DEL", *name};
-    Result<resp::RespValue> reply = co_await origin_->run(std::move(words), false, deadline);
+    Result<Said> reply = co_await origin_->run(std::move(words), Kind::kWrite, deadline);
     if (!reply) co_return std::unexpected(reply.error());
     OriginWrite done;
-    done.rows = static_cast<std::uint64_t>(std::max<std::int64_t>(0, reply->integer));
+    done.rows = static_cast<std::uint64_t>(std::max<std::int64_t>(0, reply->value.integer));
     co_return done;
   }
 
   [[nodiscard]] bool can_store() const override { return store_.has_value(); }
   [[nodiscard]] bool can_erase() const override { return erase_.has_value(); }
+  [[nodiscard]] bool has_local_order() const override { return is_watched_; }
 
  private:
   RedisOrigin* origin_;
   std::string feature_;
   KeyPattern load_;
   std::optional<KeyPattern> store_, erase_;
+  bool is_watched_;
 };
 
 // ---- the origin ----
@@ -169,7 +116,8 @@ class RedisOrigin::Bound final : public OriginFeature {
 RedisOrigin::RedisOrigin(Executor* executor, Transport* transport, Options options, std::uint64_t seed)
     : executor_(executor),
       options_(std::move(options)),
-      client_(executor, transport, client_options(options_.client), seed) {
+      tracking_(mix64(seed + 1)),
+      client_(executor, transport, client_options(options_.client, &tracking_), seed) {
   stats_.max_concurrency = options_.max_concurrency;
 }
 
@@ -177,6 +125,8 @@ RedisOrigin::~RedisOrigin() {
   *alive_ = false;
   closing_ = true;
   executor_->cancel(tick_);
+  executor_->cancel(tracking_timer_);
+  tracking_.listen(nullptr);
   for (Job& job : std::exchange(queue_, {})) {
     job.answer.set(fail(ErrorCode::kUnavailable, describe() + ": shutting down"));
   }
@@ -201,13 +151,14 @@ Result<std::unique_ptr<OriginFeature>> RedisOrigin::bind(OriginStatements statem
     if (!pattern) return std::unexpected(pattern.error());
     writes[i] = std::move(*pattern);
   }
+  if (statements.is_watched) want_tracking();
   return std::make_unique<Bound>(this, statements.feature, std::move(*load), std::move(writes[0]),
-                                 std::move(writes[1]));
+                                 std::move(writes[1]), statements.is_watched);
 }
 
 Task<Result<void>> RedisOrigin::prepare() {
   std::vector<std::string> ping{"PING"};
-  Result<resp::RespValue> reply = co_await run(std::move(ping), false, MonoTime::max());
+  Result<Said> reply = co_await run(std::move(ping), Kind::kWrite, MonoTime::max());
   if (!reply) co_return std::unexpected(reply.error());
   co_return Result<void>{};
 }
@@ -225,9 +176,52 @@ std::size_t RedisOrigin::Job::bytes() const {
   return sum;
 }
 
-Task<Result<resp::RespValue>> RedisOrigin::run(std::vector<std::string> words, bool is_load,
-                                               MonoTime deadline) {
+// ---- what is heard ----
+
+void RedisOrigin::want_tracking() {
+  if (tracking_.is_wanted()) return;
+  tracking_.want();
+  client_.want_tracking();
+  look_for_tracking();
+}
+
+// At once on a connection that was made before anybody wanted it, then again while the server refuses.
+void RedisOrigin::look_for_tracking() {
+  if (tracking_.may_ask()) spawn(ask_for_tracking());
+  tracking_timer_ = executor_->schedule(executor_->now() + kTrackingRetry, [this] { look_for_tracking(); });
+}
+
+Task<void> RedisOrigin::ask_for_tracking() {
+  auto alive = alive_;
+  const std::uint64_t connection = tracking_.connection();
+  const std::vector<std::string_view> words{"CLIENT", "TRACKING", "ON"};
+  redis::Answer answer = client_.send(words);
+  Result<resp::RespValue> reply = co_await answer;
+  if (!*alive || !reply || tracking_.connection() != connection) co_return;
+  reply->is_error() ? tracking_.on_refused(reply->text) : tracking_.on_accepted();
+}
+
+// Past the line of statements: it asks nothing of the database, and a proof must not wait for a busy line.
+Task<Result<OriginProbe>> RedisOrigin::probe(MonoTime deadline) {
+  auto alive = alive_;
+  if (!tracking_.is_wanted()) co_return fail(ErrorCode::kNotFound, describe() + ": nothing is watched");
+  const std::vector<std::string_view> words{"PING"};
+  redis::Answer answer = client_.send(words, std::max<Duration>(deadline - executor_->now(), 1ns));
+  Result<resp::RespValue> reply = co_await answer;
+  if (!*alive) co_return fail(ErrorCode::kOriginDown, "the origin is shutting down");
+  if (!reply) co_return std::unexpected(origin_error(reply.error(), true, deadline));
+  if (!tracking_.is_tracked())
+    co_return fail(ErrorCode::kNotFound, describe() + ": the server does not track this connection");
+  co_return tracking_.probe();
+}
+
+// ---- requests ----
+
+Task<Result<RedisOrigin::Said>> RedisOrigin::run(std::vector<std::string> words, Kind kind,
+                                                 MonoTime deadline) {
+  const bool is_load = kind != Kind::kWrite;
   Job job;
+  job.asks_expiry = kind == Kind::kWatchedLoad;
   job.words = std::move(words);
   job.is_load = is_load;
   job.deadline = std::min(deadline, executor_->now() + options_.timeout);
@@ -239,22 +233,22 @@ Task<Result<resp::RespValue>> RedisOrigin::run(std::vector<std::string> words, b
                                "max_concurrency if Redis has room",
                                describe(), queue_.size(), options_.max_concurrency));
   }
-  const redis::Answer answer = job.answer;
+  const OneShot<Result<Said>> answer = job.answer;
   const MonoTime until = job.deadline;
   queue_bytes_ += bytes;
   queue_.push_back(std::move(job));
   schedule_pump();
   auto alive = alive_;
-  Result<resp::RespValue> reply = co_await answer;
+  Result<Said> reply = co_await answer;
   if (!*alive) co_return fail(ErrorCode::kOriginDown, "the origin is shutting down");
   if (!reply) {
     ++stats_.errors;
     co_return std::unexpected(origin_error(reply.error(), is_load, until));
   }
-  if (reply->is_error()) {
+  if (reply->value.is_error()) {
     ++stats_.errors;
-    co_return fail(ErrorCode::kRejected,
-                   fmt::format("{}: {}{}", describe(), reply->text, advice(reply->text)));
+    const std::string& text = reply->value.text;
+    co_return fail(ErrorCode::kRejected, fmt::format("{}: {}{}", describe(), text, advice(text)));
   }
   co_return reply;
 }
@@ -310,14 +304,39 @@ void RedisOrigin::send_batch() {
   for (Job& job : jobs) spawn(run_job(batch, std::move(job)));
 }
 
+// What PTTL answered: -1 no expiry, -2 gone since the GET.
+void RedisOrigin::note_expiry(const resp::RespValue& answer, Said& said) {
+  if (answer.is_error()) {
+    said.value = answer;  // without it an expired value would be kept: the load fails, and says why
+  } else if (answer.integer != -1) {
+    said.ttl_left = std::chrono::milliseconds(std::max<std::int64_t>(0, answer.integer));
+  }
+}
+
 Task<void> RedisOrigin::run_job(std::shared_ptr<Batch> batch, Job job) {
   auto alive = alive_;
   const std::vector<std::string_view> words(job.words.begin(), job.words.end());
   // A deadline that has passed still has to be positive: the client would take zero for "your own".
   const Duration left = std::max<Duration>(job.deadline - executor_->now(), 1ns);
   redis::Answer sent = client_.send(words, left);
+  std::optional<redis::Answer> expiry;
+  if (job.asks_expiry) {
+    // Behind the GET: an expiry that is set in between is a change of the key, and comes as an invalidation.
+    const std::vector<std::string_view> question{"PTTL", words[1]};
+    expiry = client_.send(question, left);
+  }
   job.words.clear();
   Result<resp::RespValue> reply = co_await sent;
+  Result<Said> said = reply ? Result<Said>(Said{std::move(*reply), Stamp{}})
+                            : Result<Said>(std::unexpected(std::move(reply.error())));
+  // Taken now, while the reply is the last that was read of the stream.
+  if (*alive && said) said->stamp = tracking_.stamp();
+  if (expiry) {
+    redis::Answer asked = *expiry;
+    Result<resp::RespValue> left_ms = co_await asked;
+    if (said && !left_ms) said = std::unexpected(std::move(left_ms.error()));
+    if (said && left_ms) note_expiry(*left_ms, *said);
+  }
   if (*alive) {
     if (--batch->left == 0) {
       --stats_.in_flight;
@@ -325,7 +344,7 @@ Task<void> RedisOrigin::run_job(std::shared_ptr<Batch> batch, Job job) {
       if (!queue_.empty()) schedule_pump();
     }
   }
-  job.answer.set(std::move(reply));
+  job.answer.set(std::move(said));
 }
 
 void RedisOrigin::start_ticking() {

@@ -7,13 +7,16 @@
 // `max_concurrency`. Not MGET: it answers "nil" for a key that holds another type, which would be served as
 // "no such row".
 //
+// A feature that is watched has its loads stamped by what the connection heard before their replies
+// (redis_tracking.h), and learns with each value how long Redis will keep it. All of it rests on the one
+// connection: loads, writes and invalidations are in one order.
+//
 // Invariants
 //   - Statements in flight <= max_concurrency; what waits is bounded in count and bytes; every request is
 //     answered once, at its deadline plus one tick at the latest.
 //   - Requests leave in the order in which they came.
 //
-// What it does not do: it has no change feed (client tracking comes with the feeds), so its stamps know
-// nothing. Thread safety: one executor.
+// Thread safety: one executor.
 #pragma once
 
 #include <deque>
@@ -24,28 +27,12 @@
 
 #include "base/executor.h"
 #include "base/transport.h"
+#include "origin/key_pattern.h"
 #include "origin/origin.h"
+#include "origin/redis_tracking.h"
 #include "tier/l2/redis_client.h"
 
 namespace candor {
-
-// "user:{key}": where a key goes. Pure.
-class KeyPattern {
- public:
-  // kConfiguration: says what is wrong; `role` and `feature` are for the message.
-  [[nodiscard]] static Result<KeyPattern> parse(std::string_view feature, std::string_view role,
-                                                std::string_view text);
-  // kInvalidArgument: the key has too few parts.
-  [[nodiscard]] Result<std::string> name_of(std::string_view feature, std::string_view key) const;
-
- private:
-  struct Piece {
-    std::string text;  // literal text in front of
-    int part = 0;      // the key's part (1 …); 0: the whole key; -1: nothing
-  };
-  std::vector<Piece> pieces_;
-  std::uint8_t parts_ = 0;
-};
 
 class RedisOrigin final : public Origin {
  public:
@@ -58,6 +45,8 @@ class RedisOrigin final : public Origin {
   };
   // GETs in one statement: 128 small replies fit one read of a socket.
   static constexpr std::size_t kBatchMax = 128;
+  // A server that refuses to track is asked again this often: its ACL may have been mended.
+  static constexpr Duration kTrackingRetry = 2s;
 
   RedisOrigin(Executor* executor, Transport* transport, Options options, std::uint64_t seed);
   ~RedisOrigin() override;
@@ -66,14 +55,26 @@ class RedisOrigin final : public Origin {
 
   Result<std::unique_ptr<OriginFeature>> bind(OriginStatements statements) override;
   Task<Result<void>> prepare() override;
+  // One PING on the loading connection. kNotFound: nothing is watched, or the server does not track.
+  Task<Result<OriginProbe>> probe(MonoTime deadline) override;
+  [[nodiscard]] bool has_local_order() const override { return tracking_.is_wanted(); }
+  // For the change feed. Null: nobody.
+  void listen(RedisInvalidationListener* listener) { tracking_.listen(listener); }
   [[nodiscard]] OriginStats stats() const override;
   [[nodiscard]] std::string describe() const override { return client_.describe(); }
 
  private:
   class Bound;
+  // The reply, and what is known beside it.
+  struct Said {
+    resp::RespValue value;
+    Stamp stamp;
+    std::optional<Duration> ttl_left{};
+  };
   struct Job {
-    redis::Answer answer;
+    OneShot<Result<Said>> answer;
     std::vector<std::string> words;
+    bool asks_expiry = false;  // of a GET: the key's expiry as well
     MonoTime deadline;
     bool is_load = false;
     [[nodiscard]] std::size_t bytes() const;
@@ -83,7 +84,12 @@ class RedisOrigin final : public Origin {
     std::size_t left = 0;
   };
 
-  Task<Result<resp::RespValue>> run(std::vector<std::string> words, bool is_load, MonoTime deadline);
+  enum class Kind : std::uint8_t { kWrite, kLoad, kWatchedLoad };
+  Task<Result<Said>> run(std::vector<std::string> words, Kind kind, MonoTime deadline);
+  void want_tracking();
+  void look_for_tracking();
+  Task<void> ask_for_tracking();
+  static void note_expiry(const resp::RespValue& answer, Said& said);
   Task<void> run_job(std::shared_ptr<Batch> batch, Job job);
   void schedule_pump();
   void pump();
@@ -99,7 +105,8 @@ class RedisOrigin final : public Origin {
   std::size_t queue_bytes_ = 0;
   bool pump_scheduled_ = false;
   bool closing_ = false;
-  TimerId tick_;
+  TimerId tick_, tracking_timer_;
+  RedisTracking tracking_;
   std::shared_ptr<bool> alive_ =
       std::make_shared<bool>(true);  // shared with work that may outlive the origin
   redis::Client client_;  // last: its end answers what is outstanding, and those answers use the rest

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/virtual_executor.h"
+#include "origin/key_pattern.h"
 #include "tier/l2/test_transport.h"
 
 namespace candor {

@@ -9,6 +9,7 @@
 
 #include "base/ids.h"
 #include "origin/row_json.h"
+#include "origin/sqlite_spelling.h"
 
 namespace candor {
 namespace {
@@ -370,6 +371,15 @@ Result<ChangeId> SqliteConnection::read_position() {
   return position;
 }
 
+// Nobody hears of a row's changes under another spelling of its key.
+bool SqliteConnection::may_stamp(const SqlRequest& request) {
+  const FeatureStatements& feature = request.feature->statements;
+  if (!feature.is_watched()) return true;
+  const auto columns = static_cast<std::uint8_t>(feature.watch_columns.size());
+  const auto parts = split_key(request.feature->name(), request.key, columns);
+  return parts && is_spelled_as_its_row(db_, feature.watch_table, feature.watch_columns, *parts);
+}
+
 std::vector<Result<SqlAnswer>> SqliteConnection::load(const std::vector<SqlRequestPtr>& requests) {
   // One transaction: all rows, and the position that stamps them, come from one snapshot.
   const bool in_transaction = requests.size() > 1 || !file_.position_query.empty();
@@ -392,7 +402,8 @@ std::vector<Result<SqlAnswer>> SqliteConnection::load(const std::vector<SqlReque
       continue;
     }
     answers.push_back(load_one(*request));
-    if (answers.back()) answers.back()->stamp.up_to = *position;
+    if (answers.back() && position->value != 0 && may_stamp(*request))
+      answers.back()->stamp.up_to = *position;
   }
   if (in_transaction) roll_back();  // nothing was written: ends the snapshot
   return answers;

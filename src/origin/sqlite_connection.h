@@ -70,6 +70,7 @@ class SqliteConnection {
   void close();
   [[nodiscard]] bool file_has_moved() const;
   Row load_one(const SqlRequest& request);
+  [[nodiscard]] bool may_stamp(const SqlRequest& request);
   Row write_one(const SqlRequest& request);
   Row write_alone(const SqlRequest& request);
   Result<std::vector<Row>> write_together(const std::vector<SqlRequestPtr>& requests);

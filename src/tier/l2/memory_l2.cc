@@ -27,6 +27,8 @@ constexpr int kReapPerCall = 8;
 // Buckets visited in one step of clear(): below a millisecond.
 constexpr int kClearStep = 2048;
 
+std::string_view feature_of(std::string_view key) { return key.substr(0, key.find(':')); }
+
 Task<void> next_turn(Executor* executor) {
   OneShot<bool> woken;
   executor->post([woken] { woken.set(true); });
@@ -36,7 +38,11 @@ Task<void> next_turn(Executor* executor) {
 }  // namespace
 
 MemoryL2::MemoryL2(Executor* executor, Options options, std::uint64_t seed)
-    : executor_(executor), options_(options), random_(mix64(seed)), nodes_(0, SeededHash{seed}) {}
+    : executor_(executor),
+      options_(options),
+      random_(mix64(seed)),
+      nodes_(0, SeededHash{seed}),
+      floors_(0, SeededHash{seed}) {}
 
 MemoryL2::~MemoryL2() { *alive_ = false; }
 
@@ -266,8 +272,7 @@ bool MemoryL2::invalidate_now(const std::string& key, L2Marker marker) {
   }
   if (marker.change.value == 0 || marker.hold <= Duration::zero()) return existed;
   if (node == nullptr && !has_room_for_guard(key)) {
-    floor_.add_all_up_to(marker.change);
-    floor_until_ = std::max(floor_until_, now + marker.hold);
+    raise_floor(key, marker, now);
     return existed;
   }
   node = find_or_add(key);
@@ -329,8 +334,25 @@ void MemoryL2::store(Node& node, L2Entry entry, MonoTime now) {
 }
 
 bool MemoryL2::marker_refuses(const Node* node, const Stamp& stamp, MonoTime now) const {
-  if (floor_until_ > now && !floor_.passed_by(stamp)) return true;
+  if (!floors_.empty() &&
+      (floor_refuses(feature_of(*node->key), stamp, now) || floor_refuses({}, stamp, now))) {
+    return true;
+  }
   return node->marker_until > now && !node->marker.passed_by(stamp);
+}
+
+bool MemoryL2::floor_refuses(std::string_view feature, const Stamp& stamp, MonoTime now) const {
+  const auto found = floors_.find(feature);
+  return found != floors_.end() && found->second.until > now && !found->second.marker.passed_by(stamp);
+}
+
+void MemoryL2::raise_floor(std::string_view key, L2Marker marker, MonoTime now) {
+  std::erase_if(floors_, [&](const auto& one) { return one.second.until <= now; });
+  const std::string_view feature = feature_of(key);
+  const bool has_room = floors_.size() < kFloorsMax || floors_.contains(feature);
+  Floor& floor = floors_[std::string(has_room ? feature : std::string_view())];
+  floor.marker.add_all_up_to(marker.change);
+  floor.until = std::max(floor.until, now + marker.hold);
 }
 
 bool MemoryL2::holds_lease(const Node& node, MonoTime now) const {

@@ -5,8 +5,9 @@
 //   - bytes() never exceeds the limit after a call: entries, leases, markers and the index are all counted.
 //   - A marker is never dropped before its hold has passed. When there is no room for one more, it becomes
 //   part of
-//     the floor: for its hold, no fill of any key that does not include it is stored. Refusing too much is
-//     slow; forgetting a marker would be a lie.
+//     its feature's floor: for its hold, no fill of the feature that does not include it is stored. (One
+//     floor for all would compare ids of different origins.) Refusing too much is slow; forgetting a marker
+//     would be a lie.
 //   - A lease is never given twice while it lasts.
 //
 // Eviction is LRU: this tier sees only what L1 missed, and its hit costs a load saved, not nanoseconds.
@@ -90,6 +91,14 @@ class MemoryL2 final : public L2 {
   };
   using Index = std::unordered_map<std::string, Node, SeededHash, std::equal_to<>>;
 
+  // The markers of a feature's keys that had no room of their own.
+  struct Floor {
+    Marker marker;
+    MonoTime until;
+  };
+  // Features that may have a floor of their own, some 150 bytes each; beyond them a floor holds for all.
+  static constexpr std::size_t kFloorsMax = 256;
+
   Result<L2Lookup> lookup(const std::string& key, Duration lease_ttl, bool refresh);
   Result<L2FillVerdict> fill_now(const std::string& key, LeaseToken token, L2Entry entry);
   Result<void> put_now(const std::string& key, L2Entry entry);
@@ -102,6 +111,8 @@ class MemoryL2 final : public L2 {
   L2Seen look_now(const std::string& key);
   void store(Node& node, L2Entry entry, MonoTime now);
   [[nodiscard]] bool marker_refuses(const Node* node, const Stamp& stamp, MonoTime now) const;
+  [[nodiscard]] bool floor_refuses(std::string_view feature, const Stamp& stamp, MonoTime now) const;
+  void raise_floor(std::string_view key, L2Marker marker, MonoTime now);
   [[nodiscard]] bool holds_lease(const Node& node, MonoTime now) const;
   [[nodiscard]] bool has_room_for_guard(const std::string& key);
 
@@ -131,8 +142,7 @@ class MemoryL2 final : public L2 {
   std::size_t entries_ = 0;
   std::uint64_t lease_generation_ = 1;
   L2State state_;
-  Marker floor_;
-  MonoTime floor_until_{0};
+  std::unordered_map<std::string, Floor, SeededHash, std::equal_to<>> floors_;  // "": of all features
   L2Stats stats_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // shared with clear() while it waits
 };

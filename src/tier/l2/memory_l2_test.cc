@@ -169,12 +169,24 @@ TEST_F(MemoryL2Test, LeasesAreBoundedAndTheCallerIsTold) {
   EXPECT_EQ(look("f:50").state, State::kLease);
 }
 
-TEST_F(MemoryL2Test, MarkersWithoutRoomBecomeAFloorForEveryKey) {
-  const LeaseToken token = lease("other:1");
+TEST_F(MemoryL2Test, MarkersWithoutRoomBecomeAFloorOfTheirFeature) {
+  const LeaseToken token = lease("f:free");
+  // Of another origin, whose ids count from elsewhere.
+  const LeaseToken other = lease("other:1");
   for (int i = 0; i < 60; ++i) invalidate(fmt::format("f:{}", i), 100, 5s);
-  EXPECT_EQ(fill("other:1", token, entry_of("v", 60s, 99)), L2FillVerdict::kMarkerNewer);
+  EXPECT_EQ(fill("f:free", token, entry_of("v", 60s, 99)), L2FillVerdict::kMarkerNewer);
+  EXPECT_EQ(fill("other:1", other, entry_of("v", 60s, 7)), L2FillVerdict::kStored);
   executor.advance(5s);
   EXPECT_EQ(fill("f:59", lease("f:59"), entry_of("v", 60s, 99)), L2FillVerdict::kStored);
+}
+
+TEST_F(MemoryL2Test, MoreFeaturesThanFloorsShareOne) {
+  const LeaseToken token = lease("quiet:1");
+  for (int i = 0; i < 60; ++i) invalidate(fmt::format("f:{}", i), 1, 5s);  // no room from here on
+  for (int i = 0; i < 300; ++i) invalidate(fmt::format("feature{}:1", i), 100, 5s);
+  EXPECT_EQ(fill("quiet:1", token, entry_of("v", 60s, 99)), L2FillVerdict::kMarkerNewer);
+  executor.advance(5s);
+  EXPECT_EQ(fill("quiet:1", lease("quiet:1"), entry_of("v", 60s, 99)), L2FillVerdict::kStored);
 }
 
 TEST_F(MemoryL2Test, ClearDropsOnePrefixAndEveryLease) {

@@ -262,7 +262,10 @@ void Client::on_data(std::string_view bytes) {
       return drop_link("its reply is not RESP: " + link->parser().error());
     }
     reply_bytes_ = bytes.size();
-    if (value.is_push()) continue;  // out of band; nobody here subscribed to anything
+    if (value.is_push()) {  // out of band
+      if (options_.tap != nullptr && state_ == State::kReady) options_.tap->on_push(value);
+      continue;
+    }
     if (state_ == State::kGreeting) {
       on_greeting(value);
     } else {
@@ -289,6 +292,7 @@ void Client::on_greeting(const resp::RespValue& reply) {
 
 void Client::on_ready() {
   state_ = State::kReady;
+  if (options_.tap != nullptr) options_.tap->on_ready(handshake_->tracking_refusal());
   handshake_.reset();
   has_failed_ = was_demoted_ = false;
   ++stats_.connects;
@@ -392,6 +396,7 @@ void Client::close_link() {
 
 void Client::drop_link(std::string reason) {
   const MonoTime now = executor_->now();
+  const bool was_ready = state_ == State::kReady;
   close_link();
   handshake_.reset();
   out_.clear();
@@ -404,6 +409,7 @@ void Client::drop_link(std::string reason) {
   state_ = State::kAway;
   away_reason_ = reason;
   reconnect_timer_ = executor_->schedule(now + backoff_.next(), [this] { connect(); });
+  if (was_ready && options_.tap != nullptr) options_.tap->on_lost(reason);
 
   auto lost = std::exchange(in_flight_, {});
   auto unsent = std::exchange(waiting_, {});

@@ -40,6 +40,20 @@
 
 namespace candor::redis {
 
+// Hears what passes on the connection beside replies, in the order of the stream: a push that came before a
+// reply is told before that reply is answered. Called on the client's executor, in the middle of its work:
+// nothing here may call the client.
+class ClientTap {
+ public:
+  virtual ~ClientTap() = default;
+  // A connection serves from now on; nothing was sent on it but the handshake. `tracking_refusal`: of
+  // HandshakeOptions::tracking.
+  virtual void on_ready(const std::string& tracking_refusal) = 0;
+  virtual void on_push(const resp::RespValue& push) = 0;
+  // Before what was outstanding is answered. Only after on_ready().
+  virtual void on_lost(const std::string& reason) = 0;
+};
+
 struct ClientOptions {
   Endpoint endpoint;
   HandshakeOptions hello;
@@ -58,6 +72,7 @@ struct ClientOptions {
   // For clients that write: a server that answers READONLY was made a replica. Leave it and connect again, by
   // name: the name may lead to the new primary by now.
   bool leaves_replicas = false;
+  ClientTap* tap = nullptr;  // outlives the client
 };
 
 struct ClientStats {
@@ -84,6 +99,8 @@ class Client {
 
   // Connects if there is no connection; send() does it by itself.
   void connect();
+  // What the next connections ask for; this one goes on as it is.
+  void want_tracking() { options_.hello.tracking = true; }
   // As connect(), in a turn of the executor: from any thread, so that whoever builds the client need not be
   // there.
   void connect_soon();

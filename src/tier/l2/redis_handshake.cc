@@ -58,12 +58,15 @@ Handshake::Verdict Handshake::on_reply(const resp::RespValue& reply, std::string
   if (!select_answered_) {
     select_answered_ = true;
     if (reply.is_error()) return fail(fmt::format("{} (SELECT {})", reply.text, options_->database));
+  } else if (tracking_asked_) {
+    tracking_asked_ = false;
+    if (reply.is_error()) tracking_refusal_ = reply.text;
   } else {
     // A script that does not load now is sent in full with its first use.
     std::string& sha = shas_[scripts_answered_++];
     if (reply.is_text()) sha = reply.text;
   }
-  return scripts_answered_ == shas_.size() ? Verdict::kReady : Verdict::kWait;
+  return !tracking_asked_ && scripts_answered_ == shas_.size() ? Verdict::kReady : Verdict::kWait;
 }
 
 Handshake::Verdict Handshake::set_up(std::string* out) {
@@ -71,6 +74,9 @@ Handshake::Verdict Handshake::set_up(std::string* out) {
   // SELECT also for database 0: a proxy may have handed us a used connection, and one reply is then always
   // due.
   resp::write_command(*out, {"SELECT", std::to_string(options_->database)});
+  tracking_asked_ = options_->tracking && resp3_;
+  if (tracking_asked_) resp::write_command(*out, {"CLIENT", "TRACKING", "ON"});
+  if (options_->tracking && !resp3_) tracking_refusal_ = "the server does not speak RESP3";
   for (const std::string_view script : options_->scripts)
     resp::write_command(*out, {"SCRIPT", "LOAD", script});
   return Verdict::kWait;

@@ -1,5 +1,6 @@
 // What is said on a new connection before it serves: HELLO 3 with the password, or for servers that do not
-// know HELLO, AUTH; then SELECT, and SCRIPT LOAD for each script. Pure: replies in, bytes and a verdict out.
+// know HELLO, AUTH; then SELECT, CLIENT TRACKING where it is wanted, and SCRIPT LOAD for each script. Pure:
+// replies in, bytes and a verdict out.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +17,9 @@ struct HandshakeOptions {
   std::uint32_t database = 0;
   std::string client_name = "candor";
   std::vector<std::string_view> scripts;  // borrowed: static text
+  // Asks for CLIENT TRACKING (RESP3, default mode). A server that refuses it still serves:
+  // tracking_refusal().
+  bool tracking = false;
 };
 
 class Handshake {
@@ -31,6 +35,8 @@ class Handshake {
 
   [[nodiscard]] const std::string& reason() const { return reason_; }
   [[nodiscard]] bool is_resp3() const { return resp3_; }
+  // Why the server does not track this connection; empty: it does, if that was asked for.
+  [[nodiscard]] const std::string& tracking_refusal() const { return tracking_refusal_; }
   // As HELLO says; false when it does not.
   [[nodiscard]] bool is_replica() const { return replica_; }
   // By script; empty where the server did not load it.
@@ -46,6 +52,8 @@ class Handshake {
   bool resp3_ = false;
   bool replica_ = false;
   bool select_answered_ = false;
+  bool tracking_asked_ = false;
+  std::string tracking_refusal_;
   std::size_t scripts_answered_ = 0;
   std::vector<std::string> shas_;
   std::string reason_;
