@@ -80,8 +80,12 @@ Result<void> Engine::build(const Config& config, Room room) {
     for (const OriginConfig& origin : config.origins)
       if (built) built = make_origin(origin, config.node.region);
     if (!built) return;
+    parts_->tracking = std::make_unique<server::Tracking>(mix64(seed_ + 3));
+    parts_->watchers = std::make_unique<Watchers>(config.features.size() + room.features);
+    parts_->watchers->add(parts_->tracking.get());
     CacheCore::Parts parts;
     parts.clock = &clock_;
+    parts.observer = parts_->watchers.get();
     parts.home = &home();
     parts.l1 = parts_->store.get();
     parts.l2 = parts_->l2.get();
@@ -173,7 +177,9 @@ Result<void> Engine::add_feature(const FeatureConfig& config) {
 Result<void> Engine::open_river(const Config& config, const Room& room) {
   const bool is_watched = std::ranges::any_of(
       config.features, [](const FeatureConfig& feature) { return feature.watch.has_value(); });
-  if (!is_watched) return {};
+  // A stream carries region-wide commands too.
+  const bool is_shared = config.stream && config.stream->url != "memory:";
+  if (!is_watched && !is_shared) return {};
   Result<void> opened;
   home_->run_there([&] {
     std::vector<River::NamedOrigin> origins;
@@ -186,13 +192,15 @@ Result<void> Engine::open_river(const Config& config, const Room& room) {
       return;
     }
     parts_->river = std::move(*river);
+    parts_->region = std::make_unique<RegionDesk>(&parts_->river->applier(), &home());
     std::vector<SessionDesk::Watched> watched;
     for (const River::NamedOrigin& origin : origins)
       if (parts_->cache->trust(origin.name) != nullptr) watched.push_back({origin.name, origin.origin});
-    parts_->desk = std::make_unique<SessionDesk>(parts_->cache.get(), &home(), std::move(watched));
+    if (!watched.empty())
+      parts_->desk = std::make_unique<SessionDesk>(parts_->cache.get(), &home(), std::move(watched));
     parts_->river->start();
   });
-  if (opened) notes_.push_back({false, "change feeds: " + watched_names(config)});
+  if (opened && is_watched) notes_.push_back({false, "change feeds: " + watched_names(config)});
   return opened;
 }
 

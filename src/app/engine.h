@@ -15,12 +15,15 @@
 #include "app/config.h"
 #include "app/health_log.h"
 #include "app/node_report.h"
+#include "app/region_desk.h"
 #include "app/river.h"
 #include "app/session_desk.h"
+#include "app/watchers.h"
 #include "cache/cache.h"
 #include "io/clock.h"
 #include "io/running_loop.h"
 #include "io/thread_pool.h"
+#include "server/tracking.h"
 #include "tier/l1/store.h"
 
 namespace candor::app {
@@ -67,6 +70,10 @@ class Engine {
   void report(ReportDone done);
   // Session tokens over the watched origins; null: none is watched. Lives as long as this.
   [[nodiscard]] SessionDesk* session_desk() { return parts_->desk.get(); }
+  // Commands that hold for the region; null: this node is alone. Lives as long as this.
+  [[nodiscard]] RegionDesk* region() { return parts_->region.get(); }
+  // Who of the clients keeps values on its side. Lives as long as this.
+  [[nodiscard]] server::Tracking* tracking() { return parts_->tracking.get(); }
   // Replaces the policies of features that both configurations have. On home().
   void reload(const Config& config);
 
@@ -87,10 +94,13 @@ class Engine {
       std::unique_ptr<Origin> origin;
     };
     std::vector<NamedOrigin> origins;
+    std::unique_ptr<server::Tracking> tracking;
+    std::unique_ptr<Watchers> watchers;
     std::unique_ptr<CacheCore> cache;
     std::vector<FeatureConfig> features;  // by FeatureId
     std::unique_ptr<SessionDesk> desk;    // null as the river
-    std::unique_ptr<River> river;         // null: no feature is watched
+    std::unique_ptr<River> river;         // null: no feature is watched, and no stream is configured
+    std::unique_ptr<RegionDesk> region;   // null as the river
   };
 
   Engine();

@@ -125,6 +125,8 @@ void CacheCore::MissPath::settle_floor(std::string_view origin, MonoTime since) 
     if (feature->trust() != source->trust) continue;
     // The millisecond in which it began may hold older loads.
     feature->floor_ms.store(since.ms() + 1, std::memory_order_relaxed);
+    // What was read before it, and is kept elsewhere, may have missed a change that nobody will tell of.
+    if (parts_.observer != nullptr) parts_.observer->on_invalidate_feature(feature->id());
   }
 }
 

@@ -100,6 +100,9 @@ void Applier::lose(Watched& origin, bool same_history, const std::string& featur
 }
 
 void Applier::apply(const message::Invalidate& invalidate) {
+  const auto asked = invalidate.node == options_.node ? requests_.find(invalidate.request) : requests_.end();
+  // Whoever lives and may hold something old has been heard by now, as the stream has one order.
+  if (asked != requests_.end()) asked->second.waiting_for = live_nodes();
   for (const std::string& name : invalidate.names) target_->forget_name(name);
   if (!invalidate.feature.empty()) target_->forget_feature(invalidate.feature);
   say(message::Applied{invalidate.request, options_.node});
@@ -193,16 +196,19 @@ std::vector<std::string> Applier::live_nodes() const {
   return live;
 }
 
-Task<Result<void>> Applier::invalidate_everywhere(std::vector<std::string> names, std::string feature,
-                                                  Duration timeout) {
+Task<Result<void>> Applier::invalidate_everywhere(message::Invalidate what, Duration timeout) {
   auto alive = alive_;
+  const MonoTime listens_until = started_ + options_.presence_period * 3 / 2;
+  if (clock_->now() < listens_until) co_await sleep_for(*executor_, listens_until - clock_->now());
+  if (!*alive) co_return fail(ErrorCode::kUnavailable, "this node is stopping");
   const std::uint64_t number = ++next_request_;
   Request& request = requests_[number];
-  request.waiting_for = live_nodes();
+  request.waiting_for = {options_.node};
   OneShot<bool> done = request.done;
   const TimerId timer = executor_->schedule(executor_->now() + timeout, [done] { (void)done.set(false); });
-  message::Invalidate said{number, options_.node, std::move(names), std::move(feature)};
-  Result<SequenceNumber> appended = co_await stream_->append(std::move(said));
+  what.request = number;
+  what.node = options_.node;
+  Result<SequenceNumber> appended = co_await stream_->append(std::move(what));
   if (!*alive) co_return fail(ErrorCode::kUnavailable, "this node is stopping");
   bool applied = false;
   if (appended) applied = co_await done;
@@ -215,7 +221,7 @@ Task<Result<void>> Applier::invalidate_everywhere(std::vector<std::string> names
   co_return fail(
       ErrorCode::kTimeout,
       fmt::format("dropped here and in L2, but not confirmed within {} ms by: {}; they may serve the old "
-                  "value until its ttl, or until they hear of it",
+                  "value until they hear of it, or until its ttl",
                   timeout / 1ms, fmt::join(left, ", ")));
 }
 

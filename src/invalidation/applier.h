@@ -71,10 +71,11 @@ class Applier final : public StreamReader {
   // Says goodbye on the stream; nothing more is probed.
   void stop();
 
-  // CANDOR.INVALIDATE, flushes: `names` are `feature:key`; `feature` all of it ("*": every one). Answers when
+  // CANDOR.INVALIDATE, flushes: what the message says, whose request and node are set here. Answers when
   // every live node of the region has applied it, this one included; kTimeout names the nodes that have not.
-  Task<Result<void>> invalidate_everywhere(std::vector<std::string> names, std::string feature,
-                                           Duration timeout);
+  // Live is who was heard before the message, in the stream's own order; a node that has just started listens
+  // for a beat and a half first.
+  Task<Result<void>> invalidate_everywhere(message::Invalidate what, Duration timeout);
 
   void on_message(SequenceNumber sequence, StreamMessage message) override;
   void on_gap(SequenceNumber next, std::string reason) override;
@@ -91,7 +92,7 @@ class Applier final : public StreamReader {
     AppliedOrigin figures;
   };
   struct Request {
-    std::vector<std::string> waiting_for;
+    std::vector<std::string> waiting_for;  // this node alone until the message has come back
     OneShot<bool> done;
   };
   struct Heard {

@@ -2,6 +2,7 @@
 #include <chrono>
 #include <optional>
 
+#include "server/dropping.h"
 #include "server/key_access.h"
 #include "server/resp_server.h"
 #include "server/session.h"
@@ -173,10 +174,10 @@ void invalidate_feature(Session& session, std::string_view name) {
   if (!session.user()->has(Right::kAdmin) || !session.user()->may_touch(feature->id())) {
     return session.error("NOPERM CANDOR.INVALIDATE FEATURE needs the right 'admin' on the feature");
   }
-  session.flush(feature->id(), [](Session&, std::string& out) { resp::write_integer(out, 1); });
+  drop_feature(session, feature->id(), [](Session&, std::string& out) { resp::write_integer(out, 1); });
 }
 
-// Answers how many keys were told to go.
+// Answers how many keys were told to go, once every live node of the region has dropped them.
 void invalidate(Session& session, Args args) {
   if (is_word(args[1], "FEATURE") && args.size() == 3) return invalidate_feature(session, args[2]);
   if (is_word(args[1], "TAG") && args.size() == 3)
@@ -185,14 +186,7 @@ void invalidate(Session& session, Args args) {
   for (std::size_t i = 0; i < targets.size(); ++i) {
     if (!session.resolve(args[i + 1], Right::kWrite, &targets[i])) return;
   }
-  auto gathering = gather_sum();
-  for (const auto& target : targets) {
-    gathering->begin();
-    session.invalidate(target, [gathering](Session& back, Result<WriteResult> result) {
-      result ? gathering->done(back, 1) : gathering->failed(back, result.error());
-    });
-  }
-  gathering->commit(session);
+  drop_keys(session, targets);
 }
 
 // ---- tokens ----
