@@ -291,6 +291,12 @@ bool Engine::wait_until_quiet() {
 
 Engine::~Engine() {
   if (upkeep_ != nullptr) upkeep_->stop();
+  // First: the goodbye travels while the rest becomes quiet. Nobody waits for this node any more, and another
+  // one may lead at once.
+  if (home_ != nullptr)
+    home_->run_there([this] {
+      if (parts_->river != nullptr) parts_->river->stop();
+    });
   const bool quiet = home_ == nullptr || wait_until_quiet();
   if (quiet) {
     if (home_ != nullptr) {

@@ -44,8 +44,10 @@ Task<Result<void>> RegionDesk::tell(server::RegionWide what) const {
     Result<void> told =
         co_await within(home_, left + kGrace, applier_->invalidate_everywhere(std::move(one), left));
     if (told) continue;
-    if (told.error().code == ErrorCode::kTimeout) co_return told;
-    co_return fail(told.error().code,
+    // Not the origin's deadline: whoever answers the client must not blame it.
+    if (told.error().code == ErrorCode::kTimeout)
+      co_return fail(ErrorCode::kUnavailable, std::move(told.error().message));
+    co_return fail(ErrorCode::kUnavailable,
                    "dropped on this node and in L2, but the other nodes of the region could not be told (" +
                        told.error().message + "); they may serve the old value until its ttl: repeat it");
   }

@@ -216,7 +216,7 @@ Task<Result<void>> Applier::invalidate_everywhere(message::Invalidate what, Dura
   executor_->cancel(timer);
   const auto left = std::move(requests_[number].waiting_for);
   requests_.erase(number);
-  if (!appended) co_return std::unexpected(std::move(appended.error()));
+  if (!appended) co_return fail(ErrorCode::kUnavailable, std::move(appended.error().message));
   if (applied) co_return Result<void>{};
   co_return fail(
       ErrorCode::kTimeout,

@@ -3,7 +3,7 @@ import socket
 import subprocess
 import time
 
-from support import BUILD, Raw
+from support import BUILD, Process, Raw, free_port, wait_for
 
 WATCHED = """
 {shared}
@@ -87,3 +87,24 @@ class Tracker(Raw):
     def settle(self):
         """A round trip: what was pushed before it has arrived."""
         assert self.command("PING") == "PONG"
+
+
+class NatsServer:
+    def __init__(self, folder, name="nats"):
+        self.folder, self.name, self.port = folder, name, free_port()
+        self.start()
+
+    def start(self):
+        self.process = Process(["nats-server", "-js", "-a", "127.0.0.1", "-p", self.port, "-sd", self.folder / f"{self.name}-store"],
+                               self.folder, self.name)
+        def answers():
+            with socket.create_connection(("127.0.0.1", self.port), 1) as s:
+                return s.recv(4) == b"INFO"
+        wait_for(answers, 10, "nats-server answers")
+
+    @property
+    def url(self):
+        return f"nats://127.0.0.1:{self.port}"
+
+    def stop(self):
+        self.process.stop()
