@@ -698,6 +698,7 @@ std::string everything_of(const FeatureConfig& f) {
   out += std::to_string(static_cast<int>(f.consistency));
   out += f.watch->table + f.watch->key + f.warm->query + f.warm->priority;
   for (const std::string& key : f.warm->keys) out += key;
+  for (const std::string& tag : f.tags) out += tag;
   return out + f.budget->impact + f.budget->owner + f.budget->control;
 }
 

@@ -303,8 +303,13 @@ void Node::complete_report(NodeReport& report) {
   report.region = config_.node.region;
   report.version = kVersion;
   report.uptime = report.at - started_;
-  report.ready = serving_ && !draining_;
-  if (!report.ready) report.not_ready_because = draining_ ? "draining" : "starting";
+  report.ready = serving_ && !draining_ && report.catching_up.empty();
+  if (draining_)
+    report.not_ready_because = "draining";
+  else if (!report.catching_up.empty())
+    report.not_ready_because = "catching up: " + report.catching_up;
+  else if (!report.ready)
+    report.not_ready_because = "starting";
   report.connections = connections();
   report.process = process_report(started_wall_);
 }

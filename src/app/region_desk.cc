@@ -25,6 +25,7 @@ std::vector<message::Invalidate> messages_of(server::RegionWide what) {
     out.back().names.push_back(std::move(name));
   }
   for (std::string& feature : what.features) out.emplace_back().feature = std::move(feature);
+  for (std::string& tag : what.tags) out.emplace_back().tag = std::move(tag);
   return out;
 }
 

@@ -29,7 +29,7 @@ Task<void> CacheCore::MissPath::read_strong(Feature* feature, std::string key, s
     l1::EntryView view;
     const bool held =
         parts_.l1->peek(guard, parts_.l1->hash(feature->id(), key), feature->id(), key, now_ms(), &view);
-    if (held && view.meta.stamp.is_known()) {
+    if (held && view.meta.stamp.is_known() && !feature->is_dropped(key, view.meta.loaded_at)) {
       stamp = view.meta.stamp;
       copy = copy_of(*feature, view);
     }

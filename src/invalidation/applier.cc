@@ -29,7 +29,6 @@ void Applier::start() {
   // From now on: what was said before is visible to every load that begins after the first proof
   // (OriginTracker).
   stream_->read(std::nullopt, this);
-  say(message::SelfTest{options_.node, options_.process});
   for (const auto& origin : origins_) probe_soon(origin.get(), Duration{0});
   beat();
 }
@@ -77,6 +76,7 @@ void Applier::apply(SequenceNumber /*sequence*/, const message::Changes& changes
   origin->figures.changes += changes.changes.size();
   if (!changes.changes.empty()) {
     origin->figures.lag = Duration{clock_->wall().ns - changes.changes.back().committed.ns};
+    origin->lag.record(ChangeLag::runs_of(changes.changes), clock_->wall());
   }
   if (changes.l2_told_count != 0) target_->note_l2_state(changes.l2_generation, changes.l2_told_count);
   origin->l2_told =
@@ -105,6 +105,7 @@ void Applier::apply(const message::Invalidate& invalidate) {
   if (asked != requests_.end()) asked->second.waiting_for = live_nodes();
   for (const std::string& name : invalidate.names) target_->forget_name(name);
   if (!invalidate.feature.empty()) target_->forget_feature(invalidate.feature);
+  if (!invalidate.tag.empty()) target_->forget_tag(invalidate.tag);
   say(message::Applied{invalidate.request, options_.node});
 }
 
@@ -141,16 +142,21 @@ Task<void> Applier::probe(Watched* origin) {
 
 void Applier::beat() {
   say(message::Presence{options_.node, options_.process, applied_, false});
+  // Until it comes back: one that is said before the stream is read from will not.
+  if (!self_seen_) say(message::SelfTest{options_.node, options_.process});
   if (!self_seen_ && clock_->now() - started_ > options_.self_test_patience) {
     problem_ = fmt::format(
         "{}: this node's own message did not come back within {} s: changes do not reach it. Check the "
         "stream's server "
         "and that every node of the region names the same [stream] url and region",
         stream_->describe(), options_.self_test_patience / 1s);
-  } else if (self_seen_) {
+  } else if (self_seen_ && clock_->now() - twin_heard_ > options_.presence_lost_after) {
     problem_.clear();
   }
-  executor_->schedule(executor_->now() + options_.presence_period, [this, alive = alive_] {
+  // Whoever starts is waiting for it.
+  const bool is_new = !self_seen_ && problem_.empty();
+  const Duration period = is_new ? options_.presence_period / 5 : options_.presence_period;
+  executor_->schedule(executor_->now() + period, [this, alive = alive_] {
     if (*alive && !stopped_) beat();
   });
 }
@@ -170,6 +176,7 @@ void Applier::note(const message::Presence& presence) {
   }
   if (presence.node == options_.node && presence.process != options_.process &&
       clock_->now() - started_ > 3s) {
+    twin_heard_ = clock_->now();
     problem_ =
         fmt::format("two nodes of the region are called '{}': give each its own [node] name", options_.node);
   }
@@ -240,9 +247,17 @@ ApplierStatus Applier::status() const {
   status.applied = applied_;
   status.gaps = gaps_;
   status.messages = messages_;
+  status.self_heard = self_seen_;
   status.nodes = live_nodes();
   status.problem = problem_;
   return status;
+}
+
+const ChangeLag* Applier::lag(std::string_view origin) const {
+  for (const auto& one : origins_) {
+    if (one->name == origin) return &one->lag;
+  }
+  return nullptr;
 }
 
 Applier::Watched* Applier::find(std::string_view name) {

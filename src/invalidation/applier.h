@@ -22,6 +22,7 @@
 #include "base/task.h"
 #include "bus/region_stream.h"
 #include "cache/change_target.h"
+#include "invalidation/change_lag.h"
 #include "invalidation/origin_tracker.h"
 #include "origin/origin.h"
 
@@ -53,6 +54,7 @@ struct ApplierStatus {
   std::vector<AppliedOrigin> origins;
   SequenceNumber applied;
   std::uint64_t gaps = 0, messages = 0;
+  bool self_heard = false;         // this node's own message came back
   std::vector<std::string> nodes;  // heard of lately, this one included
   std::string problem;             // empty: none
 };
@@ -82,6 +84,8 @@ class Applier final : public StreamReader {
   void on_connected(bool connected) override;
 
   [[nodiscard]] ApplierStatus status() const;
+  // From commit to applied here; null: no such origin.
+  [[nodiscard]] const ChangeLag* lag(std::string_view origin) const;
 
  private:
   struct Watched {
@@ -90,6 +94,7 @@ class Applier final : public StreamReader {
     OriginTracker tracker;
     Position l2_told;
     AppliedOrigin figures;
+    ChangeLag lag;
   };
   struct Request {
     std::vector<std::string> waiting_for;  // this node alone until the message has come back
@@ -128,6 +133,7 @@ class Applier final : public StreamReader {
   bool self_seen_ = false;
   bool stopped_ = false;
   MonoTime started_{0};
+  MonoTime twin_heard_{0};  // another process with this node's name
   std::string problem_;
   std::shared_ptr<bool> alive_ =
       std::make_shared<bool>(true);  // shared with timers and tasks that outlive this

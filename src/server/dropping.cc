@@ -89,4 +89,12 @@ void drop_feature(Session& session, std::optional<FeatureId> feature, DropAnswer
   session.cache().flush(feature, [drop](const Result<WriteResult>& result) { step(drop, result); });
 }
 
+void drop_tag(Session& session, std::string_view tag) {
+  const auto answer = [](Session&, std::string& out) { resp::write_integer(out, 1); };
+  const DropPtr drop = begin(session, 1, answer);
+  drop->what.tags.emplace_back(tag);
+  session.cache().invalidate_tag(std::string(tag),
+                                 [drop](const Result<WriteResult>& result) { step(drop, result); });
+}
+
 }  // namespace candor::server

@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/ids.h"
 #include "server/feature_table.h"
@@ -23,5 +24,8 @@ using DropAnswer = std::function<void(Session&, std::string& out)>;
 void drop_keys(Session& session, std::span<const Target> targets);
 // All of a feature, or of every feature.
 void drop_feature(Session& session, std::optional<FeatureId> feature, DropAnswer answer);
+
+// Every key that has the tag.
+void drop_tag(Session& session, std::string_view tag);
 
 }  // namespace candor::server

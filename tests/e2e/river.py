@@ -1,4 +1,5 @@
 """Daemons whose origin is watched, and clients that keep values on their side: what the tests of the change river share."""
+import json
 import socket
 import subprocess
 import time
@@ -90,8 +91,8 @@ class Tracker(Raw):
 
 
 class NatsServer:
-    def __init__(self, folder, name="nats"):
-        self.folder, self.name, self.port = folder, name, free_port()
+    def __init__(self, folder, name="nats", port=None):
+        self.folder, self.name, self.port = folder, name, port or free_port()
         self.start()
 
     def start(self):
@@ -108,3 +109,19 @@ class NatsServer:
 
     def stop(self):
         self.process.stop()
+
+
+def launch(node):
+    """Starts a daemon made with ready=False and waits until its HTTP answers, not until it is ready."""
+    node.process = Process([BUILD / "candord", "--config", node.config], node.folder, node.name)
+    wait_for(lambda: node.http("/healthz")[0] == 200, 20, "the daemon lives")
+    return node
+
+
+def readiness(node):
+    status, _, text = node.http("/readyz")
+    return status, text.decode()
+
+
+def status_of(node):
+    return json.loads(node.http("/api/v1/status")[2])
