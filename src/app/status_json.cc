@@ -118,7 +118,7 @@ json river_origin_json(const RiverOrigin& origin, MonoTime now) {
               {"feed_changes", origin.feed.changes},
               {"feed_breaks", origin.feed.breaks},
               {"waiting_batches", publisher.waiting_slices},
-              {"debts_to_l2", publisher.l2.owed + publisher.l2.late},
+              {"debts_to_l2", publisher.l2.owed},
               {"lag", lag_json(origin.lag)}};
   out["fresh_within_ms"] =
       applied.fresh_as_of.ns == 0 ? json(nullptr) : json((now - applied.fresh_as_of) / 1ms);
