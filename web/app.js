@@ -322,6 +322,48 @@ function drawFeatures() {
   text("n-features", status.features_total > order.length ? order.length + " of " + status.features_total + ", those with the most reads" : order.length + " configured");
 }
 
+// ---- the change river ----
+
+const FEED_WORDS = { leading: "this node reads them", standby: "another node reads them", connecting: "connecting", misconfigured: "misconfigured", off: "off" };
+
+function fact(label, value, warn) {
+  const holder = make("div", warn ? "warn" : "");
+  holder.append(make("dt", "", label), make("dd", "", value));
+  return holder;
+}
+
+function feedItem(o) {
+  const item = make("li");
+  const good = o.settled && o.fresh_within_ms != null && o.feed !== "misconfigured";
+  const head = make("div", "head");
+  const words = make("div", "", o.name);
+  words.append(make("span", "", o.description + ", " + (FEED_WORDS[o.feed] ?? o.feed)));
+  head.append(make("i", good ? "state" : "state down"), words);
+  const facts = make("dl");
+  const within = o.fresh_within_ms == null ? "not proven" : microsText(o.fresh_within_ms * 1000);
+  facts.append(
+    fact("Fresh within", within, o.fresh_within_ms == null || o.fresh_within_ms > 5000),
+    fact("Commit to dropped, p99", o.lag.applied ? microsText(o.lag.applied.p99_us) : "no change yet"),
+    fact("Changes applied", count(o.changes_applied)),
+    fact("Times all was suspect", count(o.floors)),
+    fact("Not yet told to L2", count(o.debts_to_l2), o.debts_to_l2 > 0),
+  );
+  item.append(head, facts);
+  if (o.problem) item.append(make("p", o.feed === "standby" ? "note" : "note warn", o.problem));
+  return item;
+}
+
+function drawRiver() {
+  const river = state.status?.river;
+  el("river").hidden = !river;
+  if (!river) return;
+  const nodes = river.nodes.length;
+  const words = [river.stream + (river.connected ? "" : ", not connected"), nodes + (nodes === 1 ? " node" : " nodes"), river.gaps + (river.gaps === 1 ? " gap" : " gaps")];
+  if (state.status.tracking.clients) words.push(count(state.status.tracking.clients) + " clients keep values");
+  text("n-river", words.join(", ") + (river.problem ? ". " + river.problem : ""));
+  el("feeds").replaceChildren(...river.origins.map(feedItem));
+}
+
 function drawBehind() {
   if (!state.status) return;
   const items = [];
@@ -360,6 +402,7 @@ function draw() {
     describeChart(chart);
   }
   drawFeatures();
+  drawRiver();
   drawBehind();
 }
 

@@ -15,6 +15,7 @@
 #include "app/toml_tree.h"
 #include "base/assert.h"
 #include "base/units.h"
+#include "origin/statement.h"
 
 namespace candor::app {
 namespace {
@@ -557,6 +558,13 @@ FeaturePolicy feature_policy(const FeatureConfig& feature) {
   policy.lease_ttl = feature.lease_ttl;
   policy.plain = feature.is_plain();
   return policy;
+}
+
+std::uint8_t key_columns(const FeatureConfig& feature, const OriginConfig* origin) {
+  if (origin == nullptr || origin->url.starts_with("redis")) return 1;
+  const auto dialect = origin->url.starts_with("sqlite:") ? SqlDialect::kSqlite : SqlDialect::kPostgres;
+  const auto load = parse_statement(feature.name, StatementRole::kLoad, feature.load, dialect);
+  return load ? std::max<std::uint8_t>(1, load->key_parts) : 1;
 }
 
 std::string closest_name(std::string_view wrong, const std::vector<std::string_view>& names) {

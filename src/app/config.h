@@ -37,6 +37,7 @@ struct NodeConfig {
   std::string region;
   std::string data_dir;
   Duration drain_timeout{0};
+  Duration ready_patience{0};
   std::string log_level;
 };
 
@@ -130,6 +131,7 @@ struct FeatureConfig {
   std::string origin;
   std::string load, load_many, store, erase;
   std::optional<WatchConfig> watch;
+  std::vector<std::string> tags;
   Consistency consistency = Consistency::kSession;
   Duration ttl{0}, negative_ttl{0}, soft_timeout{0}, hard_timeout{0}, lease_ttl{0}, serve_stale{0};
   double ttl_jitter = 0, refresh_beta = 0;
@@ -191,6 +193,9 @@ struct ConfigReading {
 // nobody hears changes of, nothing can be proven, and reading the origin is the one way to keep their
 // promise.
 [[nodiscard]] FeaturePolicy feature_policy(const FeatureConfig& feature);
+
+// How many columns a key of the feature has: as many as its `load` names with :key1, :key2 … Else one.
+[[nodiscard]] std::uint8_t key_columns(const FeatureConfig& feature, const OriginConfig* origin);
 
 // "postgresql://app:***@db/shop"
 [[nodiscard]] std::string mask_password(std::string_view url);

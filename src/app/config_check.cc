@@ -9,6 +9,7 @@
 #include "base/ids.h"
 #include "base/units.h"
 #include "origin/statement.h"
+#include "tier/tags.h"
 
 namespace candor::app {
 namespace {
@@ -147,6 +148,7 @@ class Checker {
     const std::string at = "features." + f.name;
     check_feature_origin(f, at);
     check_feature_times(f, at);
+    check_tags(f, at + ".tags");
     if (f.consistency == Consistency::kBounded && !f.budget)
       error(at + ".consistency",
             fmt::format("bounded needs a bound; add [features.{}.budget] with max_staleness", f.name));
@@ -229,6 +231,29 @@ class Checker {
     }
   }
 
+  void check_tags(const FeatureConfig& f, const std::string& at) {
+    if (f.tags.empty()) return;
+    if (f.is_plain())
+      return error(
+          at,
+          "a plain feature (origin = \"none\") is the home of its values: a tag would drop what nothing "
+          "can load again; remove it, or use CANDOR.INVALIDATE FEATURE");
+    if (f.tags.size() > TagPattern::kTagsMax)
+      error(at, fmt::format("{} tags; a feature has at most {}", f.tags.size(), TagPattern::kTagsMax));
+    std::set<std::string> seen;
+    const unsigned columns = key_columns(f, config_.find_origin(f.origin));
+    for (const std::string& text : f.tags) {
+      const auto pattern = TagPattern::parse(text);
+      if (!pattern)
+        error(at, fmt::format("\"{}\": {}", text, pattern.error().message));
+      else if (pattern->columns() > columns)
+        error(at, fmt::format("\"{}\" names column {} of the key, which has {} ({})", text,
+                              pattern->columns(), columns, "`:key1`, `:key2` … in load make more"));
+      else if (!seen.insert(text).second)
+        error(at, fmt::format("\"{}\" is there twice", text));
+    }
+  }
+
   void check_feature_times(const FeatureConfig& f, const std::string& at) {
     if (!f.is_plain() && f.ttl == Duration::zero())
       error(at + ".ttl", "0 would cache nothing; set a ttl, or consistency = \"origin\" to bypass the cache");
@@ -283,7 +308,7 @@ class Checker {
     if (config_.disk) warn("disk.path", "the disk tier is not built yet; this section has no effect", 0);
     const bool watches =
         std::ranges::any_of(config_.features, [](const FeatureConfig& f) { return f.watch.has_value(); });
-    if (config_.stream && !watches)
+    if (config_.stream && config_.stream->url == "memory:" && !watches)
       warn("stream.url",
            "no feature has `watch`, so that no change is ever sent on it; this section has no effect", 0);
     for (const FeatureConfig& f : config_.features) {

@@ -140,6 +140,12 @@ const std::array kKeys = {
     ConfigKey{"node", "drain_timeout", T::kDuration, "\"10s\"",
               "How long SIGTERM waits for requests under way before it closes their connections.",
               part<&Config::node, &NodeConfig::drain_timeout>, kReloads},
+    ConfigKey{
+        "node", "ready_patience", T::kDuration, "\"10s\"",
+        "How long `/readyz` answers 503 after a start while the node has not caught up with the changes "
+        "of its watched origins. Then the node takes part all the same, and `degraded` says what is "
+        "missing. 0: `/readyz` does not wait for it.",
+        part<&Config::node, &NodeConfig::ready_patience>},
     ConfigKey{"node", "log_level", T::kChoice, "\"info\"", "What goes to standard error.",
               part<&Config::node, &NodeConfig::log_level>, kReloads, kOptional, kActive,
               "debug|info|warn|error"},
@@ -298,6 +304,12 @@ const std::array kKeys = {
     ConfigKey{"features.*", "erase", T::kText, "\"\"",
               "The statement behind `DEL`, with `:key`. Without it `DEL` answers `READONLY`.",
               feature<&FeatureConfig::erase>},
+    ConfigKey{
+        "features.*", "tags", T::kTexts, "[]",
+        "Names under which keys are invalidated together, by `CANDOR.INVALIDATE TAG tag`: the same for "
+        "all keys (`\"catalog\"`), or made of the key's columns (`\"user:{1}\"`, with {1} to {9}). Up to "
+        "8 for a feature.",
+        feature<&FeatureConfig::tags>},
     ConfigKey{"features.*", "consistency", T::kChoice, "\"session\"",
               "The promise to readers. `bounded` and `strong` need `watch`; without it they read the origin "
               "every time.",

@@ -725,6 +725,7 @@ std::string everything_of(const FeatureConfig& f) {
   out += f.watch ? "watched" + f.watch->table + f.watch->key : "unwatched";
   out += f.warm->query + f.warm->priority;
   for (const std::string& key : f.warm->keys) out += key;
+  for (const std::string& tag : f.tags) out += tag;
   return out + f.budget->impact + f.budget->owner + f.budget->control;
 }
 

@@ -77,7 +77,8 @@ struct ControlRoutes {
   static constexpr S::Route kAll[] = {
       {"GET", "/healthz", Guard::kOpen, "Alive: this process answers.",
        [](S& s, R r, HttpRequest&) { s.get_health(r); }},
-      {"GET", "/readyz", Guard::kOpen, "200 when the node serves, 503 while it starts or drains.",
+      {"GET", "/readyz", Guard::kOpen,
+       "200 when the node serves, 503 while it starts, catches up with changes, or drains.",
        [](S& s, R r, HttpRequest&) { s.get_ready(r); }},
       {"GET", "/metrics", Guard::kOpen, "Prometheus text format.",
        [](S& s, R r, HttpRequest&) { s.get_metrics(r); }},
@@ -207,7 +208,11 @@ void ControlService::get_health(const HttpReply& reply) {
 
 void ControlService::get_ready(const HttpReply& reply) {
   with_report(reply, [](const NodeReport& report) {
-    if (report.ready) return text_response(200, "ready\n");
+    if (report.ready) {
+      std::string body = "ready\n";
+      for (const std::string& reason : report.degraded) body += "degraded: " + reason + "\n";
+      return text_response(200, std::move(body));
+    }
     return text_response(503, fmt::format("not ready: {}\n", report.not_ready_because));
   });
 }

@@ -1,6 +1,7 @@
 #include "app/engine.h"
 
 #include <fmt/core.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <future>
@@ -55,9 +56,16 @@ std::string watched_names(const Config& config) {
   return names;
 }
 
+void log_problem(const std::string& part, const std::string& text) {
+  if (text.empty())
+    spdlog::info("{}: all is well again", part);
+  else
+    spdlog::warn("{}: {}", part, text);
+}
+
 }  // namespace
 
-Engine::Engine() : parts_(std::make_unique<Parts>()) {}
+Engine::Engine() : parts_(std::make_unique<Parts>()), problems_(log_problem) {}
 
 Result<std::unique_ptr<Engine>> Engine::open(const Config& config, Room room) {
   std::unique_ptr<Engine> engine(new Engine);
@@ -78,8 +86,12 @@ Result<void> Engine::build(const Config& config, Room room) {
     for (const OriginConfig& origin : config.origins)
       if (built) built = make_origin(origin, config.node.region);
     if (!built) return;
+    parts_->tracking = std::make_unique<server::Tracking>(mix64(seed_ + 3));
+    parts_->watchers = std::make_unique<Watchers>(config.features.size() + room.features);
+    parts_->watchers->add(parts_->tracking.get());
     CacheCore::Parts parts;
     parts.clock = &clock_;
+    parts.observer = parts_->watchers.get();
     parts.home = &home();
     parts.l1 = parts_->store.get();
     parts.l2 = parts_->l2.get();
@@ -88,11 +100,13 @@ Result<void> Engine::build(const Config& config, Room room) {
     parts_->cache = std::make_unique<CacheCore>(parts);
     for (const FeatureConfig& feature : config.features)
       if (built) built = add_feature(feature);
+    if (built) add_tags(config);
   });
   if (!built) return built;
   reach_l2(config.l2);
   if (auto prepared = prepare_origins(config); !prepared) return prepared;
   if (auto opened = open_river(config, room); !opened) return opened;
+  catch_up_until_ = clock_.now() + config.node.ready_patience;
   upkeep_->run_there([this] { keep_up(); });
   home_->run_there([this] { watch_health(); });
   return {};
@@ -169,10 +183,27 @@ Result<void> Engine::add_feature(const FeatureConfig& config) {
   return {};
 }
 
+// `candor check` has refused what cannot be parsed.
+void Engine::add_tags(const Config& config) {
+  parts_->tags = std::make_unique<TagRules>(mix64(seed_ + 4));
+  for (const FeatureConfig& feature : config.features) {
+    std::vector<TagPattern> patterns;
+    for (const std::string& text : feature.tags)
+      if (auto pattern = TagPattern::parse(text)) patterns.push_back(std::move(*pattern));
+    if (patterns.empty()) continue;
+    const FeatureTags tags(std::move(patterns), key_columns(feature, config.find_origin(feature.origin)));
+    parts_->cache->set_tags(parts_->cache->find_feature(feature.name)->id(), tags);
+    parts_->tags->add(feature.name, tags);
+  }
+  if (parts_->l2 != nullptr && !parts_->tags->empty()) parts_->l2->use_tags(parts_->tags.get());
+}
+
 Result<void> Engine::open_river(const Config& config, const Room& room) {
   const bool is_watched = std::ranges::any_of(
       config.features, [](const FeatureConfig& feature) { return feature.watch.has_value(); });
-  if (!is_watched) return {};
+  // A stream carries region-wide commands too.
+  const bool is_shared = config.stream && config.stream->url != "memory:";
+  if (!is_watched && !is_shared) return {};
   Result<void> opened;
   home_->run_there([&] {
     std::vector<River::NamedOrigin> origins;
@@ -185,13 +216,15 @@ Result<void> Engine::open_river(const Config& config, const Room& room) {
       return;
     }
     parts_->river = std::move(*river);
+    parts_->region = std::make_unique<RegionDesk>(&parts_->river->applier(), &home());
     std::vector<SessionDesk::Watched> watched;
     for (const River::NamedOrigin& origin : origins)
       if (parts_->cache->trust(origin.name) != nullptr) watched.push_back({origin.name, origin.origin});
-    parts_->desk = std::make_unique<SessionDesk>(parts_->cache.get(), &home(), std::move(watched));
+    if (!watched.empty())
+      parts_->desk = std::make_unique<SessionDesk>(parts_->cache.get(), &home(), std::move(watched));
     parts_->river->start();
   });
-  if (opened) notes_.push_back({false, "change feeds: " + watched_names(config)});
+  if (opened && is_watched) notes_.push_back({false, "change feeds: " + watched_names(config)});
   return opened;
 }
 
@@ -232,11 +265,33 @@ void Engine::keep_up() {
 
 void Engine::watch_health() {
   if (parts_->cache == nullptr) return;  // the engine is closing
-  health_.note(degraded_reasons(), clock_.now());
+  const RiverReport river = river_report(false);
+  (void)catching_up(river);
+  health_.note(degraded_reasons(river), clock_.now());
+  for (const auto& [part, text] : river_problems(river)) problems_.note(part, text, clock_.now());
   home().schedule(home().now() + kHealthPeriod, [this] { watch_health(); });
 }
 
-std::vector<std::string> Engine::degraded_reasons() const {
+RiverReport Engine::river_report(bool with_lags) const {
+  if (parts_->river == nullptr) return {};
+  RiverReport river = parts_->river->report(with_lags);
+  for (RiverOrigin& origin : river.origins) origin.markers = parts_->cache->markers(origin.name);
+  return river;
+}
+
+std::string Engine::catching_up(const RiverReport& river) {
+  if (caught_up_) return {};
+  std::string missing = what_is_missing(river);
+  caught_up_ = missing.empty();
+  if (caught_up_ || clock_.now() < catch_up_until_) return missing;
+  // A stream or a feed that is away must not keep a whole region from starting: what can be proven is served
+  // from the tiers, the rest from the origins.
+  spdlog::warn("ready without having caught up: {}", missing);
+  caught_up_ = true;
+  return {};
+}
+
+std::vector<std::string> Engine::degraded_reasons(const RiverReport& river) const {
   std::vector<std::string> reasons;
   if (parts_->l2 != nullptr) {
     const L2Stats stats = parts_->l2->stats();
@@ -246,13 +301,8 @@ std::vector<std::string> Engine::degraded_reasons() const {
   for (const auto& [name, origin] : parts_->origins)
     if (!origin->stats().connected) reasons.push_back("origin_down:" + name);
   if (parts_->cache->owed_invalidations() > 0) reasons.emplace_back("invalidations_owed");
-  if (parts_->river != nullptr) {
-    const RiverReport river = parts_->river->report();
-    if (!river.bus.problem.empty() || !river.applier.problem.empty()) reasons.emplace_back("stream");
-    for (const RiverOrigin& origin : river.origins)
-      if (origin.feed.state == FeedStatus::State::kMisconfigured)
-        reasons.push_back("feed_misconfigured:" + origin.name);
-  }
+  const auto troubles = river_troubles(river, clock_.now(), !caught_up_);
+  reasons.insert(reasons.end(), troubles.begin(), troubles.end());
   return reasons;
 }
 
@@ -282,6 +332,12 @@ bool Engine::wait_until_quiet() {
 
 Engine::~Engine() {
   if (upkeep_ != nullptr) upkeep_->stop();
+  // First: the goodbye travels while the rest becomes quiet. Nobody waits for this node any more, and another
+  // one may lead at once.
+  if (home_ != nullptr)
+    home_->run_there([this] {
+      if (parts_->river != nullptr) parts_->river->stop();
+    });
   const bool quiet = home_ == nullptr || wait_until_quiet();
   if (quiet) {
     if (home_ != nullptr) {
@@ -329,6 +385,7 @@ FeatureReport Engine::report_feature(FeatureId id) const {
   out.write_errors = c.write_errors.value();
   out.miss_ns = c.read_miss_ns.snapshot();
   out.usage = parts_->store->usage(id);
+  out.dropped = parts_->watchers->counts(id);
   return out;
 }
 
@@ -355,7 +412,7 @@ void Engine::report_more(std::unique_ptr<NodeReport> report, ReportDone done) {
   done(std::move(report));
 }
 
-void Engine::report_tiers(NodeReport& report) const {
+void Engine::report_tiers(NodeReport& report) {
   report.l1 = parts_->store->stats();
   report.has_l2 = parts_->l2 != nullptr;
   if (report.has_l2) {
@@ -367,7 +424,11 @@ void Engine::report_tiers(NodeReport& report) const {
   }
   report.waiting = parts_->cache->waiting();
   report.owed_invalidations = parts_->cache->owed_invalidations();
-  report.degraded = degraded_reasons();
+  report.river = river_report(true);
+  report.catching_up = catching_up(report.river);
+  report.degraded = degraded_reasons(report.river);
+  report.tracking_clients = parts_->tracking->members();
+  report.tracking_keys = parts_->tracking->keys();
 }
 
 void Engine::reload(const Config& config) {

@@ -15,12 +15,16 @@
 #include "app/config.h"
 #include "app/health_log.h"
 #include "app/node_report.h"
+#include "app/problem_log.h"
+#include "app/region_desk.h"
 #include "app/river.h"
 #include "app/session_desk.h"
+#include "app/watchers.h"
 #include "cache/cache.h"
 #include "io/clock.h"
 #include "io/running_loop.h"
 #include "io/thread_pool.h"
+#include "server/tracking.h"
 #include "tier/l1/store.h"
 
 namespace candor::app {
@@ -67,6 +71,10 @@ class Engine {
   void report(ReportDone done);
   // Session tokens over the watched origins; null: none is watched. Lives as long as this.
   [[nodiscard]] SessionDesk* session_desk() { return parts_->desk.get(); }
+  // Commands that hold for the region; null: this node is alone. Lives as long as this.
+  [[nodiscard]] RegionDesk* region() { return parts_->region.get(); }
+  // Who of the clients keeps values on its side. Lives as long as this.
+  [[nodiscard]] server::Tracking* tracking() { return parts_->tracking.get(); }
   // Replaces the policies of features that both configurations have. On home().
   void reload(const Config& config);
 
@@ -81,16 +89,20 @@ class Engine {
   // What lives on home and ends together.
   struct Parts {
     std::unique_ptr<l1::Store> store;
+    std::unique_ptr<TagRules> tags;
     std::unique_ptr<L2> l2;
     struct NamedOrigin {
       std::string name;
       std::unique_ptr<Origin> origin;
     };
     std::vector<NamedOrigin> origins;
+    std::unique_ptr<server::Tracking> tracking;
+    std::unique_ptr<Watchers> watchers;
     std::unique_ptr<CacheCore> cache;
     std::vector<FeatureConfig> features;  // by FeatureId
     std::unique_ptr<SessionDesk> desk;    // null as the river
-    std::unique_ptr<River> river;         // null: no feature is watched
+    std::unique_ptr<River> river;         // null: no feature is watched, and no stream is configured
+    std::unique_ptr<RegionDesk> region;   // null as the river
   };
 
   Engine();
@@ -99,16 +111,21 @@ class Engine {
   void reach_l2(const L2Config& config);
   Result<void> make_origin(const OriginConfig& config, const std::string& region);
   Result<void> add_feature(const FeatureConfig& config);
+  void add_tags(const Config& config);
   Result<void> open_river(const Config& config, const Room& room);
   Result<void> prepare_origins(const Config& config);
   void keep_up();
   void watch_health();
-  [[nodiscard]] std::vector<std::string> degraded_reasons() const;
+  [[nodiscard]] std::vector<std::string> degraded_reasons(const RiverReport& river) const;
+  [[nodiscard]] RiverReport river_report(bool with_lags) const;
+  // What the start waits for. Once it has ended it never begins again: a feed that hiccups later is a reason
+  // in `degraded`, and no reason to send a node's clients elsewhere.
+  [[nodiscard]] std::string catching_up(const RiverReport& river);
   [[nodiscard]] bool is_quiet() const;
   [[nodiscard]] bool wait_until_quiet();
   [[nodiscard]] FeatureReport report_feature(FeatureId id) const;
   void report_more(std::unique_ptr<NodeReport> report, ReportDone done);
-  void report_tiers(NodeReport& report) const;
+  void report_tiers(NodeReport& report);
 
   SystemClock clock_;
   SystemEntropy entropy_;
@@ -118,7 +135,11 @@ class Engine {
   std::unique_ptr<ThreadPool> pool_;
   std::unique_ptr<Parts> parts_;
   std::vector<StartNote> notes_;
-  HealthLog health_{write_health_to_log()};  // home's
+  // Home's.
+  HealthLog health_{write_health_to_log()};
+  ProblemLog problems_;
+  MonoTime catch_up_until_{0};
+  bool caught_up_ = false;
 };
 
 }  // namespace candor::app

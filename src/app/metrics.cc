@@ -69,6 +69,66 @@ constexpr std::array kSpecs = {
                "Late fills that lost against an invalidation."},
     MetricSpec{"candor_l2_corrupt_total", kCounter, "region",
                "Entries that failed their checksum and were treated as misses."},
+    MetricSpec{"candor_invalidations_total", kCounter, "cause feature region",
+               "Keys dropped: change (the origin's feed said so), write (through this node), failed_write, "
+               "unknown_outcome (of a write), command. cause=\"whole\": times that all of the feature was "
+               "dropped or became suspect at once (a flush, a truncated table, a gap, a start)."},
+    MetricSpec{
+        "candor_change_lag_seconds", kHistogram, "origin region stage",
+        "From the commit of a change, by the origin's clock, to a stage by this node's, so that it is as "
+        "good as the two clocks agree. feed: handed over, l2: L2 has the marker, append: on the region "
+        "stream (these three on the node that leads); applied: dropped on this node."},
+    MetricSpec{
+        "candor_fresh_within_seconds", kGauge, "origin region",
+        "Every change that was committed longer ago than this is applied here; proven without comparing "
+        "clocks. No series: nothing is proven, and bounded reads go to the origin."},
+    MetricSpec{
+        "candor_floor_settled", kGauge, "origin region",
+        "1 unless what is cached of the origin is suspect and waits for proof that nothing was missed."},
+    MetricSpec{"candor_floors_total", kCounter, "origin region",
+               "Times that everything cached of an origin, or of a feature, became suspect."},
+    MetricSpec{"candor_changes_applied_total", kCounter, "origin region", "Changes applied on this node."},
+    MetricSpec{"candor_markers", kGauge, "origin region",
+               "Names that L1 guards against loads from before a change."},
+    MetricSpec{"candor_origin_probes_total", kCounter, "origin outcome region",
+               "Questions to the origin about its position: ok, failed."},
+    MetricSpec{"candor_stream_gaps_total", kCounter, "region",
+               "Messages of the region stream that this node will never see; each is a floor."},
+    MetricSpec{"candor_stream_connected", kGauge, "region", "1 while the region stream is connected."},
+    MetricSpec{"candor_stream_messages_total", kCounter, "direction region",
+               "Messages of the region stream: received, appended."},
+    MetricSpec{"candor_stream_errors_total", kCounter, "region", "Appends and reads that failed."},
+    MetricSpec{"candor_stream_reconnects_total", kCounter, "region",
+               "Connections to the region stream made again."},
+    MetricSpec{"candor_region_nodes", kGauge, "region",
+               "Nodes of the region heard of lately, with this one."},
+    MetricSpec{
+        "candor_feed_state", kGauge, "origin region state",
+        "1 for the state that the origin's change feed is in on this node: leading, standby, connecting, "
+        "misconfigured, off."},
+    MetricSpec{"candor_feed_changes_total", kCounter, "origin region", "Changes read while this node led."},
+    MetricSpec{"candor_feed_breaks_total", kCounter, "origin region",
+               "Times that the feed could not go on where it was: slot lost, log trimmed, origin restored."},
+    MetricSpec{"candor_feed_reconnects_total", kCounter, "origin region",
+               "Connections of the feed made again."},
+    MetricSpec{"candor_replication_slot_retained_bytes", kGauge, "origin region",
+               "PostgreSQL: WAL that the region's replication slot retains, from restart_lsn to the current "
+               "position (pg_wal_lsn_diff). Watch it against max_slot_wal_keep_size."},
+    MetricSpec{"candor_change_log_rows", kGauge, "origin region",
+               "SQLite: rows of the change log that are not confirmed yet."},
+    MetricSpec{"candor_publisher_waiting_batches", kGauge, "origin region",
+               "Batches of changes that wait for L2 or the region stream; the leading node's."},
+    MetricSpec{"candor_publisher_unconfirmed_messages", kGauge, "origin region",
+               "Messages on the stream that the origin may not forget yet; the leading node's."},
+    MetricSpec{"candor_publisher_append_failures_total", kCounter, "origin region",
+               "Appends that the region stream refused or did not answer; each is repeated."},
+    MetricSpec{"candor_publisher_debts", kGauge, "kind origin region",
+               "What L2 has to be told yet: owed (it did not answer), late (no marker can stand for it yet), "
+               "held (markers kept alive until their change is visible)."},
+    MetricSpec{"candor_l2_losses_total", kCounter, "origin region",
+               "Times that L2 was found to have forgotten invalidations: flushed, restored, failed over."},
+    MetricSpec{"candor_tracking_clients", kGauge, "region", "Connections with CLIENT TRACKING on."},
+    MetricSpec{"candor_tracking_keys", kGauge, "region", "Keys remembered for them."},
     MetricSpec{"candor_owed_invalidations", kGauge, "region",
                "Keys whose invalidation L2 has not taken yet; they are read from the origin."},
     MetricSpec{"candor_waiting_reads", kGauge, "region", "Reads on their way to L2 or the origin."},
@@ -146,8 +206,9 @@ struct Page {
 constexpr unsigned kFirstEdge = 10;  // about 1 µs
 constexpr unsigned kLastEdge = 35;   // about 34 s
 
-void put_histogram(Page& page, const Labels& labels, const LatencyHistogram::Snapshot& snapshot) {
-  auto& histogram = page.series("candor_read_seconds", labels).histogram;
+void put_histogram(Page& page, std::string_view name, const Labels& labels,
+                   const LatencyHistogram::Snapshot& snapshot) {
+  auto& histogram = page.series(name, labels).histogram;
   std::uint64_t cumulative = 0;
   unsigned index = 0;
   for (unsigned edge = kFirstEdge; edge <= kLastEdge; ++edge) {
@@ -180,7 +241,7 @@ void collect_feature(Page& page, const FeatureReport& f) {
   page.put("candor_reads_negative_total", self, f.reads_negative);
   page.put("candor_reads_stale_total", self, f.reads_stale);
   page.put("candor_reads_coalesced_total", self, f.coalesced);
-  put_histogram(page, with("path", "miss"), f.miss_ns);
+  put_histogram(page, "candor_read_seconds", with("path", "miss"), f.miss_ns);
   page.put("candor_refreshes_total", self, f.refreshes);
   page.put("candor_writes_total", self, f.writes);
   page.put("candor_write_errors_total", self, f.write_errors);
@@ -192,6 +253,12 @@ void collect_feature(Page& page, const FeatureReport& f) {
   page.put("candor_entries", self, f.usage.entries);
   page.put("candor_evictions_total", with("tier", "l1"), f.usage.evictions);
   page.put("candor_expirations_total", with("tier", "l1"), f.usage.expirations);
+  for (std::size_t i = 0; i < kInvalidationCauses.size(); ++i) {
+    Labels labels = self;
+    labels.emplace_back("cause", kInvalidationCauses[i].label);
+    page.put("candor_invalidations_total", labels, f.dropped.keys[i]);
+  }
+  page.put("candor_invalidations_total", with("cause", "whole"), f.dropped.whole);
 }
 
 void collect_origin(Page& page, const OriginReport& origin) {
@@ -229,12 +296,87 @@ void collect_tiers(Page& page, const NodeReport& report) {
   page.put("candor_l2_corrupt_total", self, report.l2.corrupt);
 }
 
+void collect_lag(Page& page, const Labels& self, const RiverLag& lag) {
+  const auto put = [&](const char* stage, const LatencyHistogram::Snapshot& snapshot) {
+    if (snapshot.count == 0) return;  // the other nodes of the region measure it
+    Labels labels = self;
+    labels.emplace_back("stage", stage);
+    put_histogram(page, "candor_change_lag_seconds", labels, snapshot);
+  };
+  put("feed", lag.feed);
+  put("l2", lag.l2);
+  put("append", lag.append);
+  put("applied", lag.applied);
+}
+
+void collect_publisher(Page& page, const Labels& self, const PublisherStatus& publisher) {
+  const auto owes = [&](const char* kind, std::size_t count) {
+    Labels labels = self;
+    labels.emplace_back("kind", kind);
+    page.put("candor_publisher_debts", labels, static_cast<double>(count));
+  };
+  page.put("candor_publisher_append_failures_total", self, publisher.append_failures);
+  if (!publisher.leading) return;
+  page.put("candor_publisher_waiting_batches", self, static_cast<double>(publisher.waiting_slices));
+  page.put("candor_publisher_unconfirmed_messages", self, static_cast<double>(publisher.unconfirmed));
+  owes("owed", publisher.l2.owed);
+  owes("late", publisher.l2.late);
+  owes("held", publisher.l2.held);
+  page.put("candor_l2_losses_total", self, publisher.l2.losses);
+}
+
+void collect_river_origin(Page& page, const RiverOrigin& origin, MonoTime now) {
+  const Labels self = {{"origin", origin.name}, {"region", page.region}};
+  const auto with = [&](const char* label, const char* value) {
+    Labels labels = self;
+    labels.emplace_back(label, value);
+    return labels;
+  };
+  const AppliedOrigin& applied = origin.applied;
+  if (applied.fresh_as_of.ns != 0) {
+    const auto within = std::chrono::duration<double>(now - applied.fresh_as_of).count();
+    page.put("candor_fresh_within_seconds", self, within);
+  }
+  page.put("candor_floor_settled", self, applied.settled ? 1.0 : 0.0);
+  page.put("candor_floors_total", self, applied.floors);
+  page.put("candor_changes_applied_total", self, applied.changes);
+  page.put("candor_markers", self, static_cast<double>(origin.markers));
+  page.put("candor_origin_probes_total", with("outcome", "ok"), applied.probes);
+  page.put("candor_origin_probes_total", with("outcome", "failed"), applied.probes_failed);
+  page.put("candor_feed_state", with("state", feed_state_name(origin.feed.state)), 1.0);
+  page.put("candor_feed_changes_total", self, origin.feed.changes);
+  page.put("candor_feed_breaks_total", self, origin.feed.breaks);
+  page.put("candor_feed_reconnects_total", self, origin.feed.reconnects);
+  if (origin.description.starts_with("postgres"))
+    page.put("candor_replication_slot_retained_bytes", self, origin.feed.lag_bytes);
+  else if (origin.description.starts_with("sqlite"))
+    page.put("candor_change_log_rows", self, origin.feed.lag_bytes);
+  collect_publisher(page, self, origin.publisher);
+  collect_lag(page, self, origin.lag);
+}
+
+void collect_river(Page& page, const RiverReport& river, MonoTime now) {
+  if (!river.is_built) return;
+  const auto with = [&](const char* label, const char* value) {
+    return Labels{{"region", page.region}, {label, value}};
+  };
+  const Labels self = {{"region", page.region}};
+  for (const RiverOrigin& origin : river.origins) collect_river_origin(page, origin, now);
+  page.put("candor_stream_gaps_total", self, river.applier.gaps);
+  page.put("candor_stream_connected", self, river.bus.connected ? 1.0 : 0.0);
+  page.put("candor_stream_messages_total", with("direction", "received"), river.bus.received);
+  page.put("candor_stream_messages_total", with("direction", "appended"), river.bus.appended);
+  page.put("candor_stream_errors_total", self, river.bus.errors);
+  page.put("candor_stream_reconnects_total", self, river.bus.reconnects);
+  page.put("candor_region_nodes", self, static_cast<double>(river.applier.nodes.size()));
+}
+
 void collect_connections(Page& page, const ConnectionReport& c) {
   const auto with = [&](const char* label, const char* value) {
     return Labels{{"region", page.region}, {label, value}};
   };
   const Labels self = {{"region", page.region}};
-  put_histogram(page, with("path", "hit"), c.hit_ns);
+  put_histogram(page, "candor_read_seconds", with("path", "hit"), c.hit_ns);
   page.put("candor_connections", self, c.open);
   page.put("candor_connections_total", with("outcome", "accepted"), c.accepted);
   page.put("candor_connections_total", with("outcome", "refused"), c.refused);
@@ -263,6 +405,9 @@ void collect(Page& page, const NodeReport& report) {
   for (const FeatureReport& feature : report.features) collect_feature(page, feature);
   for (const OriginReport& origin : report.origins) collect_origin(page, origin);
   collect_tiers(page, report);
+  collect_river(page, report.river, report.at);
+  page.put("candor_tracking_clients", self, report.tracking_clients);
+  page.put("candor_tracking_keys", self, report.tracking_keys);
   collect_connections(page, report.connections);
   collect_process(page, report.process);
   for (const std::string& reason : report.degraded)

@@ -130,11 +130,13 @@ Result<void> Node::open() {
 Result<void> Node::open_resp() {
   server::ServerContext context;
   context.cache = &engine_->cache();
+  context.tracking = engine_->tracking();
   context.clock = &engine_->clock();
   context.entropy = &engine_->entropy();
   context.pool = &engine_->pool();
   context.options = server_options(config_, node_name_);
   context.desk = engine_->session_desk();
+  context.region = engine_->region();
   for (const UserConfig& user : config_.resp.users)
     context.users.push_back({user.name, user.password_hash, user.rights, user.features});
   auto server = server::RespServer::make(std::move(context));
@@ -301,8 +303,13 @@ void Node::complete_report(NodeReport& report) {
   report.region = config_.node.region;
   report.version = kVersion;
   report.uptime = report.at - started_;
-  report.ready = serving_ && !draining_;
-  if (!report.ready) report.not_ready_because = draining_ ? "draining" : "starting";
+  report.ready = serving_ && !draining_ && report.catching_up.empty();
+  if (draining_)
+    report.not_ready_because = "draining";
+  else if (!report.catching_up.empty())
+    report.not_ready_because = "catching up: " + report.catching_up;
+  else if (!report.ready)
+    report.not_ready_because = "starting";
   report.connections = connections();
   report.process = process_report(started_wall_);
 }
@@ -322,6 +329,21 @@ void Node::report(ReportDone done) {
   });
 }
 
+// After this node and L2: every node of the region, then `done` on the upkeep loop.
+WriteDone Node::then_region(server::RegionWide what, std::function<void(Result<void>)> done) {
+  auto answer = [this, done = std::move(done)](Result<void> result) {
+    engine_->upkeep().post([done, result = std::move(result)] { done(result); });
+  };
+  return [this, what = std::move(what), answer = std::move(answer)](Result<WriteResult> here) mutable {
+    const Result<void> local = here ? Result<void>{} : std::unexpected(here.error());
+    RegionDesk* region = engine_->region();
+    if (region == nullptr) return answer(local);
+    region->forget(std::move(what), [local, answer = std::move(answer)](Result<void> told) {
+      answer(local ? std::move(told) : local);
+    });
+  };
+}
+
 void Node::flush(std::optional<std::string> feature, std::function<void(Result<void>)> done) {
   std::optional<FeatureId> id;
   if (feature) {
@@ -330,11 +352,9 @@ void Node::flush(std::optional<std::string> feature, std::function<void(Result<v
     id = found->id();
   }
   spdlog::info("flush of {} asked for over HTTP", feature ? "feature " + *feature : "everything");
-  engine_->cache().flush(id, [this, done = std::move(done)](Result<WriteResult> result) {
-    engine_->upkeep().post([done, result = std::move(result)] {
-      done(result ? Result<void>{} : std::unexpected(result.error()));
-    });
-  });
+  server::RegionWide what;
+  what.features.push_back(feature.value_or("*"));
+  engine_->cache().flush(id, then_region(std::move(what), std::move(done)));
 }
 
 void Node::invalidate(std::string feature, std::string key, std::function<void(Result<void>)> done) {
@@ -342,12 +362,9 @@ void Node::invalidate(std::string feature, std::string key, std::function<void(R
   if (found == nullptr) return done(fail(ErrorCode::kNoFeature, "no such feature; see /api/v1/features"));
   if (key.size() > kKeyBytesMax)
     return done(fail(ErrorCode::kLimit, fmt::format("a key has at most {} bytes", kKeyBytesMax)));
-  engine_->cache().invalidate(found->id(), std::move(key),
-                              [this, done = std::move(done)](Result<WriteResult> result) {
-                                engine_->upkeep().post([done, result = std::move(result)] {
-                                  done(result ? Result<void>{} : std::unexpected(result.error()));
-                                });
-                              });
+  server::RegionWide what;
+  what.names.push_back(feature + ":" + key);
+  engine_->cache().invalidate(found->id(), std::move(key), then_region(std::move(what), std::move(done)));
 }
 
 }  // namespace candor::app

@@ -50,6 +50,7 @@ class Node final : public NodeControl {
   Result<void> open_http();
   void tick();
   void complete_report(NodeReport& report);
+  [[nodiscard]] WriteDone then_region(server::RegionWide what, std::function<void(Result<void>)> done);
   [[nodiscard]] ConnectionReport connections() const;
   void close_resp_listeners();
 

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "app/river_report.h"
+#include "app/watchers.h"
 #include "base/counters.h"
 #include "base/time.h"
 #include "origin/origin.h"
@@ -33,6 +35,7 @@ struct FeatureReport {
   std::uint64_t writes = 0, write_errors = 0;
   LatencyHistogram::Snapshot miss_ns;
   l1::FeatureUsage usage;
+  Watchers::Counts dropped;
 
   [[nodiscard]] std::uint64_t reads() const { return reads_l1 + reads_l2 + reads_origin + errors; }
   [[nodiscard]] std::uint64_t loads() const { return loads_ok + loads_absent + loads_failed + loads_timeout; }
@@ -66,6 +69,7 @@ struct NodeReport {
   Duration uptime{0};
   bool ready = false;
   std::string not_ready_because;
+  std::string catching_up;            // what the start still waits for; empty: it has ended
   std::vector<std::string> degraded;  // reasons, empty when all is well
 
   std::vector<FeatureReport> features;  // in the order of the configuration
@@ -76,6 +80,8 @@ struct NodeReport {
   std::vector<OriginReport> origins;
   std::uint64_t waiting = 0;             // reads on the miss path
   std::uint64_t owed_invalidations = 0;  // that L2 has not taken yet
+  RiverReport river;
+  std::uint64_t tracking_clients = 0, tracking_keys = 0;  // CLIENT TRACKING
   ConnectionReport connections;
   ProcessReport process;
 };

@@ -170,20 +170,33 @@ void River::stop() {
   for (Source& source : sources_) source.feed->stop();
 }
 
-RiverReport River::report() const {
+RiverReport River::report(bool with_lags) const {
   RiverReport report;
   report.is_built = true;
   report.stream = stream_->describe();
   report.bus = stream_->status();
-  for (const Source& source : sources_) {
-    report.origins.push_back(
-        {source.name, source.feed->describe(), source.feed->status(), source.publisher->status()});
-  }
   report.applier = applier_->status();
   if (local_ != nullptr) {
     ApplierStatus local = local_->applier->status();
     for (AppliedOrigin& origin : local.origins) report.applier.origins.push_back(std::move(origin));
     if (report.applier.problem.empty()) report.applier.problem = std::move(local.problem);
+  }
+  for (const Source& source : sources_) {
+    RiverOrigin& one = report.origins.emplace_back();
+    one.name = source.name;
+    one.description = source.feed->describe();
+    one.feed = source.feed->status();
+    one.publisher = source.publisher->status();
+    for (const AppliedOrigin& applied : report.applier.origins)
+      if (applied.name == source.name) one.applied = applied;
+    if (!with_lags) continue;
+    const Publisher::Lags& lags = source.publisher->lags();
+    one.lag.feed = lags.feed.snapshot();
+    one.lag.l2 = lags.l2.snapshot();
+    one.lag.append = lags.append.snapshot();
+    const ChangeLag* applied = applier_->lag(source.name);
+    if (applied == nullptr && local_ != nullptr) applied = local_->applier->lag(source.name);
+    if (applied != nullptr) one.lag.applied = applied->snapshot();
   }
   return report;
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "app/config.h"
+#include "app/river_report.h"
 #include "base/random.h"
 #include "bus/region_stream.h"
 #include "change/feed.h"
@@ -22,20 +23,6 @@
 #include "tier/l2.h"
 
 namespace candor::app {
-
-struct RiverOrigin {
-  std::string name;
-  std::string description;
-  FeedStatus feed;
-  PublisherStatus publisher;
-};
-struct RiverReport {
-  bool is_built = false;
-  std::string stream;
-  StreamStatus bus;
-  std::vector<RiverOrigin> origins;
-  ApplierStatus applier;
-};
 
 class River {
  public:
@@ -61,7 +48,8 @@ class River {
   void start();
   // Leaves the region: goodbye, and leadership to another node.
   void stop();
-  [[nodiscard]] RiverReport report() const;
+  // `with_lags`: the histograms too, which cost some microseconds each.
+  [[nodiscard]] RiverReport report(bool with_lags) const;
   [[nodiscard]] Applier& applier() { return *applier_; }
 
  private:

@@ -89,6 +89,56 @@ json connections_json(const ConnectionReport& c) {
           {"hit_latency_sampled", quantiles_json(c.hit_ns)}};
 }
 
+json invalidations_json(const Watchers::Counts& dropped) {
+  json out = {{"whole", dropped.whole}};
+  for (std::size_t i = 0; i < kInvalidationCauses.size(); ++i)
+    out[std::string(kInvalidationCauses[i].label)] = dropped.keys[i];
+  return out;
+}
+
+json lag_json(const RiverLag& lag) {
+  return {{"feed", quantiles_json(lag.feed)},
+          {"l2", quantiles_json(lag.l2)},
+          {"append", quantiles_json(lag.append)},
+          {"applied", quantiles_json(lag.applied)}};
+}
+
+json river_origin_json(const RiverOrigin& origin, MonoTime now) {
+  const AppliedOrigin& applied = origin.applied;
+  const PublisherStatus& publisher = origin.publisher;
+  json out = {{"name", origin.name},
+              {"description", origin.description},
+              {"feed", feed_state_name(origin.feed.state)},
+              {"problem", origin.feed.problem.empty() ? publisher.problem : origin.feed.problem},
+              {"settled", applied.settled},
+              {"changes_applied", applied.changes},
+              {"floors", applied.floors},
+              {"markers", origin.markers},
+              {"retained", origin.feed.lag_bytes},
+              {"feed_changes", origin.feed.changes},
+              {"feed_breaks", origin.feed.breaks},
+              {"waiting_batches", publisher.waiting_slices},
+              {"debts_to_l2", publisher.l2.owed},
+              {"lag", lag_json(origin.lag)}};
+  out["fresh_within_ms"] =
+      applied.fresh_as_of.ns == 0 ? json(nullptr) : json((now - applied.fresh_as_of) / 1ms);
+  return out;
+}
+
+// null: no origin is watched and no stream configured.
+json river_json(const RiverReport& river, MonoTime now) {
+  if (!river.is_built) return nullptr;
+  json origins = json::array();
+  for (const RiverOrigin& origin : river.origins) origins.push_back(river_origin_json(origin, now));
+  return {{"stream", river.stream},
+          {"connected", river.bus.connected},
+          {"problem", river.applier.problem.empty() ? river.bus.problem : river.applier.problem},
+          {"gaps", river.applier.gaps},
+          {"messages", river.bus.received},
+          {"nodes", river.applier.nodes},
+          {"origins", std::move(origins)}};
+}
+
 }  // namespace
 
 json feature_json(const FeatureReport& f) {
@@ -116,7 +166,8 @@ json feature_json(const FeatureReport& f) {
           {"entries", f.usage.entries},
           {"bytes", f.usage.bytes},
           {"evictions", f.usage.evictions},
-          {"expirations", f.usage.expirations}};
+          {"expirations", f.usage.expirations},
+          {"invalidations", invalidations_json(f.dropped)}};
 }
 
 json point_json(const TimelinePoint& p) {
@@ -149,6 +200,8 @@ json status_json(const NodeReport& report, std::size_t features_max) {
           {"features", features_json(report, features_max)},
           {"tiers", tiers_json(report)},
           {"origins", std::move(origins)},
+          {"river", river_json(report.river, report.at)},
+          {"tracking", {{"clients", report.tracking_clients}, {"keys", report.tracking_keys}}},
           {"waiting_reads", report.waiting},
           {"owed_invalidations", report.owed_invalidations},
           {"connections", connections_json(report.connections)},

@@ -47,6 +47,35 @@ void print_features(const json& features) {
   }
 }
 
+std::string applied_p99(const json& origin) {
+  const json& applied = origin["lag"]["applied"];
+  if (!applied.is_object()) return "no change yet";
+  return fmt::format("commit to applied p99 {:.1f} ms", applied["p99_us"].get<double>() / 1000);
+}
+
+void print_river(const json& river) {
+  if (!river.is_object()) return;
+  fmt::print("stream   {}, {}, {} node{}, {} gap{}\n", river["stream"].get<std::string>(),
+             river["connected"].get<bool>() ? "connected" : "NOT connected", river["nodes"].size(),
+             river["nodes"].size() == 1 ? "" : "s", river["gaps"].get<std::uint64_t>(),
+             river["gaps"].get<std::uint64_t>() == 1 ? "" : "s");
+  if (!river["problem"].get<std::string>().empty())
+    fmt::print("         {}\n", river["problem"].get<std::string>());
+  for (const json& origin : river["origins"]) {
+    const json& within = origin["fresh_within_ms"];
+    fmt::print("feed     {}: {}, {}, {} changes applied, {}{}\n", origin["name"].get<std::string>(),
+               origin["feed"].get<std::string>(),
+               within.is_number() ? fmt::format("fresh within {} ms", within.get<std::int64_t>())
+                                  : std::string("NOT proven"),
+               origin["changes_applied"].get<std::uint64_t>(), applied_p99(origin),
+               origin["debts_to_l2"].get<std::uint64_t>() > 0
+                   ? fmt::format(", {} to be told to L2", origin["debts_to_l2"].get<std::uint64_t>())
+                   : "");
+    if (!origin["problem"].get<std::string>().empty())
+      fmt::print("         {}\n", origin["problem"].get<std::string>());
+  }
+}
+
 void print_text(const json& status) {
   const auto uptime = static_cast<std::int64_t>(status["uptime_seconds"].get<double>());
   fmt::print(
@@ -65,6 +94,7 @@ void print_text(const json& status) {
                origin["in_flight"].get<std::uint64_t>(), origin["max_concurrency"].get<std::uint64_t>(),
                origin["waiting"].get<std::uint64_t>(),
                origin["connected"].get<bool>() ? "connected" : "NOT connected");
+  if (status.contains("river")) print_river(status["river"]);
   const json& c = status["connections"];
   fmt::print("clients  {} connected, {} commands, {} errors, {} slow readers cut\n",
              c["open"].get<std::uint64_t>(), c["commands"].get<std::uint64_t>(),

@@ -1,7 +1,8 @@
 // Time as the rest of Candor sees it. Two clocks, two types: they never mix.
 //
-// MonoTime comes from a monotonic clock that starts at an arbitrary moment and never steps; every deadline,
-// ttl and age uses it. WallTime is civil time and appears in logs, tokens and on pages only.
+// MonoTime comes from a monotonic clock that starts at an arbitrary moment, never steps and counts while the
+// machine sleeps; every deadline, ttl and age uses it. WallTime is civil time and appears in logs, tokens and
+// on pages only.
 #pragma once
 
 #include <chrono>

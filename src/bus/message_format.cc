@@ -90,10 +90,11 @@ void write(Writer& out, const message::Floor& m) {
 }
 
 void write(Writer& out, const message::Invalidate& m) {
-  const auto& [request, node, names, feature] = m;
+  const auto& [request, node, names, feature, tag] = m;
   out.number(request);
   out.name(node);
   out.name(feature);
+  out.text(tag);
   out.number(names.size());
   for (const std::string& name : names) out.text(name);
 }
@@ -211,6 +212,7 @@ void read(Reader& in, message::Invalidate* m) {
   m->request = in.number();
   m->node = in.name();
   m->feature = in.name();
+  m->tag = in.text();
   m->names.resize(in.count(1));
   for (std::string& name : m->names) name = in.text();
 }

@@ -75,6 +75,7 @@ struct Invalidate {
   std::string node;                // who asks
   std::vector<std::string> names;  // `feature:key`
   std::string feature;             // all of it; empty: only `names`; "*": every feature
+  std::string tag{};               // every key that has it; empty: none
   friend bool operator==(const Invalidate&, const Invalidate&) = default;
 };
 

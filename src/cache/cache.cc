@@ -95,6 +95,21 @@ Result<FeatureId> CacheCore::add_feature(FeaturePolicy policy, std::unique_ptr<O
   return id;
 }
 
+void CacheCore::set_tags(FeatureId feature, FeatureTags tags) {
+  if (tags.has_keyed() && tag_times_ == nullptr)
+    tag_times_ = std::make_unique<TagTimes>(mix64(parts_.seed + 5));
+  features_[feature.value]->set_tags(std::make_unique<const FeatureTags>(std::move(tags)), tag_times_.get());
+}
+
+std::vector<FeatureId> CacheCore::features_with_tag(std::string_view tag) const {
+  std::vector<FeatureId> found;
+  for (const auto& feature : features_) {
+    const FeatureTags* tags = feature->tags();
+    if (tags != nullptr && (tags->is_of_all(tag) || tags->is_of_some(tag))) found.push_back(feature->id());
+  }
+  return found;
+}
+
 Result<void> CacheCore::update_policy(FeatureId id, FeaturePolicy policy) {
   Feature& feature = *features_[id.value];
   if (policy.name != feature.policy().name || policy.plain != feature.policy().plain) {
@@ -150,6 +165,7 @@ bool CacheCore::serves_at(const Feature& feature, std::string_view key, const l1
   const FeaturePolicy& policy = feature.policy();
   if (policy.plain) return true;
   if (feature.is_suspect(view.meta.loaded_at)) return false;
+  if (feature.is_dropped_by_key(key, view.meta.loaded_at)) return false;
   if (!tiers_may_answer(level)) {
     if (level != Consistency::kBounded || feature.trust() == nullptr) return false;
     // Not the caller's cached time: the process may have been stopped since it was read.
@@ -233,6 +249,12 @@ void CacheCore::plain_update(FeatureId feature, std::string key, PlainDecide dec
       [this, feature, key = std::move(key), decide = std::move(decide), done = std::move(done)]() mutable {
         miss_->plain_update(miss_->feature(feature), key, std::move(decide), std::move(done));
       });
+}
+
+void CacheCore::invalidate_tag(std::string tag, WriteDone done) {
+  parts_.home->post([this, tag = std::move(tag), done = std::move(done)]() mutable {
+    spawn(miss_->invalidate_tag(std::move(tag)), std::move(done));
+  });
 }
 
 void CacheCore::flush(std::optional<FeatureId> feature, WriteDone done) {

@@ -80,6 +80,8 @@ class CacheCore final : public ChangeTarget {
   // alone.
   Result<FeatureId> add_feature(FeaturePolicy policy, std::unique_ptr<OriginFeature> origin,
                                 std::string_view watched_origin = {});
+  // Before traffic, and once for each feature that has tags.
+  void set_tags(FeatureId feature, FeatureTags tags);
   // Replaces what can change while running (everything but name and plain); on the home executor.
   Result<void> update_policy(FeatureId id, FeaturePolicy policy);
   [[nodiscard]] const Feature* find_feature(std::string_view name) const;
@@ -139,6 +141,11 @@ class CacheCore final : public ChangeTarget {
   using PlainDecide = std::move_only_function<l1::Store::Update(const l1::EntryView* current)>;
   void plain_update(FeatureId feature, std::string key, PlainDecide decide, WriteDone done);
 
+  // Drops every key that has the tag, here and in L2; one step in each, however many they are.
+  void invalidate_tag(std::string tag, WriteDone done);
+  // Features of which all keys, or some, may have it.
+  [[nodiscard]] std::vector<FeatureId> features_with_tag(std::string_view tag) const;
+
   // Drops what is cached, everywhere this node can reach; never the origin.
   void flush(std::optional<FeatureId> feature, WriteDone done);
 
@@ -154,6 +161,7 @@ class CacheCore final : public ChangeTarget {
   void note_l2_state(std::uint32_t generation, std::uint64_t told) override;
   void forget_name(std::string_view name) override;
   void forget_feature(std::string_view feature) override;
+  void forget_tag(std::string_view tag) override;
 
   // Is L2 read for this feature now? Not while this node may lack what L2 was not told
   // (ChangeTarget::trust_l2). On home.
@@ -161,6 +169,9 @@ class CacheCore final : public ChangeTarget {
   // What is proven about an origin; null: its changes are not heard of. Any thread; the object lives as long
   // as this.
   [[nodiscard]] const OriginTrust* trust(std::string_view origin) const;
+
+  // Names that carry a marker of this origin's changes. On home.
+  [[nodiscard]] std::size_t markers(std::string_view origin) const;
 
   [[nodiscard]] l1::Store& l1() { return *parts_.l1; }
   [[nodiscard]] L2* l2() { return parts_.l2; }
@@ -174,6 +185,7 @@ class CacheCore final : public ChangeTarget {
   Parts parts_;
   std::vector<std::unique_ptr<Feature>> features_;
   std::vector<std::unique_ptr<OriginTrust>> trusts_;
+  std::unique_ptr<TagTimes> tag_times_;  // null: no feature has tags of single keys
   std::unique_ptr<MissPath> miss_;
 };
 

@@ -710,5 +710,94 @@ TEST_F(CacheTest, UpdatePolicyTakesEffectAndRefusesANewName) {
   EXPECT_FALSE(node.cache.update_policy(id, policy));
 }
 
+// ---- tags ----
+
+FeatureTags tags_of(const std::vector<std::string>& texts) {
+  std::vector<TagPattern> patterns;
+  for (const std::string& text : texts) patterns.push_back(TagPattern::parse(text).value());
+  return FeatureTags(std::move(patterns), 1);
+}
+
+TEST_F(CacheTest, TagDropsTheKeysThatHaveItAndNoOthers) {
+  Node node(*this, nullptr);
+  const FeatureId id = add(node, exact());
+  node.cache.set_tags(id, tags_of({"all", "one:{1}"}));
+  Answers answers;
+  for (const char* key : {"1", "2"}) read(node, id, key, &answers);
+  answer_load(0, "a");
+  answer_load(1, "b");
+  node.cache.forget_tag("one:1");
+  EXPECT_FALSE(hit(node, id, "1"));
+  EXPECT_EQ(hit(node, id, "2"), "b");
+  executor_.advance(2ms);
+  read(node, id, "1", &answers);
+  answer_load(2, "new");
+  EXPECT_EQ(hit(node, id, "1"), "new");
+  node.cache.forget_tag("all");
+  EXPECT_FALSE(hit(node, id, "1"));
+  EXPECT_FALSE(hit(node, id, "2"));
+}
+
+TEST_F(CacheTest, LoadFromBeforeATagWasDroppedIsNotStored) {
+  for (const char* tag : {"all", "one:1"}) {
+    Node node(*this, nullptr);
+    const FeatureId id = add(node, exact());
+    node.cache.set_tags(id, tags_of({"all", "one:{1}"}));
+    Answers answers;
+    read(node, id, "1", &answers);
+    const std::size_t load = loads_.size() - 1;
+    executor_.advance(1ms);
+    node.cache.forget_tag(tag);
+    executor_.advance(5ms);
+    answer_load(load, "old");
+    EXPECT_EQ(value_of(answers.at(0)), "old");
+    EXPECT_FALSE(hit(node, id, "1")) << tag;
+  }
+}
+
+TEST_F(CacheTest, WhatATagDroppedIsNotServedWhenTheOriginFails) {
+  Node node(*this, nullptr);
+  auto policy = exact();
+  policy.serve_stale = 10min;
+  const FeatureId id = add(node, policy);
+  node.cache.set_tags(id, tags_of({"all", "one:{1}"}));
+  Answers answers;
+  for (const char* key : {"1", "2"}) read(node, id, key, &answers);
+  answer_load(0, "a");
+  answer_load(1, "b");
+  node.cache.forget_tag("one:1");
+  read(node, id, "1", &answers);
+  fail_load(2);
+  EXPECT_FALSE(answers.at(2).has_value());
+  node.cache.forget_tag("all");
+  read(node, id, "2", &answers);
+  fail_load(3);
+  EXPECT_FALSE(answers.at(3).has_value());
+}
+
+TEST_F(CacheTest, TagOfADownL2IsOwedAndSaid) {
+  FakeL2 l2;
+  Node node(*this, &l2);
+  const FeatureId id = add(node, exact());
+  node.cache.set_tags(id, tags_of({"all"}));
+  Answers answers;
+  read(node, id, "1", &answers);
+  answer_load(0, "old");
+  l2.down = true;
+  std::vector<Result<WriteResult>> done;
+  node.cache.invalidate_tag("all", [&](auto r) { done.push_back(std::move(r)); });
+  executor_.run_ready();
+  ASSERT_EQ(done.size(), 1U);
+  EXPECT_FALSE(done[0].has_value());
+  EXPECT_FALSE(hit(node, id, "1"));
+  l2.down = false;
+  executor_.advance(1ms);
+  read(node, id, "1", &answers);
+  answer_load(1, "new");
+  EXPECT_EQ(value_of(answers.at(1)), "new");
+  executor_.advance(1s);
+  EXPECT_TRUE(l2.slots["user:1"].entry == std::nullopt || l2.slots["user:1"].entry->value == "new");
+}
+
 }  // namespace
 }  // namespace candor

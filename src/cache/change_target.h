@@ -50,6 +50,8 @@ class ChangeTarget {
   // CANDOR.INVALIDATE and flushes of the region: `name` is `feature:key`.
   virtual void forget_name(std::string_view name) = 0;
   virtual void forget_feature(std::string_view feature) = 0;  // "*": all
+  // Every key that has the tag. Who knows no tags has nothing to drop.
+  virtual void forget_tag(std::string_view /*tag*/) {}
 };
 
 }  // namespace candor

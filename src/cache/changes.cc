@@ -22,6 +22,11 @@ void CacheCore::MissPath::watch_origin(OriginTrust* trust) {
       Watched{trust, KeyMarkers(kMarkedNamesMax, mix64(parts_.seed + 100 + watched_.size()))}));
 }
 
+std::size_t CacheCore::MissPath::markers(std::string_view origin) const {
+  const Watched* one = watched(origin);
+  return one == nullptr ? 0 : one->markers.size();
+}
+
 CacheCore::MissPath::Watched* CacheCore::MissPath::watched(std::string_view origin) const {
   for (const auto& one : watched_) {
     if (one->trust->name == origin) return one.get();
@@ -132,8 +137,11 @@ void CacheCore::MissPath::settle_floor(std::string_view origin, MonoTime since) 
   if (source == nullptr) return;
   for (const auto& feature : features_) {
     if (feature->trust() != source->trust) continue;
-    // The millisecond in which it began may hold older loads.
-    feature->floor_ms.store(since.ms() + 1, std::memory_order_relaxed);
+    // The millisecond in which it began may hold older loads. What a tag dropped stays dropped.
+    const l1::Millis floor = std::max(since.ms() + 1, feature->dropped_ms.load(std::memory_order_relaxed));
+    feature->floor_ms.store(floor, std::memory_order_relaxed);
+    // What was read before it, and is kept elsewhere, may have missed a change that nobody will tell of.
+    if (parts_.observer != nullptr) parts_.observer->on_invalidate_feature(feature->id());
   }
 }
 
@@ -191,6 +199,30 @@ void CacheCore::MissPath::forget_feature(std::string_view name) {
   }
 }
 
+// No entry is looked for: those whose load began until now are old from now on, of all keys of a feature or
+// of those whose tags share the tag's slot.
+void CacheCore::MissPath::forget_tag(std::string_view tag) {
+  const l1::Millis now = now_ms();
+  bool is_marked = false;
+  for (const auto& feature : features_) {
+    const FeatureTags* tags = feature->tags();
+    if (tags == nullptr) continue;
+    const bool of_all = tags->is_of_all(tag);
+    if (!of_all && !tags->is_of_some(tag)) continue;
+    ++forgets_;
+    if (of_all) {
+      feature->dropped_ms.store(now + 1, std::memory_order_relaxed);
+      const l1::Millis floor = feature->floor_ms.load(std::memory_order_relaxed);
+      feature->floor_ms.store(std::max(floor, now + 1), std::memory_order_relaxed);
+    } else if (!is_marked) {
+      feature->invalidate_tag(tag, now);
+      is_marked = true;
+    }
+    flights_.fence_if([&](const Flights::Flight& flight) { return flight.feature == feature->id(); });
+    if (parts_.observer != nullptr) parts_.observer->on_invalidate_feature(feature->id());
+  }
+}
+
 // ---- CacheCore as ChangeTarget ----
 
 void CacheCore::apply_change(std::string_view origin, const candor::Change& change) {
@@ -225,6 +257,9 @@ void CacheCore::note_l2_state(std::uint32_t generation, std::uint64_t told) {
 void CacheCore::trust_l2(std::string_view origin, bool trusted) { miss_->trust_l2(origin, trusted); }
 void CacheCore::forget_name(std::string_view name) { miss_->forget_name(name); }
 void CacheCore::forget_feature(std::string_view feature) { miss_->forget_feature(feature); }
+void CacheCore::forget_tag(std::string_view tag) { miss_->forget_tag(tag); }
+
+std::size_t CacheCore::markers(std::string_view origin) const { return miss_->markers(origin); }
 
 const OriginTrust* CacheCore::trust(std::string_view origin) const {
   for (const auto& one : trusts_) {

@@ -11,7 +11,9 @@
 #include "base/ids.h"
 #include "base/time.h"
 #include "cache/origin_trust.h"
+#include "cache/tag_times.h"
 #include "origin/origin.h"
+#include "tier/tags.h"
 #include "version/mutant.h"
 
 namespace candor {
@@ -68,6 +70,29 @@ class Feature {
     return loaded_at < floor_ms.load(std::memory_order_relaxed) && !mutant(Mutant::kSuspectServed);
   }
 
+  // The tags of its keys; null: none. `times`: of tags that only some keys have. Set before traffic.
+  void set_tags(std::unique_ptr<const FeatureTags> tags, TagTimes* times) {
+    tags_ = std::move(tags);
+    if (tags_->has_keyed()) tag_times_ = times;
+  }
+  [[nodiscard]] const FeatureTags* tags() const { return tags_.get(); }
+  // A tag that only some keys have; the table is the same for all features.
+  void invalidate_tag(std::string_view tag, l1::Millis now) { tag_times_->invalidate(tag, now); }
+  // Entries whose load began before it were dropped by a command, without a walk: never served again, however
+  // the origin fails. It is part of floor_ms.
+  std::atomic<l1::Millis> dropped_ms{kNoFloor};
+  // Was this entry dropped by one of its tags?
+  [[nodiscard]] bool is_dropped(std::string_view key, l1::Millis loaded_at) const {
+    if (loaded_at < dropped_ms.load(std::memory_order_relaxed)) return true;
+    return is_dropped_by_key(key, loaded_at);
+  }
+  // By a tag that only some keys have. One comparison where the feature has none, or none was invalidated
+  // since the entry was loaded.
+  [[nodiscard]] bool is_dropped_by_key(std::string_view key, l1::Millis loaded_at) const {
+    return tag_times_ != nullptr && tag_times_->may_be_forgotten(loaded_at) &&
+           tag_times_->is_forgotten(tags_->keyed(key), loaded_at);
+  }
+
   // Mutable: counting does not change a feature.
   mutable FeatureCounters counters;
   // Mean cost of a load, for XFetch: an exponentially weighted mean in nanoseconds, written by the miss path
@@ -80,6 +105,8 @@ class Feature {
   std::atomic<const FeaturePolicy*> policy_;
   std::unique_ptr<OriginFeature> origin_;
   OriginTrust* trust_ = nullptr;
+  std::unique_ptr<const FeatureTags> tags_;
+  TagTimes* tag_times_ = nullptr;
 };
 
 }  // namespace candor

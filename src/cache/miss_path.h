@@ -36,6 +36,7 @@ struct LoadedValue {
   Duration ttl{0};                       // left, 0: none
   std::optional<Duration> origin_ttl{};  // OriginRow::ttl_left, from the load's beginning
   std::uint32_t l2_generation = 0;       // when the lease for this load was given
+  std::uint64_t l2_tag_mark = 0;         // the same
 };
 
 // How a failed write is told: a writer must be able to tell that nothing happened from that nobody knows. L2
@@ -64,11 +65,13 @@ class CacheCore::MissPath {
   void plain_update(Feature* feature, const std::string& key, PlainDecide decide, WriteDone done);
   Task<Result<WriteResult>> invalidate(Feature* feature, std::string key, const char* cause);
   Task<Result<WriteResult>> flush(std::optional<FeatureId> id);
+  Task<Result<WriteResult>> invalidate_tag(std::string tag);
 
   [[nodiscard]] Feature* feature(FeatureId id) const { return features_[id.value].get(); }
 
   // ---- changes.cc: the change river ----
   void watch_origin(OriginTrust* trust);
+  [[nodiscard]] std::size_t markers(std::string_view origin) const;
   void apply_change(std::string_view origin, const candor::Change& change);
   void raise_floor(std::string_view origin, std::string_view only, bool same_history);
   void settle_floor(std::string_view origin, MonoTime since);
@@ -79,6 +82,7 @@ class CacheCore::MissPath {
   void note_l2_state(L2State state) { l2_heard_ = std::max(l2_heard_, state); }
   void forget_name(std::string_view name);
   void forget_feature(std::string_view feature);
+  void forget_tag(std::string_view tag);
 
   // Counted on home, read anywhere.
   std::atomic<std::size_t> waiting{0};
@@ -118,12 +122,15 @@ class CacheCore::MissPath {
   [[nodiscard]] bool proof_holds(const Feature& feature, Duration bound) const;
   [[nodiscard]] KeyMarkers* markers_of(const Feature& feature) const;
   Task<Result<Loaded>> fetch_plain(Feature* feature, std::string name);
+  // How long L2 has to remember that the tag was invalidated: until nothing is left that was filled before.
+  [[nodiscard]] Duration tag_hold(std::string_view tag) const;
   // The L2 part of fetch(): an entry, or a lease to load under, or neither (L2 is away: load without a
   // lease).
   struct L2Answer {
     std::optional<Loaded> hit;
     LeaseToken lease;
     std::uint32_t generation = 0;
+    std::uint64_t tag_mark = 0;
   };
   Task<L2Answer> ask_l2(Feature* feature, std::string name, MonoTime deadline, bool refresh);
   Task<Result<Loaded>> load_from_origin(Feature* feature, std::string key, MonoTime deadline);

@@ -51,6 +51,7 @@ Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::fetch(Feature* fe
 
   loaded->ttl = ttl_of(*feature, *loaded);
   loaded->l2_generation = l2.generation;
+  loaded->l2_tag_mark = l2.tag_mark;
   note_seen(*feature, key, name, loaded->stamp);
   bool may_store = may_keep(*flight) && markers_allow(*feature, name, loaded->stamp);
   if (may_store && l2.lease.value != 0) may_store = co_await fill_l2(feature, name, l2.lease, *loaded);
@@ -95,6 +96,7 @@ Task<CacheCore::MissPath::L2Answer> CacheCore::MissPath::ask_l2(Feature* feature
     if (found->state == L2Lookup::State::kLease) {
       answer.lease = found->token;
       answer.generation = found->l2.generation;
+      answer.tag_mark = found->tag_mark;
       break;
     }
     if (found->state == L2Lookup::State::kHit) {
@@ -161,6 +163,7 @@ Task<bool> CacheCore::MissPath::fill_l2(Feature* feature, std::string name, Leas
   entry.age = parts_.home->now() - loaded.as_of;
   entry.ttl_left = loaded.ttl;
   entry.generation = loaded.l2_generation;
+  entry.tag_mark = loaded.l2_tag_mark;
   Result<L2FillVerdict> verdict = co_await parts_.l2->fill(std::move(name), lease, std::move(entry));
   // L2 away: L1 may still keep the value, the local fence guards it. Lease lost or marker newer: somebody
   // changed the row after our load began (or the load outlived its lease): keep it nowhere.
@@ -421,7 +424,7 @@ std::optional<ReadResult> CacheCore::MissPath::stale_copy(const Feature& feature
   l1::EntryView view;
   const l1::Millis now = now_ms();
   if (!parts_.l1->peek(guard, parts_.l1->hash(feature.id(), key), feature.id(), key, now, &view) ||
-      view.meta.negative) {
+      view.meta.negative || feature.is_dropped(key, view.meta.loaded_at)) {
     return std::nullopt;
   }
   ReadResult result;
@@ -437,7 +440,8 @@ std::optional<ReadResult> CacheCore::MissPath::l1_copy(const Feature& feature, s
   l1::EntryView view;
   const l1::Millis now = now_ms();
   if (!parts_.l1->peek(guard, parts_.l1->hash(feature.id(), key), feature.id(), key, now, &view) ||
-      !is_fresh(feature.policy(), view.meta, now) || feature.is_suspect(view.meta.loaded_at)) {
+      !is_fresh(feature.policy(), view.meta, now) || feature.is_suspect(view.meta.loaded_at) ||
+      feature.is_dropped_by_key(key, view.meta.loaded_at)) {
     return std::nullopt;
   }
   return copy_of(feature, view);

@@ -30,7 +30,7 @@ Task<void> CacheCore::MissPath::read_strong(Feature* feature, std::string key, s
     l1::EntryView view;
     const bool held =
         parts_.l1->peek(guard, parts_.l1->hash(feature->id(), key), feature->id(), key, now_ms(), &view);
-    if (held && view.meta.stamp.is_known()) {
+    if (held && view.meta.stamp.is_known() && !feature->is_dropped(key, view.meta.loaded_at)) {
       stamp = view.meta.stamp;
       copy = copy_of(*feature, view);
     }
@@ -57,16 +57,24 @@ Task<void> CacheCore::MissPath::read_strong(Feature* feature, std::string key, s
 
 void CacheCore::MissPath::keep_bypassed(const Feature& feature, std::string_view key, const Loaded& loaded,
                                         std::uint64_t forgets) {
-  if (feature.trust() == nullptr || !loaded.stamp.is_known()) return;
+  if (feature.trust() == nullptr) return;
+  if (!loaded.stamp.is_known()) {
+    if (parts_.observer != nullptr)
+      parts_.observer->on_fill(KeyRef{feature.id(), key}, loaded.stamp, FillOutcome::kFenced);
+    return;
+  }
   const std::string name = name_of(feature, key);
   note_seen(feature, key, name, loaded.stamp);
   // An older load of the key that is under way would take its readers back: whoever comes later does not join
   // it.
   (void)flights_.fence(name);
-  const bool may_store = forgets == forgets_ && feature.policy().consistency != Consistency::kOrigin &&
-                         !unsettled_.is_unsettled(name, parts_.home->now()) &&
-                         markers_allow(feature, name, loaded.stamp);
-  if (!may_store) return;
+  const bool is_current = forgets == forgets_ && !unsettled_.is_unsettled(name, parts_.home->now()) &&
+                          markers_allow(feature, name, loaded.stamp);
+  if (parts_.observer != nullptr) {
+    const KeyRef ref{feature.id(), key};
+    parts_.observer->on_fill(ref, loaded.stamp, is_current ? FillOutcome::kStored : FillOutcome::kFenced);
+  }
+  if (!is_current || feature.policy().consistency == Consistency::kOrigin) return;
   Loaded kept = loaded;
   kept.ttl = ttl_of(feature, loaded);
   fill_l1(feature, key, kept);

@@ -188,6 +188,43 @@ Task<Result<WriteResult>> CacheCore::MissPath::flush(std::optional<FeatureId> id
   co_return WriteResult{};
 }
 
+// Entries of L2 live for their feature's ttl. Twice of it, because a reload may have shortened the ttl since.
+Duration CacheCore::MissPath::tag_hold(std::string_view tag) const {
+  constexpr Duration kLeast = 10min;
+  Duration hold = kLeast;
+  for (const auto& feature : features_) {
+    const FeatureTags* tags = feature->tags();
+    if (tags != nullptr && (tags->is_of_all(tag) || tags->is_of_some(tag)))
+      hold = std::max(hold, 2 * feature->policy().ttl);
+  }
+  return hold;
+}
+
+// L2 first: what this node forgets it must not find there again.
+Task<Result<WriteResult>> CacheCore::MissPath::invalidate_tag(std::string tag) {
+  bool reached_l2 = true;
+  if (parts_.l2 != nullptr) {
+    const Duration hold = tag_hold(tag);
+    Result<void> told = co_await parts_.l2->invalidate_tag(tag, hold);
+    reached_l2 = told.has_value();
+  }
+  // Without an answer the features are owed as a whole: dearer, and rare.
+  if (!reached_l2) {
+    for (const auto& feature : features_) {
+      const FeatureTags* tags = feature->tags();
+      if (tags != nullptr && (tags->is_of_all(tag) || tags->is_of_some(tag))) owe_features(feature->id());
+    }
+  }
+  forget_tag(tag);
+  if (!reached_l2) {
+    co_return fail(
+        ErrorCode::kUnavailable,
+        "dropped on this node, but L2 did not answer; the tag's features are cleared there as soon "
+        "as it does, and this node does not read them from it until then");
+  }
+  co_return WriteResult{};
+}
+
 // ---- debts ----
 
 void CacheCore::MissPath::owe_features(std::optional<FeatureId> only) {

@@ -90,6 +90,7 @@ void Applier::apply(SequenceNumber /*sequence*/, const message::Changes& changes
   origin->figures.changes += changes.changes.size();
   if (!changes.changes.empty()) {
     origin->figures.lag = Duration{clock_->wall().ns - changes.changes.back().committed.ns};
+    origin->lag.record(ChangeLag::runs_of(changes.changes), clock_->wall());
   }
   if (changes.l2_told_count != 0) {
     target_->note_l2_state(changes.l2_generation, changes.l2_told_count);
@@ -118,8 +119,12 @@ void Applier::lose(Watched& origin, bool same_history, const std::string& featur
 }
 
 void Applier::apply(const message::Invalidate& invalidate) {
+  const auto asked = invalidate.node == options_.node ? requests_.find(invalidate.request) : requests_.end();
+  // Whoever lives and may hold something old has been heard by now, as the stream has one order.
+  if (asked != requests_.end()) asked->second.waiting_for = live_nodes();
   for (const std::string& name : invalidate.names) target_->forget_name(name);
   if (!invalidate.feature.empty()) target_->forget_feature(invalidate.feature);
+  if (!invalidate.tag.empty()) target_->forget_tag(invalidate.tag);
   say(message::Applied{invalidate.request, options_.node});
 }
 
@@ -172,8 +177,7 @@ Task<void> Applier::probe(Watched* origin) {
 
 void Applier::beat() {
   say(message::Presence{options_.node, options_.process, applied_, false});
-  // Again, until it is read back: the first may have been appended before the reader had its place in the
-  // log.
+  // Until it comes back: one that is said before the stream is read from will not.
   if (!self_seen_) say(message::SelfTest{options_.node, options_.process});
   if (!self_seen_ && clock_->now() - started_ > options_.self_test_patience) {
     problem_ = fmt::format(
@@ -181,10 +185,13 @@ void Applier::beat() {
         "stream's server "
         "and that every node of the region names the same [stream] url and region",
         stream_->describe(), options_.self_test_patience / 1s);
-  } else if (self_seen_) {
+  } else if (self_seen_ && clock_->now() - twin_heard_ > options_.presence_lost_after) {
     problem_.clear();
   }
-  executor_->schedule(executor_->now() + options_.presence_period, [this, alive = alive_] {
+  // Whoever starts is waiting for it.
+  const bool is_new = !self_seen_ && problem_.empty();
+  const Duration period = is_new ? options_.presence_period / 5 : options_.presence_period;
+  executor_->schedule(executor_->now() + period, [this, alive = alive_] {
     if (*alive && !stopped_) beat();
   });
 }
@@ -204,6 +211,7 @@ void Applier::note(const message::Presence& presence) {
   }
   if (presence.node == options_.node && presence.process != options_.process &&
       clock_->now() - started_ > 3s) {
+    twin_heard_ = clock_->now();
     problem_ =
         fmt::format("two nodes of the region are called '{}': give each its own [node] name", options_.node);
   }
@@ -230,16 +238,19 @@ std::vector<std::string> Applier::live_nodes() const {
   return live;
 }
 
-Task<Result<void>> Applier::invalidate_everywhere(std::vector<std::string> names, std::string feature,
-                                                  Duration timeout) {
+Task<Result<void>> Applier::invalidate_everywhere(message::Invalidate what, Duration timeout) {
   auto alive = alive_;
+  const MonoTime listens_until = started_ + options_.presence_period * 3 / 2;
+  if (clock_->now() < listens_until) co_await sleep_for(*executor_, listens_until - clock_->now());
+  if (!*alive) co_return fail(ErrorCode::kUnavailable, "this node is stopping");
   const std::uint64_t number = ++next_request_;
   Request& request = requests_[number];
-  request.waiting_for = live_nodes();
+  request.waiting_for = {options_.node};
   OneShot<bool> done = request.done;
   const TimerId timer = executor_->schedule(executor_->now() + timeout, [done] { (void)done.set(false); });
-  message::Invalidate said{number, options_.node, std::move(names), std::move(feature)};
-  Result<SequenceNumber> appended = co_await stream_->append(std::move(said));
+  what.request = number;
+  what.node = options_.node;
+  Result<SequenceNumber> appended = co_await stream_->append(std::move(what));
   if (!*alive) co_return fail(ErrorCode::kUnavailable, "this node is stopping");
   bool applied = false;
   if (appended) applied = co_await done;
@@ -247,12 +258,12 @@ Task<Result<void>> Applier::invalidate_everywhere(std::vector<std::string> names
   executor_->cancel(timer);
   const auto left = std::move(requests_[number].waiting_for);
   requests_.erase(number);
-  if (!appended) co_return std::unexpected(std::move(appended.error()));
+  if (!appended) co_return fail(ErrorCode::kUnavailable, std::move(appended.error().message));
   if (applied) co_return Result<void>{};
   co_return fail(
       ErrorCode::kTimeout,
       fmt::format("dropped here and in L2, but not confirmed within {} ms by: {}; they may serve the old "
-                  "value until its ttl, or until they hear of it",
+                  "value until they hear of it, or until its ttl",
                   timeout / 1ms, fmt::join(left, ", ")));
 }
 
@@ -271,9 +282,17 @@ ApplierStatus Applier::status() const {
   status.applied = applied_;
   status.gaps = gaps_;
   status.messages = messages_;
+  status.self_heard = self_seen_;
   status.nodes = live_nodes();
   status.problem = problem_;
   return status;
+}
+
+const ChangeLag* Applier::lag(std::string_view origin) const {
+  for (const auto& one : origins_) {
+    if (one->name == origin) return &one->lag;
+  }
+  return nullptr;
 }
 
 Applier::Watched* Applier::find(std::string_view name) {

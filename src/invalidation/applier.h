@@ -23,6 +23,7 @@
 #include "base/task.h"
 #include "bus/region_stream.h"
 #include "cache/change_target.h"
+#include "invalidation/change_lag.h"
 #include "invalidation/l2_known.h"
 #include "invalidation/origin_tracker.h"
 #include "origin/origin.h"
@@ -55,6 +56,7 @@ struct ApplierStatus {
   std::vector<AppliedOrigin> origins;
   SequenceNumber applied;
   std::uint64_t gaps = 0, messages = 0;
+  bool self_heard = false;         // this node's own message came back
   std::vector<std::string> nodes;  // heard of lately, this one included
   std::string problem;             // empty: none
 };
@@ -75,16 +77,19 @@ class Applier final : public StreamReader {
   // Says goodbye on the stream; nothing more is probed.
   void stop();
 
-  // CANDOR.INVALIDATE, flushes: `names` are `feature:key`; `feature` all of it ("*": every one). Answers when
+  // CANDOR.INVALIDATE, flushes: what the message says, whose request and node are set here. Answers when
   // every live node of the region has applied it, this one included; kTimeout names the nodes that have not.
-  Task<Result<void>> invalidate_everywhere(std::vector<std::string> names, std::string feature,
-                                           Duration timeout);
+  // Live is who was heard before the message, in the stream's own order; a node that has just started listens
+  // for a beat and a half first.
+  Task<Result<void>> invalidate_everywhere(message::Invalidate what, Duration timeout);
 
   void on_message(SequenceNumber sequence, StreamMessage message) override;
   void on_gap(SequenceNumber next, std::string reason) override;
   void on_connected(bool connected) override;
 
   [[nodiscard]] ApplierStatus status() const;
+  // From commit to applied here; null: no such origin.
+  [[nodiscard]] const ChangeLag* lag(std::string_view origin) const;
 
  private:
   struct Watched {
@@ -95,9 +100,10 @@ class Applier final : public StreamReader {
     // What L2 must have been told before it is read again: set when the floor settles. Nothing: not settled.
     std::optional<Position> l2_bar;
     AppliedOrigin figures;
+    ChangeLag lag;
   };
   struct Request {
-    std::vector<std::string> waiting_for;
+    std::vector<std::string> waiting_for;  // this node alone until the message has come back
     OneShot<bool> done;
   };
   struct Heard {
@@ -135,6 +141,7 @@ class Applier final : public StreamReader {
   bool self_seen_ = false;
   bool stopped_ = false;
   MonoTime started_{0};
+  MonoTime twin_heard_{0};  // another process with this node's name
   std::string problem_;
   std::shared_ptr<bool> alive_ =
       std::make_shared<bool>(true);  // shared with timers and tasks that outlive this

@@ -110,6 +110,7 @@ void Publisher::on_changes(std::vector<Change> changes, Position up_to,
   if (term.incoming.value == 0) term.incoming = term.incarnation = feed_->status().incarnation;
   term.handed_over = status_.handed_over = std::max(term.handed_over, up_to);
   status_.changes += changes.size();
+  lags_.feed.record(ChangeLag::runs_of(changes), clock_->wall());
   cut(term, std::move(changes), up_to);
   term.taken = std::move(taken);
   if (mutant(Mutant::kConfirmEarly)) executor_->post([feed = feed_, up_to] { feed->confirm(up_to); });
@@ -175,8 +176,9 @@ void Publisher::tell_ahead(const Term& term) {
     if (++telling > kSlicesTelling) break;
     slice->begun = true;
     if (mutant(Mutant::kL1BeforeL2)) slice->ready = true;
-    spawn(term->l2->tell(slice->changes), [this, term, slice](bool) {
+    spawn(term->l2->tell(slice->changes), [this, term, slice](bool told) {
       if (term->over) return;
+      if (told && l2_ != nullptr) lags_.l2.record(ChangeLag::runs_of(slice->changes), clock_->wall());
       slice->ready = true;
       nudge(term);
     });
@@ -232,10 +234,12 @@ Task<void> Publisher::send_changes(Term term) {
   out.changes = std::move(changes);
   const bool any = !out.changes.empty();
   const WallTime committed = any ? out.changes.back().committed : WallTime{};
+  const ChangeLag::Runs runs = ChangeLag::runs_of(out.changes);
   ledger.up_to = up_to;
   ledger.sequence = co_await append(term, std::move(out));
   if (term->over) co_return;
   if (any) status_.lag_append = Duration{clock_->wall().ns - committed.ns};
+  lags_.append.record(runs, clock_->wall());
   term->published = up_to;
   term->ledger.on_appended(ledger);
   confirm(*term);

@@ -35,6 +35,7 @@
 #include "base/task.h"
 #include "bus/region_stream.h"
 #include "change/feed.h"
+#include "invalidation/change_lag.h"
 #include "invalidation/l2_known.h"
 #include "invalidation/l2_teller.h"
 #include "invalidation/publish_ledger.h"
@@ -85,6 +86,11 @@ class Publisher final : public FeedSink {
   void on_leading(bool leading) override;
 
   [[nodiscard]] PublisherStatus status() const;
+  // From commit to: handed over by the feed, answered by L2, appended to the stream.
+  struct Lags {
+    ChangeLag feed, l2, append;
+  };
+  [[nodiscard]] const Lags& lags() const { return lags_; }
 
   static constexpr std::size_t kSlicesMax = 64;     // 64,000 changes: more than L2's patience at 100,000/s
   static constexpr std::size_t kSlicesTelling = 4;  // 4,000 commands under way keep an L2 at 1 ms busy
@@ -126,6 +132,7 @@ class Publisher final : public FeedSink {
   Term term_;  // null: not leading
   std::uint64_t terms_ = 0;
   PublisherStatus status_;
+  Lags lags_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -16,7 +16,7 @@ std::int64_t nanoseconds(clockid_t clock) {
 }
 }  // namespace
 
-MonoTime SystemClock::now() const { return {nanoseconds(CLOCK_MONOTONIC)}; }
+MonoTime SystemClock::now() const { return {nanoseconds(CLOCK_BOOTTIME)}; }
 WallTime SystemClock::wall() const { return {nanoseconds(CLOCK_REALTIME)}; }
 
 std::uint64_t SystemEntropy::next_seed() {

@@ -9,7 +9,11 @@ namespace candor {
 
 class SystemClock final : public Clock {
  public:
-  // CLOCK_MONOTONIC: never steps; does not count while the machine is suspended, which no peer sees either.
+  // CLOCK_BOOTTIME: never steps, and counts while the machine is suspended. CLOCK_MONOTONIC stands still
+  // then: a proof of freshness from before, an age and a ttl would look younger than they are. The kernel's
+  // waits are relative and do stand still, so that a timer may be late by what was left of one wait; whatever
+  // is decided by time is decided by now(). A virtual machine that is halted from outside shows what its
+  // hypervisor tells its clocks afterwards, here as everywhere.
   [[nodiscard]] MonoTime now() const override;
   [[nodiscard]] WallTime wall() const override;
 };

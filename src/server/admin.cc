@@ -4,6 +4,7 @@
 
 #include "proto/resp_number.h"
 #include "server/command_docs.h"
+#include "server/dropping.h"
 #include "server/key_access.h"
 #include "server/resp_server.h"
 #include "server/server_info.h"
@@ -21,7 +22,7 @@ void flush(Session& session, Args args) {
     return session.error("NOPERM user '" + session.user()->name +
                          "' may not touch every feature; CANDOR.INVALIDATE FEATURE drops one");
   }
-  session.flush(std::nullopt, [](Session&, std::string& out) { out.append("+OK\r\n"); });
+  drop_feature(session, std::nullopt, [](Session&, std::string& out) { out.append("+OK\r\n"); });
 }
 
 // There are no functions, so none are left.

@@ -1,7 +1,9 @@
 // Commands of our own.
+#include <algorithm>
 #include <chrono>
 #include <optional>
 
+#include "server/dropping.h"
 #include "server/key_access.h"
 #include "server/resp_server.h"
 #include "server/session.h"
@@ -173,26 +175,34 @@ void invalidate_feature(Session& session, std::string_view name) {
   if (!session.user()->has(Right::kAdmin) || !session.user()->may_touch(feature->id())) {
     return session.error("NOPERM CANDOR.INVALIDATE FEATURE needs the right 'admin' on the feature");
   }
-  session.flush(feature->id(), [](Session&, std::string& out) { resp::write_integer(out, 1); });
+  drop_feature(session, feature->id(), [](Session&, std::string& out) { resp::write_integer(out, 1); });
 }
 
-// Answers how many keys were told to go.
+// A tag may be of several features, and reaches keys that nobody named: the right is that of a flush.
+void invalidate_tag(Session& session, std::string_view tag) {
+  const auto features = session.cache().features_with_tag(tag);
+  if (features.empty()) {
+    return session.error("ERR no feature has the tag '" + std::string(tag.substr(0, 64)) +
+                         "'; see tags in [features.*]");
+  }
+  const bool may = session.user()->has(Right::kAdmin) &&
+                   std::ranges::all_of(features, [&](FeatureId id) { return session.user()->may_touch(id); });
+  if (!may) {
+    return session.error(
+        "NOPERM CANDOR.INVALIDATE TAG needs the right 'admin' on every feature that has the tag");
+  }
+  drop_tag(session, tag);
+}
+
+// Answers how many keys were told to go, once every live node of the region has dropped them.
 void invalidate(Session& session, Args args) {
   if (is_word(args[1], "FEATURE") && args.size() == 3) return invalidate_feature(session, args[2]);
-  if (is_word(args[1], "TAG") && args.size() == 3)
-    return session.error("ERR CANDOR.INVALIDATE TAG is not available yet");
+  if (is_word(args[1], "TAG") && args.size() == 3) return invalidate_tag(session, args[2]);
   std::vector<Target> targets(args.size() - 1);
   for (std::size_t i = 0; i < targets.size(); ++i) {
     if (!session.resolve(args[i + 1], Right::kWrite, &targets[i])) return;
   }
-  auto gathering = gather_sum();
-  for (const auto& target : targets) {
-    gathering->begin();
-    session.invalidate(target, [gathering](Session& back, Result<WriteResult> result) {
-      result ? gathering->done(back, 1) : gathering->failed(back, result.error());
-    });
-  }
-  gathering->commit(session);
+  drop_keys(session, targets);
 }
 
 // ---- tokens ----
@@ -252,7 +262,7 @@ constexpr Command kCommands[] = {
     {"CANDOR.GET", -2, C::kReadOnly, Right::kRead, 1, 1, 1, "candor", "0.1.0",
      "A value, and where it came from.", get},
     {"CANDOR.INVALIDATE", -2, C::kChanges | C::kBarrier, Right::kWrite, 0, 0, 0, "candor", "0.1.0",
-     "Drops keys, or a feature, from every tier.", invalidate},
+     "Drops keys, a feature or a tag from every tier of every node of the region.", invalidate},
     {"CANDOR.EXPLAIN", -1, C::kReadOnly | C::kNotYet, Right::kRead, 0, 0, 0, "candor", "0.1.0",
      "Not available yet.", not_yet},
     {"CANDOR.TOKEN", 1, C::kReadOnly | C::kBarrier, Right::kRead, 0, 0, 0, "candor", "0.1.0",

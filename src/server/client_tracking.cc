@@ -107,7 +107,8 @@ void with_redirect(Session& session, Request request) {
   };
   auto done = [found, place, request = std::move(request), loop = session.loop().shared_from_this(),
                id = session.id()]() mutable {
-    loop->with_session(id, [&](Session& back) {
+    // On another loop by now: what this needs it takes along.
+    loop->with_session(id, [found, place, request = std::move(request)](Session& back) mutable {
       if (*found) back.track(std::move(request.wanted), std::move(*found));
       back.finish(place, [&](std::string& out) {
         *found ? resp::write_simple(out, "OK")

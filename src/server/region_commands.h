@@ -10,13 +10,19 @@
 
 namespace candor::server {
 
+// What every node is to drop.
+struct RegionWide {
+  std::vector<std::string> names;     // `feature:key`
+  std::vector<std::string> features;  // whole ones; "*": all
+  std::vector<std::string> tags;
+};
+
 class RegionCommands {
  public:
   virtual ~RegionCommands() = default;
-  // After this node and L2 dropped them: `names` are `feature:key`, `features` are whole ones. `done` runs
-  // once, on any thread; an error names the nodes that did not answer in time.
-  virtual void forget(std::vector<std::string> names, std::vector<std::string> features,
-                      std::function<void(Result<void>)> done) = 0;
+  // After this node and L2 dropped them. `done` runs once, on any thread, within a bounded time; an error
+  // names the nodes that did not answer in it.
+  virtual void forget(RegionWide what, std::function<void(Result<void>)> done) = 0;
 };
 
 }  // namespace candor::server

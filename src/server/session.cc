@@ -457,7 +457,13 @@ void Session::read(const Target& target, CacheCore::ReadOptions options, ReadThe
     options.level = Consistency::kOrigin;
   }
   begin_use(key, false);
-  auto done = [loop = loop_, id = id_, key, then = std::move(then)](Result<ReadResult> result) mutable {
+  Tracking* table = server_.context().tracking;
+  if (table != nullptr && tracking_ == nullptr) table = nullptr;
+  auto done = [loop = loop_, id = id_, key, then = std::move(then), table, feature = target.feature->id(),
+               name = table == nullptr ? std::string()
+                                       : std::string(target.key)](Result<ReadResult> result) mutable {
+    // An old value, served because the origin failed: what made it old may have been told before.
+    if (table != nullptr && result && result->degraded != nullptr) table->on_doubtful({feature, name});
     loop->with_session(id,
                        [key, then = std::move(then), result = std::move(result)](Session& session) mutable {
                          session.end_use(key, false);
@@ -506,10 +512,6 @@ void Session::erase(const Target& target, WriteThen then) {
   cache().erase(target.feature->id(), std::string(target.key), change_done(target, std::move(then)));
 }
 
-void Session::invalidate(const Target& target, WriteThen then) {
-  cache().invalidate(target.feature->id(), std::string(target.key), change_done(target, std::move(then)));
-}
-
 void Session::plain_write(const Target& target, std::optional<std::string> value, Duration ttl,
                           WriteThen then) {
   cache().plain_write(target.feature->id(), std::string(target.key), std::move(value), ttl,
@@ -519,21 +521,6 @@ void Session::plain_write(const Target& target, std::optional<std::string> value
 void Session::plain_update(const Target& target, CacheCore::PlainDecide decide, WriteThen then) {
   cache().plain_update(target.feature->id(), std::string(target.key), std::move(decide),
                        change_done(target, std::move(then)));
-}
-
-void Session::flush(std::optional<FeatureId> feature, void (*answer)(Session&, std::string& out)) {
-  const auto place = defer_alone();
-  auto done = [loop = loop_, id = id_, place, answer](Result<WriteResult> result) mutable {
-    loop->with_session(id, [place, answer, result = std::move(result)](Session& session) {
-      session.finish(place, [&](std::string& out) {
-        if (result) return answer(session, out);
-        session.server_.counters().command_errors.add();
-        resp::write_error(out, reply_text(result.error()));
-      });
-      session.completed();
-    });
-  };
-  cache().flush(feature, std::move(done));
 }
 
 // ---- identity ----

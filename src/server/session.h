@@ -102,13 +102,8 @@ class Session final : public ConnectionHandler {
   using WriteThen = std::move_only_function<void(Session&, Result<WriteResult>)>;
   void write(const Target& target, std::string value, WriteThen then);
   void erase(const Target& target, WriteThen then);
-  void invalidate(const Target& target, WriteThen then);
   void plain_write(const Target& target, std::optional<std::string> value, Duration ttl, WriteThen then);
   void plain_update(const Target& target, CacheCore::PlainDecide decide, WriteThen then);
-
-  // Drops what is cached, of one feature or of all; nothing of this connection runs meanwhile. `answer` on
-  // success.
-  void flush(std::optional<FeatureId> feature, void (*answer)(Session&, std::string& out));
 
   // The reply to a read: the value, null, or its error.
   void write_value(std::string& output, const Result<ReadResult>& result);

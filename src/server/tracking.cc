@@ -18,6 +18,7 @@ class Tracking::Member {
   const Address owner;
   Options options;
   bool active = true;
+  bool holds = false;  // it may have read something since it was last told to drop everything
 };
 
 Tracking::Tracking(std::uint64_t seed, std::size_t keys_max)
@@ -69,6 +70,7 @@ void Tracking::remember(const MemberPtr& member, KeyRef key, bool prefixed) {
       ++readers_;
     }
     (prefixed ? known->prefixed : known->bare) = true;
+    member->holds = true;
     make_room(&pushes);
   }
   deliver(std::move(pushes));
@@ -157,6 +159,16 @@ void Tracking::on_invalidate(KeyRef key, const char* cause) {
   tell(key, std::nullopt, std::string_view(cause) != "change");
 }
 
+void Tracking::on_doubtful(KeyRef key) {
+  if (is_used()) tell(key, std::nullopt, false);
+}
+
+// Refused by a marker: the change is known here, and the origin still shows what was before it. Or a write of
+// the key is under way, or it was dropped while the load ran.
+void Tracking::on_fill(KeyRef key, Stamp /*stamp*/, FillOutcome outcome) {
+  if (outcome == FillOutcome::kFenced) on_doubtful(key);
+}
+
 void Tracking::tell(KeyRef key, std::optional<std::uint64_t> writer, bool through_cache) {
   std::vector<Push> pushes;
   {
@@ -171,12 +183,17 @@ void Tracking::tell(KeyRef key, std::optional<std::uint64_t> writer, bool throug
   deliver(std::move(pushes));
 }
 
-void Tracking::on_invalidate_feature(std::optional<FeatureId> /*feature*/) {
+// A flush of everything is told to everybody, as Redis does; for one feature, those who read nothing since
+// the last time are spared: a thousand features may become suspect in one turn.
+void Tracking::on_invalidate_feature(std::optional<FeatureId> feature) {
   if (!is_used()) return;
   std::vector<Push> pushes;
   {
     MutexLock lock(mutex_);
-    for (const auto& member : members_) pushes.push_back(member->push(nullptr));
+    for (const auto& member : members_) {
+      if (!feature || member->holds || member->options.broadcast) pushes.push_back(member->push(nullptr));
+      member->holds = false;
+    }
     by_age_.clear();
     table_.clear();
     readers_ = 0;

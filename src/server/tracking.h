@@ -5,6 +5,8 @@
 //   - A key is remembered before its value is read, so that no change can fall between the two.
 //   - A key is told once to those who read it, and then forgotten until they read it again; members in
 //   broadcast mode hear of every key under their prefixes.
+//   - A value that the cache would not keep itself, because it knows or must fear a newer one, is told again
+//   behind the reply that carries it: nobody else would.
 //   - Bounded: when the table is full, the oldest keys are told as if they had changed.
 //   - Whoever tracks nothing pays one atomic load per invalidation.
 // Thread safety: any thread. No lock is held while a session is called.
@@ -82,6 +84,10 @@ class Tracking final : public Observer {
   // A plain value changed, by this session.
   void on_change(KeyRef key, std::uint64_t session);
 
+  // Somebody was given a value of this key that may be old already.
+  void on_doubtful(KeyRef key);
+
+  void on_fill(KeyRef key, Stamp stamp, FillOutcome outcome) override;
   void on_invalidate(KeyRef key, const char* cause) override;
   void on_invalidate_feature(std::optional<FeatureId> feature) override;
 

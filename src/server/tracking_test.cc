@@ -88,6 +88,28 @@ TEST_F(TrackingTest, ValueThatWasReadWhileItsKeyChangedIsToldAfterItsReply) {
   EXPECT_EQ(client.take(), "$1\r\na\r\n" + told("row:1"));
 }
 
+TEST_F(TrackingTest, ValueThatTheCacheRefusedToKeepIsToldBehindItsReply) {
+  hold_answers();
+  Client& client = tracker();
+  (void)client.send("GET row:1\r\n");
+  const KeyRef key{cache.find_feature("row")->id(), "1"};
+  tracking.on_fill(key, Stamp{}, FillOutcome::kStored);
+  EXPECT_EQ(client.take(), "");
+  tracking.on_fill(key, Stamp{}, FillOutcome::kFenced);
+  let_go(0);
+  EXPECT_TRUE(client.take().ends_with("$1\r\na\r\n" + told("row:1")));
+}
+
+TEST_F(TrackingTest, SuspectFeatureIsToldOnceToThoseWhoRead) {
+  Client& reader = tracker();
+  Client& silent = tracker();
+  (void)reader.send("GET row:1\r\n");
+  tracking.on_invalidate_feature(FeatureId{0});
+  tracking.on_invalidate_feature(FeatureId{1});
+  EXPECT_EQ(reader.take(), kToldEverything);
+  EXPECT_EQ(silent.take(), "");
+}
+
 TEST_F(TrackingTest, BroadcastTellsEveryKeyUnderItsPrefixes) {
   Client& client = tracker("BCAST PREFIX row: PREFIX k");
   (void)run("SET row:9 x");

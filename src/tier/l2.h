@@ -22,6 +22,7 @@
 #include "base/result.h"
 #include "base/task.h"
 #include "base/time.h"
+#include "tier/tags.h"
 #include "version/stamp.h"
 
 namespace candor {
@@ -36,6 +37,8 @@ struct L2Entry {
   // Of L2 when the lease for this load was given; an entry of an older generation is a miss. For a fill: that
   // of the lookup that gave the lease.
   std::uint32_t generation = 0;
+  // Which invalidations of the key's tags the load came after, in the same way; 0: the key has no tags.
+  std::uint64_t tag_mark = 0;
 };
 
 struct LeaseToken {
@@ -58,7 +61,8 @@ struct L2Lookup {
   } state = State::kBusy;
   L2Entry entry;
   LeaseToken token;
-  L2State l2;  // read in the same atomic step
+  L2State l2;                  // read in the same atomic step
+  std::uint64_t tag_mark = 0;  // with a lease: for the fill
 };
 
 enum class L2FillVerdict : std::uint8_t { kStored, kLeaseLost, kMarkerNewer };
@@ -126,6 +130,13 @@ class L2 {
   // it is. Nothing if it has none, or one that names other changes beside `change`, when it would be
   // shortened.
   virtual Task<Result<void>> hold_marker(std::string key, ChangeId change, Duration hold) = 0;
+  // ---- tags: an entry that was filled before one of its tags was invalidated is a miss ----
+  // A tier without tags of its own drops everything.
+  // Which tags a key has. Before traffic; outlives this.
+  virtual void use_tags(const TagRules* /*rules*/) {}
+  // In one step, however many keys have it. `hold`: longer than any entry lives that was filled before.
+  virtual Task<Result<void>> invalidate_tag(std::string /*tag*/, Duration /*hold*/) { return clear({}); }
+
   // Drops every entry whose key begins with `prefix` (empty: all that this tier holds for Candor), and
   // cancels every lease, in bounded steps.
   virtual Task<Result<void>> clear(std::string prefix) = 0;

@@ -63,3 +63,23 @@ test('publish and subscribe', async () => {
 test('an error of ours reaches the caller as an error', async () => {
   await assert.rejects(redis.call('CANDOR.GET'), /wrong number of arguments/);
 });
+
+test('a connection that listens hears of what another one read', async () => {
+  const listener = new Redis({ port: candor.port, host: '127.0.0.1', maxRetriesPerRequest: 1 });
+  const reader = new Redis({ port: candor.port, host: '127.0.0.1', maxRetriesPerRequest: 1 });
+  try {
+    const id = await listener.client('ID');
+    const told = new Promise((resolve) => { listener.on('message', (channel, keys) => resolve([channel, keys])); });
+    await listener.subscribe('__redis__:invalidate');
+    assert.equal(await reader.client('TRACKING', 'ON', 'REDIRECT', id), 'OK');
+    await reader.set('tracked', '1');
+    assert.equal(await reader.get('tracked'), '1');
+    await redis.set('tracked', '2');
+    const [channel, keys] = await told;
+    assert.equal(channel, '__redis__:invalidate');
+    assert.deepEqual([keys].flat(), ['tracked']);
+  } finally {
+    listener.disconnect();
+    reader.disconnect();
+  }
+});

@@ -56,3 +56,31 @@ for (const RESP of [2, 3]) {
     });
   });
 }
+
+test('the cache on the client\'s side hears of changes', async () => {
+  const candor = await startCandor();
+  const options = { socket: { port: candor.port, host: '127.0.0.1', reconnectStrategy: false }, RESP: 3 };
+  const cached = createClient({ ...options, clientSideCache: { ttl: 0, maxEntries: 0, evictPolicy: 'LRU' } });
+  const other = createClient(options);
+  for (const client of [cached, other]) client.on('error', () => {});
+  try {
+    await cached.connect();
+    await other.connect();
+    await other.set('kept', '1');
+    assert.equal(await cached.get('kept'), '1');
+    assert.equal(await cached.get('kept'), '1');
+    const before = Number(/total_commands_processed:(\d+)/.exec(await other.info('stats'))[1]);
+    for (let i = 0; i < 10; i++) assert.equal(await cached.get('kept'), '1');
+    const asked = Number(/total_commands_processed:(\d+)/.exec(await other.info('stats'))[1]) - before;
+    assert.ok(asked < 5, `${asked} commands came for ten reads`);
+    await other.set('kept', '2');
+    for (let i = 0; (await cached.get('kept')) !== '2'; i++) {
+      assert.ok(i < 100, 'the old value stays');
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  } finally {
+    cached.destroy();
+    other.destroy();
+    await candor.stop();
+  }
+});

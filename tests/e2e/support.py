@@ -276,7 +276,7 @@ class Postgres:
 
     def start(self):
         self.process = Process([*self.prefix, self.programs / "postgres", "-D", self.folder / "data", "-p", self.port, "-h", "127.0.0.1",
-                                "-k", self.folder, "-c", "fsync=off"], self.folder, "postgres")
+                                "-k", self.folder, "-c", "fsync=off", "-c", "wal_level=logical"], self.folder, "postgres")
         wait_for(lambda: self.sql("select 1"), 15, "postgres answers")
 
     def sql(self, statement, *values):

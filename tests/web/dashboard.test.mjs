@@ -1,7 +1,7 @@
 // The dashboard in a real browser: what it shows, in both themes and at two widths, and what it must not do.
 // CANDOR_SCREENSHOTS=FOLDER keeps the pictures.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
@@ -53,8 +53,12 @@ function startTraffic() {
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'candor-web-'));
   [port, httpPort] = [await freePort(), await freePort()];
+  sql("create table item(id text primary key, body text); insert into item values ('1', 'one')");
   writeFileSync(join(folder, 'candor.toml'), `[node]\nname = "${HOSTILE_NAME}"\ndata_dir = "data"\n[resp]\nlisten = "127.0.0.1:${port}"\n` +
-    `[http]\nlisten = "127.0.0.1:${httpPort}"\n[l1]\nmemory = "16MiB"\n[features.session]\norigin = "none"\n[features.price]\norigin = "none"\n`);
+    `[http]\nlisten = "127.0.0.1:${httpPort}"\n[l1]\nmemory = "16MiB"\n[features.session]\norigin = "none"\n[features.price]\norigin = "none"\n` +
+    '[origins.shop]\nurl = "sqlite:shop.db"\n[features.item]\norigin = "shop"\nload = "select body from item where id = :key"\n' +
+    'watch = { table = "item", key = "id" }\n');
+  execFileSync(join(BUILD, 'candor'), ['feed', 'install', join(folder, 'candor.toml')], { cwd: folder, stdio: 'ignore' });
   await startDaemon();
   traffic = startTraffic();
   browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: BROWSER_ARGS });
@@ -65,6 +69,11 @@ after(async () => {
   if (daemon?.exitCode === null) await stopDaemon();
   if (folder) rmSync(folder, { recursive: true, force: true });
 });
+
+// By another process than the daemon.
+function sql(text) {
+  execFileSync('sqlite3', ['-cmd', '.timeout 5000', join(folder, 'shop.db'), text], { stdio: ['ignore', 'ignore', 'inherit'] });
+}
 
 // A page, and everything that went wrong or went elsewhere while it was open.
 async function open(options = {}) {
@@ -96,7 +105,7 @@ test('the page goes live and shows real figures', async () => {
   const api = await (await fetch(`http://127.0.0.1:${httpPort}/api/v1/status`)).json();
   assert.equal(await figure(page, 'version'), api.version);
   assert.match(await figure(page, 'n-memory'), /of 16.0 MiB/);
-  assert.equal(await page.locator('#rows tr').count(), 2);
+  assert.equal(await page.locator('#rows tr').count(), 3);
   assert.equal(await page.locator('.plot canvas').count(), 4);
   assert.deepEqual(problems, []);
   await close();
@@ -108,6 +117,25 @@ test('names from outside are text, never markup', async () => {
   assert.equal(await figure(page, 'node'), HOSTILE_NAME);
   assert.equal(await page.locator('#node img').count(), 0);
   assert.equal(await page.evaluate(() => window.hacked), undefined);
+  await close();
+});
+
+test('changes on their way are shown as they are', async () => {
+  const { page, problems, close } = await open();
+  await pillSays(page, 'Live');
+  await until(page, () => !document.getElementById('river').hidden);
+  sql("update item set body = body || '!'");
+  await until(page, () => /Fresh within[\d.]+ (ms|µs)/.test(document.getElementById('feeds').textContent));
+  await until(page, () => /p99[\d.]+ (ms|µs)/.test(document.getElementById('feeds').textContent));
+  assert.match(await figure(page, 'n-river'), /^memory, 1 node, 0 gaps/);
+  assert.match(await figure(page, 'feeds'), /^shop.*this node reads them/);
+  assert.equal(await page.locator('#feeds .down').count(), 0);
+  // The triggers go, as with a migration: nothing can be proven, and the page says what to do.
+  sql('drop table item; create table item(id text primary key, body text)');
+  await until(page, () => document.querySelector('#feeds .down') && /candor feed install/.test(document.getElementById('feeds').textContent));
+  execFileSync(join(BUILD, 'candor'), ['feed', 'install', join(folder, 'candor.toml')], { cwd: folder, stdio: 'ignore' });
+  await until(page, () => !document.querySelector('#feeds .down'));
+  assert.deepEqual(problems, []);
   await close();
 });
 
@@ -137,7 +165,7 @@ test('the table is sorted with the keyboard alone', async () => {
   }
   await page.keyboard.press('Enter');
   assert.equal(await page.locator('th').first().getAttribute('aria-sort'), 'ascending');
-  assert.match(await page.locator('#rows tr').first().textContent(), /^price/);
+  assert.match(await page.locator('#rows tr').first().textContent(), /^item/);
   await page.keyboard.press('Enter');
   assert.equal(await page.locator('th').first().getAttribute('aria-sort'), 'descending');
   assert.match(await page.locator('#rows tr').first().textContent(), /^session/);

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <charconv>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/hash.h"
@@ -21,6 +23,7 @@ constexpr std::string_view kMagic = "CDL2";
 constexpr std::uint8_t kVersion = 1;
 constexpr std::uint8_t kNegative = 1;
 constexpr std::uint8_t kZstd = 2;
+constexpr std::uint8_t kTagged = 4;
 constexpr std::uint8_t kStampBound = 1;
 constexpr std::uint8_t kStampSnapshot = 2;
 constexpr std::size_t kSnapshotHeadBytes = 1 + 2 * sizeof(std::uint64_t);
@@ -119,7 +122,19 @@ Result<std::string> expand(std::string_view payload, std::size_t raw_bytes) {
   return out;
 }
 
+// Lower-case hexadecimal, as encode_entry() and the scripts write it.
+std::optional<std::uint64_t> read_tag_mark(std::string_view text) {
+  std::uint64_t mark = 0;
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), mark, 16);
+  if (read.ec != std::errc{} || mark == 0 || tag_mark_text(mark) != text) return std::nullopt;
+  return mark;
+}
+
 }  // namespace
+
+std::string tag_mark_text(std::uint64_t mark) {
+  return mark == 0 ? std::string() : fmt::format("{:016x}", mark);
+}
 
 Result<std::string> encode_entry(const StoredEntry& entry, const FormatOptions& options) {
   if (entry.value.size() > kValueBytesMax) {
@@ -134,16 +149,18 @@ Result<std::string> encode_entry(const StoredEntry& entry, const FormatOptions& 
   const std::string stamp = stamp_bytes(entry.stamp);
 
   std::string out;
-  out.reserve(kHeaderBytes + stamp.size() + payload.size() + kChecksumBytes);
+  out.reserve(kHeaderBytes + kTagMarkBytes + stamp.size() + payload.size() + kChecksumBytes);
   out.append(kMagic);
   put(out, kVersion);
-  put(out, static_cast<std::uint8_t>((entry.negative ? kNegative : 0) | (small.empty() ? 0 : kZstd)));
+  put(out, static_cast<std::uint8_t>((entry.negative ? kNegative : 0) | (small.empty() ? 0 : kZstd) |
+                                     (entry.tag_mark == 0 ? 0 : kTagged)));
   put(out, static_cast<std::uint16_t>(stamp.size()));
   put(out, whole_ms(entry.ttl));
   put(out, static_cast<std::uint32_t>(std::min<std::uint64_t>(whole_ms(entry.age), UINT32_MAX)));
   put(out, static_cast<std::uint32_t>(entry.value.size()));
   put(out, static_cast<std::uint32_t>(payload.size()));
   put(out, entry.generation);
+  out.append(tag_mark_text(entry.tag_mark));
   out.append(stamp);
   out.append(payload);
   put(out, hash_bytes(out, kChecksumSeed));
@@ -168,20 +185,26 @@ Result<StoredEntry> decode_entry(std::string_view bytes) {
   const auto age_ms = at<std::uint32_t>(bytes, 16);
   const std::size_t raw_size = at<std::uint32_t>(bytes, 20);
   const std::size_t payload_size = at<std::uint32_t>(bytes, 24);
-  if ((flags & ~(kNegative | kZstd)) != 0) return corrupt("unknown flags");
+  if ((flags & ~(kNegative | kZstd | kTagged)) != 0) return corrupt("unknown flags");
   if (stamp_size > kStampBytesMax) return corrupt("stamp larger than its limit");
   if (raw_size > kValueBytesMax) return corrupt("value larger than its limit");
-  if (kHeaderBytes + stamp_size + payload_size != body.size()) return corrupt("lengths do not add up");
+  const std::size_t head_size = kHeaderBytes + ((flags & kTagged) != 0 ? kTagMarkBytes : 0);
+  if (head_size + stamp_size + payload_size != body.size()) return corrupt("lengths do not add up");
   constexpr std::uint64_t kTtlMsMax = std::uint64_t{1} << 40;  // 35 years; more would overflow nanoseconds
   if (ttl_ms > kTtlMsMax) return corrupt("impossible ttl");
-  const std::string_view payload = body.substr(kHeaderBytes + stamp_size);
+  const std::string_view payload = body.substr(head_size + stamp_size);
 
   StoredEntry entry;
   entry.negative = (flags & kNegative) != 0;
-  entry.stamp = read_stamp(body.substr(kHeaderBytes, stamp_size));
+  entry.stamp = read_stamp(body.substr(head_size, stamp_size));
   entry.ttl = std::chrono::milliseconds(ttl_ms);
   entry.age = std::chrono::milliseconds(age_ms);
   entry.generation = at<std::uint32_t>(bytes, 28);
+  if ((flags & kTagged) != 0) {
+    const auto mark = read_tag_mark(body.substr(kHeaderBytes, kTagMarkBytes));
+    if (!mark) return corrupt("its tag mark is no number");
+    entry.tag_mark = *mark;
+  }
   if ((flags & kZstd) != 0) {
     // Refuse before allocating: the frame says its size, and a frame that does not, or says another, is not
     // ours.

@@ -5,7 +5,7 @@
 //   offset size
 //        0    4  magic "CDL2"
 //        4    1  format version, 1
-//        5    1  flags: 1 negative, 2 payload is one zstd frame; the others are 0
+//        5    1  flags: 1 negative, 2 payload is one zstd frame, 4 a tag mark follows; the others are 0
 //        6    2  stamp bytes, s
 //        8    8  ttl_ms: the ttl that it was stored with, 0 for none
 //       16    4  age_ms: age when it was stored (the load took that long), saturated
@@ -19,6 +19,9 @@
 //
 //                A kind that the reader does not know reads as "nothing is known", which includes no change:
 //                safe.
+//     32      t  the tag mark, 16 hexadecimal digits, if flag 4 is set: a lookup's script reads it here. All
+//     that
+//                follows, the stamp too, then begins 16 later
 //     32+s    p  payload
 //   32+s+p    8  XXH3 of all bytes before, under kChecksumSeed
 //
@@ -45,6 +48,7 @@ struct StoredEntry {
   Duration ttl{0};  // whole milliseconds; 0: none
   Duration age{0};  // when stored; whole milliseconds
   std::uint32_t generation = 0;
+  std::uint64_t tag_mark = 0;  // 0: none
 };
 
 struct FormatOptions {
@@ -56,8 +60,12 @@ struct FormatOptions {
 
 inline constexpr std::size_t kHeaderBytes = 32;
 inline constexpr std::size_t kChecksumBytes = 8;
+inline constexpr std::size_t kTagMarkBytes = 16;
 // A snapshot stamp lists transactions in progress; 4 KiB hold about 500 of them.
 inline constexpr std::size_t kStampBytesMax = 4096;
+
+// 16 digits; empty for 0.
+[[nodiscard]] std::string tag_mark_text(std::uint64_t mark);
 
 // kLimit: the value is larger than kValueBytesMax.
 [[nodiscard]] Result<std::string> encode_entry(const StoredEntry& entry, const FormatOptions& options);

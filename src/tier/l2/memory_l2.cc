@@ -42,7 +42,8 @@ MemoryL2::MemoryL2(Executor* executor, Options options, std::uint64_t seed)
       options_(options),
       random_(mix64(seed)),
       nodes_(0, SeededHash{seed}),
-      floors_(0, SeededHash{seed}) {}
+      floors_(0, SeededHash{seed}),
+      tags_(0, SeededHash{mix64(seed + 1)}) {}
 
 MemoryL2::~MemoryL2() { *alive_ = false; }
 
@@ -129,6 +130,11 @@ Task<Result<void>> MemoryL2::hold_marker(std::string key, ChangeId change, Durat
   co_return Result<void>{};
 }
 
+Task<Result<void>> MemoryL2::invalidate_tag(std::string tag, Duration hold) {
+  invalidate_tag_now(tag, hold);
+  co_return Result<void>{};
+}
+
 // The walk goes by buckets. When the index grows under it, the walk begins anew: growth doubles, so that this
 // happens a few times at most.
 Task<Result<void>> MemoryL2::clear(std::string prefix) {
@@ -164,7 +170,10 @@ Result<L2Lookup> MemoryL2::lookup(const std::string& key, Duration lease_ttl, bo
   Node* node = find(key, now);
   L2Lookup answer;
   answer.l2 = state_;
-  if (node != nullptr && node->has_entry && node->generation != state_.generation) {
+  const std::uint64_t mark = tag_mark_of(key);
+  const bool is_current =
+      node == nullptr || (node->generation == state_.generation && (mark == 0 || node->tag_mark == mark));
+  if (node != nullptr && node->has_entry && !is_current) {
     drop_entry(*node);
     settle(*node, now);
     node = find(key, now);
@@ -195,6 +204,7 @@ Result<L2Lookup> MemoryL2::lookup(const std::string& key, Duration lease_ttl, bo
   due_changed(*node);
   answer.state = L2Lookup::State::kLease;
   answer.token.value = node->token;
+  answer.tag_mark = mark;
   return answer;
 }
 
@@ -212,7 +222,8 @@ Result<L2FillVerdict> MemoryL2::fill_now(const std::string& key, LeaseToken toke
     settle(*node, now);
     return L2FillVerdict::kMarkerNewer;
   }
-  if (entry.generation != state_.generation) {
+  const std::uint64_t mark = tag_mark_of(key);
+  if (entry.generation != state_.generation || (mark != 0 && entry.tag_mark != mark)) {
     ++stats_.fills_refused;
     settle(*node, now);
     return L2FillVerdict::kLeaseLost;
@@ -282,6 +293,50 @@ bool MemoryL2::invalidate_now(const std::string& key, L2Marker marker) {
   return existed;
 }
 
+// ---- tags ----
+
+std::size_t MemoryL2::tag_bytes(const std::string& tag) {
+  return node_overhead<Tags::value_type>() + heap_bytes(tag);
+}
+
+std::uint64_t MemoryL2::tag_mark_of(const std::string& key) const {
+  if (tag_rules_ == nullptr) return 0;
+  const auto names = tag_rules_->of_name(key);
+  if (names.empty()) return 0;
+  std::uint64_t mark = 0;
+  for (const std::string& name : names) {
+    const auto held = tags_.find(name);
+    mark = mix64(mark + 1 + (held == tags_.end() ? 0 : held->second.drawn));
+  }
+  return std::max<std::uint64_t>(1, mark);
+}
+
+void MemoryL2::invalidate_tag_now(const std::string& tag, Duration hold) {
+  const MonoTime now = executor_->now();
+  const auto held = tags_.find(tag);
+  if (held != tags_.end()) {
+    held->second.drawn = random_();
+    held->second.until = std::max(held->second.until, now + hold);
+    return;
+  }
+  const std::size_t need = tag_bytes(tag);
+  if (tags_.size() >= options_.tags_max) {
+    for (auto it = tags_.begin(); it != tags_.end();) {
+      const bool is_over = it->second.until <= now;
+      if (is_over) bytes_ -= tag_bytes(it->first);
+      it = is_over ? tags_.erase(it) : std::next(it);
+    }
+  }
+  if (need <= options_.bytes_limit) shrink_to(options_.bytes_limit - need, nullptr);
+  if (tags_.size() >= options_.tags_max || bytes_ + need > options_.bytes_limit) {
+    for (const auto& [name, one] : tags_) bytes_ -= tag_bytes(name);
+    tags_.clear();
+    ++state_.generation;
+    return;
+  }
+  bytes_ += tag_bytes(tags_.emplace(tag, Tag{random_(), now + hold}).first->first);
+}
+
 // ---- one node ----
 
 MemoryL2::Node* MemoryL2::find(const std::string& key, MonoTime now) {
@@ -312,6 +367,7 @@ L2Entry MemoryL2::read(const Node& node, MonoTime now) {
   entry.stamp = node.stamp;
   entry.age = node.age_at_store + (now - node.stored_at);
   entry.generation = node.generation;
+  entry.tag_mark = node.tag_mark;
   entry.ttl_left = node.expires_at == MonoTime::max() ? Duration{0} : node.expires_at - now;
   return entry;
 }
@@ -324,6 +380,7 @@ void MemoryL2::store(Node& node, L2Entry entry, MonoTime now) {
   node.value = std::move(entry.value);
   node.stamp = std::move(entry.stamp);
   node.generation = entry.generation;
+  node.tag_mark = entry.tag_mark;
   node.age_at_store = entry.age;
   node.stored_at = now;
   node.expires_at = entry.ttl_left > Duration::zero() ? now + entry.ttl_left : MonoTime::max();
@@ -479,6 +536,7 @@ void MemoryL2::check_invariants() const {
     CANDOR_ASSERT(node.due_place < due_.size() && due_[node.due_place] == &node);
     CANDOR_ASSERT(node.has_entry || node.token != 0 || !node.marker.empty());
   }
+  for (const auto& [name, tag] : tags_) bytes += tag_bytes(name);
   CANDOR_ASSERT(bytes == bytes_ && entries == entries_ && due_.size() == nodes_.size());
   CANDOR_ASSERT(bytes_ <= options_.bytes_limit);
   for (std::size_t i = 1; i < due_.size(); ++i) CANDOR_ASSERT(due(*due_[(i - 1) / 2]) <= due(*due_[i]));

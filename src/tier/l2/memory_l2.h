@@ -2,7 +2,8 @@
 // and what several caches in one process (tests, the simulator) share.
 //
 // Invariants
-//   - bytes() never exceeds the limit after a call: entries, leases, markers and the index are all counted.
+//   - bytes() never exceeds the limit after a call: entries, leases, markers, tags and the index are all
+//   counted.
 //   - A marker is never dropped before its hold has passed. When there is no room for one more, it becomes
 //   part of
 //     its feature's floor: for its hold, no fill of the feature that does not include it is stored. (One
@@ -36,6 +37,8 @@ class MemoryL2 final : public L2 {
     // Keys that hold only a lease or a marker. One a read waiting for its load, and the cache allows 100,000
     // of those.
     std::size_t guards_max = 100'000;
+    // Tags that were invalidated and are held. Beyond it every entry becomes a miss.
+    std::size_t tags_max = 10'000;
   };
   MemoryL2(Executor* executor, Options options, std::uint64_t seed);
   ~MemoryL2() override;
@@ -56,6 +59,8 @@ class MemoryL2 final : public L2 {
   Task<Result<L2State>> advance(L2State at_least) override;
   Task<Result<L2State>> raise_generation(L2State at_least) override;
   Task<Result<void>> hold_marker(std::string key, ChangeId change, Duration hold) override;
+  void use_tags(const TagRules* rules) override { tag_rules_ = rules; }
+  Task<Result<void>> invalidate_tag(std::string tag, Duration hold) override;
   // Leases are cancelled at once, entries go in steps. Markers stay: they guard against loads, not against
   // readers.
   Task<Result<void>> clear(std::string prefix) override;
@@ -82,6 +87,7 @@ class MemoryL2 final : public L2 {
     MonoTime lease_until;
     std::uint64_t lease_generation = 0;  // below lease_generation_: cancelled by clear()
     std::uint32_t generation = 0;
+    std::uint64_t tag_mark = 0;
     Marker marker;
     MonoTime marker_until;
     // LRU list of nodes with an entry; place in the heap of what ends next.
@@ -90,6 +96,11 @@ class MemoryL2 final : public L2 {
     std::size_t due_place = 0;
   };
   using Index = std::unordered_map<std::string, Node, SeededHash, std::equal_to<>>;
+  struct Tag {
+    std::uint64_t drawn = 0;  // at its last invalidation
+    MonoTime until;
+  };
+  using Tags = std::unordered_map<std::string, Tag, SeededHash, std::equal_to<>>;
 
   // The markers of a feature's keys that had no room of their own.
   struct Floor {
@@ -103,6 +114,11 @@ class MemoryL2 final : public L2 {
   Result<L2FillVerdict> fill_now(const std::string& key, LeaseToken token, L2Entry entry);
   Result<void> put_now(const std::string& key, L2Entry entry);
   bool invalidate_now(const std::string& key, L2Marker marker);
+
+  void invalidate_tag_now(const std::string& tag, Duration hold);
+  // Of the tags that the key has now; 0: it has none.
+  [[nodiscard]] std::uint64_t tag_mark_of(const std::string& key) const;
+  [[nodiscard]] static std::size_t tag_bytes(const std::string& tag);
 
   // The node after everything on it that has ended was dropped; null if nothing is left.
   Node* find(const std::string& key, MonoTime now);
@@ -134,7 +150,9 @@ class MemoryL2 final : public L2 {
   Executor* executor_;
   Options options_;
   Random random_;
+  const TagRules* tag_rules_ = nullptr;
   Index nodes_;
+  Tags tags_;
   Node* newest_ = nullptr;
   Node* oldest_ = nullptr;
   std::vector<Node*> due_;  // binary heap by due()

@@ -209,6 +209,60 @@ TEST_F(MemoryL2Test, ClearKeepsMarkers) {
   EXPECT_EQ(fill("f:1", lease("f:1"), entry_of("old", 60s, 9)), L2FillVerdict::kMarkerNewer);
 }
 
+class TaggedL2Test : public MemoryL2Test {
+ protected:
+  TaggedL2Test() {
+    std::vector<TagPattern> patterns;
+    for (const char* text : {"all", "one:{1}"}) patterns.push_back(TagPattern::parse(text).value());
+    rules.add("f", FeatureTags(std::move(patterns), 1));
+    tier.use_tags(&rules);
+  }
+  void store(const std::string& key) {
+    const L2Lookup l = look(key);
+    ASSERT_EQ(l.state, State::kLease) << key;
+    L2Entry entry = entry_of("v");
+    entry.tag_mark = l.tag_mark;
+    entry.generation = l.l2.generation;
+    ASSERT_EQ(fill(key, l.token, std::move(entry)), L2FillVerdict::kStored);
+    ASSERT_EQ(look(key).state, State::kHit);
+  }
+  void drop_tag(const std::string& tag) { ASSERT_TRUE(wait(tier.invalidate_tag(tag, 120s)).has_value()); }
+  TagRules rules{7};
+};
+
+TEST_F(TaggedL2Test, EntriesFromBeforeATagWasInvalidatedAreMisses) {
+  for (const char* key : {"f:1", "f:2", "g:1"}) store(key);
+  drop_tag("one:1");
+  EXPECT_NE(look("f:1").state, State::kHit);
+  EXPECT_EQ(look("f:2").state, State::kHit);
+  drop_tag("all");
+  EXPECT_NE(look("f:2").state, State::kHit);
+  EXPECT_EQ(look("g:1").state, State::kHit);
+}
+
+TEST_F(TaggedL2Test, LoadFromBeforeATagWasInvalidatedIsRefused) {
+  const L2Lookup l = look("f:1");
+  drop_tag("all");
+  L2Entry entry = entry_of("v");
+  entry.tag_mark = l.tag_mark;
+  EXPECT_EQ(fill("f:1", l.token, std::move(entry)), L2FillVerdict::kLeaseLost);
+  store("f:1");
+}
+
+TEST_F(TaggedL2Test, MoreTagsThanThereIsRoomForMakeEverythingAMiss) {
+  store("f:1");
+  store("g:1");
+  for (int i = 0; i < 2000; ++i) {
+    drop_tag("one:" + std::to_string(100 + i));
+    tier.check_invariants();
+  }
+  EXPECT_NE(look("f:1").state, State::kHit);
+  EXPECT_NE(look("g:1").state, State::kHit);
+  store("f:3");
+  drop_tag("one:3");
+  EXPECT_NE(look("f:3").state, State::kHit);
+}
+
 TEST_F(MemoryL2Test, ClearMayOutliveTheTier) {
   VirtualExecutor world;
   auto big = std::make_unique<MemoryL2>(&world, MemoryL2::Options{.bytes_limit = 10'000'000}, 1);

@@ -63,6 +63,13 @@ std::string mark_of(std::string_view bytes) {
       .append(bytes.substr(bytes.size() - std::min(bytes.size(), kChecksumBytes)));
 }
 
+// As the scripts make it: 16 hexadecimal digits.
+std::uint64_t parse_tag_mark(std::string_view text) {
+  std::uint64_t mark = 0;
+  (void)std::from_chars(text.data(), text.data() + text.size(), mark, 16);
+  return mark;
+}
+
 redis::ClientOptions with_scripts(redis::ClientOptions options) {
   options.hello.scripts.assign(scripts::kTexts.begin(), scripts::kTexts.end());
   options.leaves_replicas = true;
@@ -77,6 +84,7 @@ StoredEntry to_stored(L2Entry entry) {
   stored.ttl = entry.ttl_left;
   stored.age = entry.age;
   stored.generation = entry.generation;
+  stored.tag_mark = entry.tag_mark;
   return stored;
 }
 
@@ -112,6 +120,7 @@ Task<Result<L2Lookup>> RedisL2::get_or_lease(std::string key, Duration lease_ttl
       if (!refresh) ++stats_.misses;
       answer.state = kind == 1 ? L2Lookup::State::kLease : L2Lookup::State::kBusy;
       if (answer.state == L2Lookup::State::kBusy) answer.token = LeaseToken{};
+      if (kind == 1 && reply->items.size() >= 3) answer.tag_mark = parse_tag_mark(reply->items[2].text);
       co_return answer;
     }
     if (auto entry = read_entry(std::span(reply->items).subspan(2))) {
@@ -137,13 +146,14 @@ Task<Result<std::optional<L2Entry>>> RedisL2::get(std::string key) {
 }
 
 Task<Result<L2FillVerdict>> RedisL2::fill(std::string key, LeaseToken token, L2Entry entry) {
-  std::vector<std::string> args(7);
+  std::vector<std::string> args(8);
   args[0] = std::to_string(token.value);
   args[1] = digits(entry.stamp.up_to);
   const bool whole = entry.stamp.in_progress != nullptr && entry.stamp.in_progress->size() <= kInProgressMax;
   args[2] = digits(whole ? entry.stamp.limit : ChangeId{});
   if (whole) args[3] = listed(entry.stamp);
   args[6] = fmt::format("{:010}", entry.generation);
+  args[7] = tag_mark_text(entry.tag_mark);
   args[5] = std::to_string(whole_ms(stored_for(entry.ttl_left)));
   auto bytes = encode_entry(to_stored(std::move(entry)), options_.format);
   if (!bytes) co_return std::unexpected(bytes.error());
@@ -256,6 +266,26 @@ Task<Result<void>> RedisL2::hold_marker(std::string key, ChangeId change, Durati
   co_return Result<void>{};
 }
 
+std::string RedisL2::tag_key(std::string_view tag) const {
+  return fmt::format("{}t:{{{}}}", options_.prefix, tag);
+}
+
+Task<Result<void>> RedisL2::invalidate_tag(std::string tag, Duration hold) {
+  std::vector<std::string> words{tag_key(tag), tag_mark_text(new_token()),
+                                 std::to_string(whole_ms(stored_for(hold)))};
+  Result<resp::RespValue> reply = co_await client_.run(scripts::kInvalidateTag, 1, std::move(words));
+  if (!reply) {
+    ++stats_.errors;
+    co_return std::unexpected(reply.error());
+  }
+  if (reply->is_error()) {
+    ++stats_.errors;
+    co_return fail(ErrorCode::kUnavailable,
+                   fmt::format("{}: {}{}", describe(), reply->text, advice(reply->text)));
+  }
+  co_return Result<void>{};
+}
+
 Task<Result<void>> RedisL2::clear(std::string prefix) {
   const std::string ours = literal_glob(options_.prefix);
   Result<void> leases = co_await unlink_matching(ours + "l:{*");
@@ -307,8 +337,11 @@ Task<Result<resp::RespValue>> RedisL2::run(std::size_t script, std::string key,
   for (const char kind : {'c', 'l', 'm'})
     words.push_back(fmt::format("{}{}:{{{}}}", options_.prefix, kind, key));
   words.push_back(state_key());
+  if (tags_ != nullptr && (script == scripts::kLookup || script == scripts::kFill))
+    for (const std::string& tag : tags_->of_name(key)) words.push_back(tag_key(tag));
+  const std::size_t keys = words.size();
   for (std::string& arg : args) words.push_back(std::move(arg));
-  Result<resp::RespValue> reply = co_await client_.run(script, 4, std::move(words));
+  Result<resp::RespValue> reply = co_await client_.run(script, keys, std::move(words));
   if (!reply) {
     ++stats_.errors;
   } else if (reply->is_error()) {

@@ -1,6 +1,7 @@
 // L2 in Redis or Valkey. Every step that checks and then acts is one Lua script (redis_scripts.h).
 //
-// Names, P being the prefix: data P"c:{feature:key}", lease P"l:{feature:key}", marker P"m:{feature:key}".
+// Names, P being the prefix: data P"c:{feature:key}", lease P"l:{feature:key}", marker P"m:{feature:key}";
+// of a tag, P"t:{tag}".
 //
 // Invariants
 //   - What comes back is trusted only as far as its checksum; a broken entry is a miss, counted, and
@@ -53,6 +54,8 @@ class RedisL2 final : public L2 {
   // they guard against loads and end by themselves. By SCAN: its time grows with all keys of the database.
   Task<Result<void>> clear(std::string prefix) override;
   [[nodiscard]] std::uint64_t connection() const override { return client_.connection(); }
+  void use_tags(const TagRules* rules) override { tags_ = rules; }
+  Task<Result<void>> invalidate_tag(std::string tag, Duration hold) override;
   [[nodiscard]] L2Stats stats() const override;
   [[nodiscard]] std::string describe() const override { return client_.describe(); }
 
@@ -65,6 +68,7 @@ class RedisL2 final : public L2 {
   std::optional<L2Entry> read_entry(std::span<const resp::RespValue> value_and_ttl);
   Result<L2State> read_state(const Result<resp::RespValue>& reply);
   // Of all names of the prefix. A cluster would need one for each slot; redis+cluster:// is not offered yet.
+  [[nodiscard]] std::string tag_key(std::string_view tag) const;
   [[nodiscard]] std::string state_key() const { return options_.prefix + "state"; }
   L2Seen read_seen(const resp::RespValue& reply);
   Task<Result<void>> unlink_matching(std::string pattern);
@@ -72,6 +76,7 @@ class RedisL2 final : public L2 {
 
   Options options_;
   Random random_;
+  const TagRules* tags_ = nullptr;
   L2Stats stats_;
   redis::Client client_;  // last: its end answers what is outstanding, and those answers use the rest
 };

@@ -1,5 +1,10 @@
 // The Lua scripts of the Redis tier: each is one atomic step. KEYS are the data, lease and marker key of one
-// name, which carry the same hash tag, and the region's state key.
+// name, which carry the same hash tag, and the region's state key. Lookup and fill have the keys of the
+// name's tags behind them.
+//
+// A tag's key holds a number drawn when it was last invalidated. The mark of a name is made of those numbers:
+// 16 digits, '' for a name without tags. It stands in the entry at byte 32, and its flag (4) at byte 5. An
+// entry with another mark than its tags' now is not there.
 //
 // Ids travel as 20 decimal digits: Lua's numbers are doubles and would round them; strings of one length
 // compare as the numbers do. The state is ten digits of generation, ':', twenty digits told: states compare
@@ -24,22 +29,31 @@ enum Script : std::size_t {
   kRaiseGeneration,
   kHoldMarker,
   kSwap,
+  kInvalidateTag,
   kCount
 };
 
-// ARGV: token, lease ms, "1" to refresh. Answers {2, state, value, pttl}, {1, state} (the lease is yours) or
-// {0, state} (somebody else's). An entry of another generation than the state's is not there: its generation
-// stands at byte 28.
+// ARGV: token, lease ms, "1" to refresh. Answers {2, state, value, pttl}, {1, state, mark} (the lease is
+// yours) or {0, state} (somebody else's). An entry of another generation than the state's is not there: its
+// generation stands at byte 28.
 inline constexpr std::string_view kLookupText = R"(
 local s = redis.call('GET', KEYS[4]) or ''
+local mark = ''
+if #KEYS > 4 then
+  for _, drawn in ipairs(redis.call('MGET', unpack(KEYS, 5))) do mark = mark .. (drawn or '') .. '.' end
+  mark = string.sub(redis.sha1hex(mark), 1, 16)
+end
 if ARGV[3] ~= '1' then
   local v = redis.call('GET', KEYS[1])
   if v and #v >= 32 then
     local g = s == '' and 0 or tonumber(string.sub(s, 1, 10))
-    if struct.unpack('<I4', v, 29) == g then return {2, s, v, redis.call('PTTL', KEYS[1])} end
+    local held = string.byte(v, 6) % 8 >= 4 and string.sub(v, 33, 48) or ''
+    if struct.unpack('<I4', v, 29) == g and (mark == '' or mark == held) then
+      return {2, s, v, redis.call('PTTL', KEYS[1])}
+    end
   end
 end
-if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then return {1, s} end
+if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then return {1, s, mark} end
 return {0, s}
 )";
 
@@ -50,15 +64,20 @@ if v then return {v, redis.call('PTTL', KEYS[1])} end
 return false
 )";
 
-// ARGV: token, up_to, limit, ids in progress joined by ',', entry, ttl ms, generation. Answers 0 stored, 1
-// lease lost or another generation by now, 2 the marker names a change that the stamp does not include. The
-// lease is used up even when the marker refuses: the next reader shall load again at once. A marker that the
-// bound has passed is done: under the key's one lease nobody else can store anything older.
+// ARGV: token, up_to, limit, ids in progress joined by ',', entry, ttl ms, generation, mark. Answers 0
+// stored, 1 lease lost or another generation or mark by now, 2 the marker names a change that the stamp does
+// not include. The lease is used up even when the marker refuses: the next reader shall load again at once. A
+// marker that the bound has passed is done: under the key's one lease nobody else can store anything older.
 inline constexpr std::string_view kFillText = R"(
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 1 end
 redis.call('DEL', KEYS[2])
 local s = redis.call('GET', KEYS[4])
 if (s and string.sub(s, 1, 10) or '0000000000') ~= ARGV[7] then return 1 end
+if #KEYS > 4 then
+  local mark = ''
+  for _, drawn in ipairs(redis.call('MGET', unpack(KEYS, 5))) do mark = mark .. (drawn or '') .. '.' end
+  if string.sub(redis.sha1hex(mark), 1, 16) ~= ARGV[8] then return 1 end
+end
 local m = redis.call('GET', KEYS[3])
 if m then
   if string.sub(m, 1, 1) == '~' then
@@ -172,9 +191,17 @@ redis.call('DEL', KEYS[2])
 return 1
 )";
 
+// KEYS[1]: the tag's. ARGV: a number just drawn, hold ms. A hold is never made shorter.
+inline constexpr std::string_view kInvalidateTagText = R"(
+local hold = math.max(tonumber(ARGV[2]), redis.call('PTTL', KEYS[1]))
+redis.call('SET', KEYS[1], ARGV[1], 'PX', string.format('%.0f', hold))
+return 0
+)";
+
 // In the order of Script.
 inline constexpr std::array<std::string_view, kCount> kTexts{
-    kLookupText,          kGetText,        kFillText, kReleaseText, kPutText, kInvalidateText, kAdvanceText,
-    kRaiseGenerationText, kHoldMarkerText, kSwapText};
+    kLookupText,     kGetText,        kFillText,         kReleaseText,
+    kPutText,        kInvalidateText, kAdvanceText,      kRaiseGenerationText,
+    kHoldMarkerText, kSwapText,       kInvalidateTagText};
 
 }  // namespace candor::l2::scripts
