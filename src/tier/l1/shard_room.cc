@@ -306,7 +306,7 @@ bool Shard::rebuild_index(std::uint64_t buckets, bool may_evict) {
     }
   }
   IndexTable* old = table();
-  view_.table.store(fresh, std::memory_order_release);
+  view_.table.store(TableRef(fresh), std::memory_order_release);
   retire_table(old);
   ++changes_;  // slots that a caller has located are in the old table
   return true;
