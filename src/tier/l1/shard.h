@@ -107,6 +107,7 @@ class alignas(64) Shard {
   struct Queue {
     SegmentList list;
     Hand hand;
+    Hand ahead;  // up to here the index has been asked for; where an entry begins, in a segment of this queue
   };
   enum class Cause : std::uint8_t { kEvicted, kExpired, kErased };
   enum class Purpose : std::uint8_t { kInsert, kMove };
@@ -146,6 +147,7 @@ class alignas(64) Shard {
   [[nodiscard]] bool wait_for_readers() CANDOR_REQUIRES(mutex);
   bool evict_one(bool by_force) CANDOR_REQUIRES(mutex);
   [[nodiscard]] Located head_entry(std::uint32_t queue) CANDOR_REQUIRES(mutex);
+  void look_ahead(Queue& queue) CANDOR_REQUIRES(mutex);
   bool compact_if_sparse() CANDOR_REQUIRES(mutex);
   struct Run {
     std::uint32_t queue = 0;
