@@ -182,21 +182,20 @@ void Shard::kill(std::uint32_t offset, std::uint32_t head, bool keep_block) {
 
 void Shard::remove(const Located& entry, std::uint64_t hash, Cause cause) {
   const FeatureId feature = entry_at(entry.offset).feature(entry.head);
-  const std::size_t cost = cost_of(entry.offset, entry.head);
-  const unsigned queue = info(memory_.arena.segment_of(entry.offset)).queue;
+  if (cause != Cause::kEvicted) {  // the policy knows whom it evicted
+    policy_->on_remove(hash, cost_of(entry.offset, entry.head),
+                       info(memory_.arena.segment_of(entry.offset)).queue);
+  }
   table()->erase(hash, entry.slot);
   kill(entry.offset, entry.head, false);
   ++changes_;
   if (cause == Cause::kEvicted) {
     ++evictions_;
     ++usage_[feature.value].evictions;
-    return;
-  }
-  if (cause == Cause::kExpired) {
+  } else if (cause == Cause::kExpired) {
     ++expirations_;
     ++usage_[feature.value].expirations;
   }
-  policy_->on_remove(hash, cost, queue);
 }
 
 // False if there is no segment to move to; nothing has changed then.
