@@ -28,7 +28,7 @@
 #include <string_view>
 
 #include "base/ids.h"
-#include "tier/l1/store.h"
+#include "tier/l1/entry_view.h"
 
 namespace candor::l1 {
 
@@ -110,7 +110,11 @@ class EntryRef {
     return std::uint32_t{feature.value} << 12 | static_cast<std::uint32_t>(key_bytes) << 24;
   }
 
-  // `identity` is that of (feature, key).
+  // `identity` is that of (feature, key). Compact entries only: false for any other.
+  [[nodiscard]] bool matches_compact(std::uint32_t head, std::uint32_t identity, std::string_view key) const {
+    return (head & entry_bits::kIdentity) == identity && (identity & entry_bits::kWide) == 0 &&
+           equal_bytes(chars(kCompactHeaderBytes), key.data(), key.size());
+  }
   [[nodiscard]] bool matches(std::uint32_t head, std::uint32_t identity, std::string_view key) const {
     if (((head ^ identity) & entry_bits::kIdentity) == 0 && (head & entry_bits::kWide) == 0) [[likely]] {
       return equal_bytes(chars(kCompactHeaderBytes), key.data(), key.size());
@@ -132,6 +136,9 @@ class EntryRef {
       return static_cast<Millis>(word64(28));
     return anchor();
   }
+  [[nodiscard]] bool is_expired_compact(std::uint32_t head, Millis now) const {
+    return (head & entry_bits::kNoExpiry) == 0 && anchor() <= now;
+  }
   [[nodiscard]] bool is_expired(std::uint32_t head, Millis now) const {
     if ((head & entry_bits::kNoExpiry) != 0) return false;
     return expires_at(head) <= now;
@@ -139,8 +146,13 @@ class EntryRef {
   void view(std::uint32_t head, EntryView* out) const {
     if ((head & entry_bits::kWide) != 0) [[unlikely]]
       return view_wide(*this, head, out);
+    view_compact(head, head >> 24, out);
+  }
+  // `key_bytes` is what the head says. A caller that knows the key passes its size: where the value begins
+  // then does not wait for the head's trip to memory.
+  void view_compact(std::uint32_t head, std::size_t key_bytes, EntryView* out) const {
     const std::uint32_t packed = word(4);
-    out->value = {chars(kCompactHeaderBytes + (head >> 24)), packed & 0xFFF};
+    out->value = {chars(kCompactHeaderBytes + key_bytes), packed & 0xFFF};
     out->meta.stamp.up_to.value = std::uint64_t{packed >> 20} << 32 | word(16);
     const Millis at = anchor();
     if ((head & entry_bits::kNoExpiry) != 0) {
@@ -167,10 +179,15 @@ class EntryRef {
     return block;
   }
 
-  // A reader's access. Racing readers may lose one of two: the bits are a hint.
-  void raise_access(std::uint32_t head) const {
-    if ((head & entry_bits::kAccess) != entry_bits::kAccess)
-      store_byte(0, static_cast<std::uint8_t>(head + 1));
+  // A reader's access. Racing readers may lose one of two: the bits are a hint. Once they are saturated the
+  // store goes to `elsewhere`, a byte of the reader's own: whether an entry is warm is a coin toss for the
+  // branch predictor, and a wrong guess would hold up everything behind this entry's trip to memory.
+  void raise_access(std::uint32_t head, std::byte* elsewhere) const {
+    const std::uintptr_t is_full = 0 - std::uintptr_t{(head & entry_bits::kAccess) == entry_bits::kAccess};
+    const auto mine = reinterpret_cast<std::uintptr_t>(at_);
+    const std::uintptr_t target = mine ^ ((mine ^ reinterpret_cast<std::uintptr_t>(elsewhere)) & is_full);
+    __atomic_store_n(reinterpret_cast<std::uint8_t*>(target), static_cast<std::uint8_t>(head + 1),
+                     __ATOMIC_RELAXED);
   }
   // Writer only.
   void set_access(std::uint32_t head, unsigned accesses) const {

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "base/asymmetric_fence.h"
@@ -25,6 +26,7 @@ class EpochDomain {
     std::atomic<std::uint64_t> epoch{0};  // 0: not reading
     std::uint32_t depth = 0;              // nesting; the owner's alone
     std::uint32_t index = 0;              // small and dense: picks stripes
+    std::byte scratch{};                  // takes stores that must lead nowhere; the owner's alone
     std::atomic<bool> taken{false};
     Slot* next = nullptr;
   };

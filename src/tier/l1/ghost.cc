@@ -1,5 +1,7 @@
 #include "tier/l1/ghost.h"
 
+#include <bit>
+
 namespace candor::l1 {
 void Ghost::set_reach(std::size_t keys) {
   if (reach_ != 0 && keys <= reach_ + reach_ / 4 && keys >= reach_ - reach_ / 4) return;
@@ -17,17 +19,17 @@ void Ghost::add(std::uint64_t hash) {
 bool Ghost::take(std::uint64_t hash) {
   if (words_.empty()) return false;
   std::uint64_t& lanes = word(hash);
-  const std::uint64_t wanted = fingerprint(hash);
-  const std::uint64_t lane_mask = (std::uint64_t{1} << lane_bits_) - 1;
-  for (unsigned lane = 0; lane < lanes_; ++lane) {
-    const unsigned shift = lane * lane_bits_;
-    if (((lanes >> shift) & lane_mask) != wanted) continue;
-    const std::uint64_t younger = lanes & ((std::uint64_t{1} << shift) - 1);
-    const std::uint64_t older = lanes >> shift >> lane_bits_;
-    lanes = (older << shift) | younger;
-    return true;
-  }
-  return false;
+  // All lanes at once: a lane of `other` is zero where the fingerprint stands, and the highest bit of the
+  // first such lane is the lowest bit of `zeros` (Mycroft's trick; lanes above it may lie, those below do
+  // not).
+  const std::uint64_t other = lanes ^ (fingerprint(hash) * ones_);
+  const std::uint64_t zeros = (other - ones_) & ~other & (ones_ << (lane_bits_ - 1));
+  if (zeros == 0) return false;
+  const unsigned shift = static_cast<unsigned>(std::countr_zero(zeros)) - (lane_bits_ - 1);
+  const std::uint64_t younger = lanes & ((std::uint64_t{1} << shift) - 1);
+  const std::uint64_t older = lanes >> shift >> lane_bits_;
+  lanes = (older << shift) | younger;
+  return true;
 }
 
 std::uint64_t& Ghost::word(std::uint64_t hash) {

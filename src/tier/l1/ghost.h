@@ -19,7 +19,9 @@ class Ghost {
  public:
   enum class Fingerprints : std::uint8_t { kCompact, kFine };
   explicit Ghost(Fingerprints fingerprints)
-      : lane_bits_(fingerprints == Fingerprints::kFine ? 16 : 10), lanes_(64 / lane_bits_) {}
+      : lane_bits_(fingerprints == Fingerprints::kFine ? 16 : 10), lanes_(64 / lane_bits_) {
+    for (unsigned lane = 0; lane < lanes_; ++lane) ones_ |= std::uint64_t{1} << lane * lane_bits_;
+  }
 
   // Forgets everything when the reach grows or shrinks by more than a quarter of what it was; else does
   // nothing.
@@ -37,6 +39,7 @@ class Ghost {
 
   unsigned lane_bits_;
   unsigned lanes_;
+  std::uint64_t ones_ = 0;  // the lowest bit of every lane
   std::vector<std::uint64_t> words_;
   std::size_t reach_ = 0;
 };

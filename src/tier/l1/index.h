@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/assert.h"
 #include "base/asymmetric_fence.h"
 #include "tier/l1/key_hash.h"
 
@@ -86,9 +87,6 @@ class alignas(64) IndexTable {
   [[nodiscard]] std::size_t bytes() const { return bytes_for(buckets_); }
   [[nodiscard]] std::uint64_t bucket_count() const { return buckets_; }
   [[nodiscard]] std::uint64_t slot_count() const { return buckets_ * kBucketSlots; }
-  [[nodiscard]] const Bucket& home(std::uint64_t hash) const {
-    return data()[bucket_of_hash(hash, buckets_)];
-  }
   [[nodiscard]] const Bucket& bucket(std::uint64_t i) const { return data()[i]; }
 
   // Calls accept(offset) for candidates until it returns true.
@@ -135,5 +133,33 @@ class alignas(64) IndexTable {
   std::uint64_t buckets_;
 };
 static_assert(sizeof(IndexTable) == 64);
+
+// Where a table stands and how large it is, in one word: a reader needs one load, and never sees the place of
+// one table with the size of another. Addresses are whole pages below 2^48, sizes whole pages below 2^28.
+class TableRef {
+ public:
+  TableRef() = default;
+  explicit TableRef(const IndexTable* table)
+      : word_(reinterpret_cast<std::uintptr_t>(table) >> kPageShift << kPagesBits |
+              table->bytes() >> kPageShift) {
+    CANDOR_ASSERT(this->table() == table && bucket_count() == table->bucket_count());
+  }
+  [[nodiscard]] IndexTable* table() const {
+    return reinterpret_cast<IndexTable*>(word_ >> kPagesBits << kPageShift);
+  }
+  [[nodiscard]] const Bucket& home(std::uint64_t hash) const {
+    return (reinterpret_cast<const Bucket*>(table()) + 1)[bucket_of_hash(hash, bucket_count())];
+  }
+
+ private:
+  static constexpr unsigned kPageShift = 12;
+  static constexpr unsigned kPagesBits = 28;
+  // Of a page of buckets, the table's own line takes the place of one.
+  [[nodiscard]] std::uint64_t bucket_count() const {
+    return (word_ & ((std::uint64_t{1} << kPagesBits) - 1)) * ((1U << kPageShift) / sizeof(Bucket)) - 1;
+  }
+  std::uint64_t word_ = 0;
+};
+static_assert(std::atomic<TableRef>::is_always_lock_free);
 
 }  // namespace candor::l1

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <vector>
@@ -28,6 +29,21 @@ class IndexTableTest : public testing::Test {
   std::vector<Line> memory_;
   IndexTable* table_ = nullptr;
 };
+
+TEST(TableRefTest, KeepsPlaceAndSizeInOneWord) {
+  EXPECT_EQ(TableRef().table(), nullptr);
+  for (const std::size_t pages : {1, 3, 110}) {
+    const std::size_t bytes = pages * 4096;
+    const std::unique_ptr<void, void (*)(void*)> memory(std::aligned_alloc(4096, bytes), std::free);
+    auto* const table = new (memory.get()) IndexTable(bytes / sizeof(Bucket) - 1);
+    const TableRef ref(table);
+    EXPECT_EQ(ref.table(), table);
+    for (std::uint64_t i = 0; i < 1000; ++i) {
+      const std::uint64_t hash = mix64(i);
+      ASSERT_EQ(&ref.home(hash), &table->bucket(bucket_of_hash(hash, table->bucket_count())));
+    }
+  }
+}
 
 TEST_F(IndexTableTest, AFullBucketOverflowsIntoTheNextAndBackAgain) {
   IndexTable& table = open(4);

@@ -10,8 +10,8 @@
 #include <limits>
 #include <utility>
 
+#include "tier/l1/entry_view.h"
 #include "tier/l1/memory.h"
-#include "tier/l1/store.h"
 
 namespace candor::l1 {
 

@@ -28,7 +28,7 @@ StoreMemory::StoreMemory(std::size_t limit, std::size_t segment_bytes, unsigned 
       inline_entry_max(segment_bytes / 2) {}
 
 Shard::Shard(StoreMemory& memory, ShardView& view, std::unique_ptr<EvictionPolicy> policy, std::uint32_t id,
-             std::uint64_t hash_seed, std::size_t features)
+             const HashSeed& hash_seed, std::size_t features)
     : memory_(memory),
       view_(view),
       epochs_(EpochDomain::instance()),
@@ -45,23 +45,13 @@ Shard::Shard(StoreMemory& memory, ShardView& view, std::unique_ptr<EvictionPolic
   void* pages = memory_.pages.allocate(kPageBytes);
   CANDOR_ASSERT(pages != nullptr);
   memory_.budget.charge(kPageBytes);
-  view_.table.store(new (pages) IndexTable(kPageBytes / sizeof(Bucket) - 1), std::memory_order_release);
+  view_.table.store(TableRef(new (pages) IndexTable(kPageBytes / sizeof(Bucket) - 1)),
+                    std::memory_order_release);
   refresh_policy();
 }
 
 // The ranges are unmapped as a whole; only what lies outside of them needs an end.
 Shard::~Shard() = default;
-
-std::uint64_t Shard::hash_of(std::uint32_t offset, std::uint32_t head) const {
-  const EntryRef entry = entry_at(offset);
-  return hash_key(entry.feature(head), entry.key(head), hash_seed_);
-}
-
-std::size_t Shard::cost_of(std::uint32_t offset, std::uint32_t head) const {
-  const EntryRef entry = entry_at(offset);
-  const ValueBlock* block = entry.block(head);
-  return memory_.arena.padded(entry.bytes(head)) + (block != nullptr ? block->mapped_bytes : 0);
-}
 
 Shard::Located Shard::locate(std::uint64_t hash, FeatureId feature, std::string_view key) const {
   Located result;
@@ -192,21 +182,20 @@ void Shard::kill(std::uint32_t offset, std::uint32_t head, bool keep_block) {
 
 void Shard::remove(const Located& entry, std::uint64_t hash, Cause cause) {
   const FeatureId feature = entry_at(entry.offset).feature(entry.head);
-  const std::size_t cost = cost_of(entry.offset, entry.head);
-  const unsigned queue = info(memory_.arena.segment_of(entry.offset)).queue;
+  if (cause != Cause::kEvicted) {  // the policy knows whom it evicted
+    policy_->on_remove(hash, cost_of(entry.offset, entry.head),
+                       info(memory_.arena.segment_of(entry.offset)).queue);
+  }
   table()->erase(hash, entry.slot);
   kill(entry.offset, entry.head, false);
   ++changes_;
   if (cause == Cause::kEvicted) {
     ++evictions_;
     ++usage_[feature.value].evictions;
-    return;
-  }
-  if (cause == Cause::kExpired) {
+  } else if (cause == Cause::kExpired) {
     ++expirations_;
     ++usage_[feature.value].expirations;
   }
-  policy_->on_remove(hash, cost, queue);
 }
 
 // False if there is no segment to move to; nothing has changed then.

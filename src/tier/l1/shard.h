@@ -20,10 +20,12 @@
 #include "tier/l1/entry.h"
 #include "tier/l1/epoch.h"
 #include "tier/l1/hit_log.h"
+#include "tier/l1/hit_path.h"
 #include "tier/l1/index.h"
 #include "tier/l1/memory.h"
 #include "tier/l1/policy.h"
 #include "tier/l1/segment.h"
+#include "tier/l1/store.h"
 
 namespace candor::l1 {
 
@@ -44,24 +46,12 @@ struct StoreMemory {
   std::size_t inline_entry_max;
 };
 
-// The part of a shard that readers touch; a line of its own, so that writers' bookkeeping does not disturb
-// it.
-struct alignas(64) ShardView {
-  std::atomic<IndexTable*> table{nullptr};
-  std::atomic<std::uint64_t> sample_mask{~std::uint64_t{0}};
-  // Where the usual entry ends: an entry of 92 bytes begins at any word and touches a third line two times in
-  // five. Asked for together with the first, it costs nothing; found out from the header, it costs another
-  // trip to memory.
-  std::atomic<std::uint32_t> usual_end{64};
-  HitLog* hits = nullptr;
-};
-
 class alignas(64) Shard {
  public:
   Mutex mutex;
 
   Shard(StoreMemory& memory, ShardView& view, std::unique_ptr<EvictionPolicy> policy, std::uint32_t id,
-        std::uint64_t hash_seed, std::size_t features);
+        const HashSeed& hash_seed, std::size_t features);
   ~Shard();
   Shard(const Shard&) = delete;
   Shard& operator=(const Shard&) = delete;
@@ -117,6 +107,7 @@ class alignas(64) Shard {
   struct Queue {
     SegmentList list;
     Hand hand;
+    Hand ahead;  // up to here the index has been asked for; where an entry begins, in a segment of this queue
   };
   enum class Cause : std::uint8_t { kEvicted, kExpired, kErased };
   enum class Purpose : std::uint8_t { kInsert, kMove };
@@ -156,6 +147,7 @@ class alignas(64) Shard {
   [[nodiscard]] bool wait_for_readers() CANDOR_REQUIRES(mutex);
   bool evict_one(bool by_force) CANDOR_REQUIRES(mutex);
   [[nodiscard]] Located head_entry(std::uint32_t queue) CANDOR_REQUIRES(mutex);
+  void look_ahead(Queue& queue) CANDOR_REQUIRES(mutex);
   bool compact_if_sparse() CANDOR_REQUIRES(mutex);
   struct Run {
     std::uint32_t queue = 0;
@@ -169,7 +161,7 @@ class alignas(64) Shard {
   [[nodiscard]] std::size_t wasted_bytes() const CANDOR_REQUIRES(mutex);
 
   // Index
-  [[nodiscard]] IndexTable* table() const { return view_.table.load(std::memory_order_relaxed); }
+  [[nodiscard]] IndexTable* table() const { return view_.table.load(std::memory_order_relaxed).table(); }
   [[nodiscard]] bool ensure_slot() CANDOR_REQUIRES(mutex);
   [[nodiscard]] bool charge_by_evicting(std::size_t bytes) CANDOR_REQUIRES(mutex);
   bool rebuild_index(std::uint64_t buckets, bool may_evict) CANDOR_REQUIRES(mutex);
@@ -190,7 +182,7 @@ class alignas(64) Shard {
   ShardView& view_;
   EpochDomain& epochs_;
   const std::uint32_t id_;
-  const std::uint64_t hash_seed_;
+  const HashSeed hash_seed_;
   std::unique_ptr<EvictionPolicy> policy_ CANDOR_GUARDED_BY(mutex);
   const unsigned queue_count_;
   std::unique_ptr<HitLog> hit_log_;
@@ -228,5 +220,16 @@ class alignas(64) Shard {
 
   std::atomic<std::size_t> footprint_{0};
 };
+
+inline std::uint64_t Shard::hash_of(std::uint32_t offset, std::uint32_t head) const {
+  const EntryRef entry = entry_at(offset);
+  return hash_key(entry.feature(head), entry.key(head), hash_seed_);
+}
+
+inline std::size_t Shard::cost_of(std::uint32_t offset, std::uint32_t head) const {
+  const EntryRef entry = entry_at(offset);
+  const ValueBlock* block = entry.block(head);
+  return memory_.arena.padded(entry.bytes(head)) + (block != nullptr ? block->mapped_bytes : 0);
+}
 
 }  // namespace candor::l1

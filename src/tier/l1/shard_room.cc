@@ -39,6 +39,10 @@ void pause_briefly() {
   }
 }
 
+// How far before the hand of a queue buckets are asked for: about ten small entries, a trip to memory's worth
+// of work on them.
+constexpr std::uint32_t kLookAheadBytes = 1024;
+
 // What a reader asks for beside an entry's first line: up to this byte.
 constexpr std::size_t kPrefetchEndMin = 65;
 constexpr std::size_t kPrefetchEndMax = 256;
@@ -60,6 +64,7 @@ void Shard::retire_segment(std::uint32_t segment) {
   SegmentInfo& retired = info(segment);
   Queue& queue = queues_[retired.queue];
   if (queue.hand.segment == segment) queue.hand = Hand{retired.next, 0};
+  if (queue.ahead.segment == segment) queue.ahead = Hand{};  // when it is back, its entries begin elsewhere
   queue.list.remove(memory_.segments.get(), segment);
   retired.owner.store(kNoOwner, std::memory_order_relaxed);
   retired.next = kNoSegment;
@@ -243,6 +248,7 @@ Shard::Located Shard::head_entry(std::uint32_t queue) {
       const EntryRef entry(base + hand.at);
       const std::uint32_t head = entry.head();
       if ((head & entry_bits::kDead) == 0) {
+        look_ahead(queues_[queue]);
         Located found;
         found.found = true;
         found.offset = memory_.arena.offset_of(base + hand.at);
@@ -252,6 +258,23 @@ Shard::Located Shard::head_entry(std::uint32_t queue) {
       hand.at += memory_.arena.padded(entry.bytes(head));
     }
     hand = Hand{segment.next, 0};
+  }
+}
+
+// Who leaves or moves needs its bucket, and buckets of neighbours in a segment lie anywhere: one trip to
+// memory for each, unless they are on their way before the hand arrives. Stays inside the hand's segment.
+void Shard::look_ahead(Queue& queue) {
+  const Hand hand = queue.hand;
+  if (queue.ahead.segment != hand.segment || queue.ahead.at < hand.at) queue.ahead = hand;
+  const std::byte* const base = memory_.arena.segment_at(hand.segment);
+  const std::uint32_t end = std::min(info(hand.segment).used, hand.at + kLookAheadBytes);
+  const TableRef index = view_.table.load(std::memory_order_relaxed);
+  while (queue.ahead.at < end) {
+    const std::uint32_t offset = memory_.arena.offset_of(base + queue.ahead.at);
+    const EntryRef entry = entry_at(offset);
+    const std::uint32_t head = entry.head();
+    if ((head & entry_bits::kDead) == 0) __builtin_prefetch(&index.home(hash_of(offset, head)), 1);
+    queue.ahead.at += memory_.arena.padded(entry.bytes(head));
   }
 }
 
@@ -306,7 +329,7 @@ bool Shard::rebuild_index(std::uint64_t buckets, bool may_evict) {
     }
   }
   IndexTable* old = table();
-  view_.table.store(fresh, std::memory_order_release);
+  view_.table.store(TableRef(fresh), std::memory_order_release);
   retire_table(old);
   ++changes_;  // slots that a caller has located are in the old table
   return true;

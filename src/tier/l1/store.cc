@@ -55,18 +55,13 @@ std::size_t segment_bytes_for(std::size_t limit, unsigned shards) {
   return std::bit_floor(std::clamp(wanted, kSegmentBytesMin, kSegmentBytesMax));
 }
 
-EpochDomain::Slot* slot_of(void* slot) { return static_cast<EpochDomain::Slot*>(slot); }
-
 }  // namespace
 
 class Store::Impl {
  public:
   Impl(const StoreOptions& options, const PolicyFactory& policy);
 
-  template <bool kIsAccess>
-  bool find(const EpochDomain::Slot& reader, std::uint64_t hash, FeatureId feature, std::string_view key,
-            Millis now, EntryView* out) const;
-  void find_many(const EpochDomain::Slot& reader, std::span<Lookup> lookups, Millis now) const;
+  void find_many(EpochDomain::Slot& reader, std::span<Lookup> lookups, Millis now) const;
 
   PutResult put(const PutRequest& request);
   PutResult update(KeyHash hash, FeatureId feature, std::string_view key, Millis now,
@@ -81,17 +76,10 @@ class Store::Impl {
   std::size_t entry_cost(KeyHash hash, FeatureId feature, std::string_view key, Millis now) const;
   void check_invariants() const;
 
-  std::uint64_t hash_seed() const { return hash_seed_; }
+  [[nodiscard]] const HitPath& hit_path() const { return hit_path_; }
 
  private:
-  [[nodiscard]] unsigned shard_number(std::uint64_t hash) const { return shard_of_hash(hash) & shard_mask_; }
-  [[nodiscard]] Shard& shard(std::uint64_t hash) const { return *shards_[shard_number(hash)]; }
-  [[nodiscard]] EntryRef entry_at(std::uint32_t offset) const {
-    return EntryRef(arena_base_ + (std::size_t{offset} << unit_shift_));
-  }
-  template <bool kIsAccess>
-  bool find_in(const ShardView& view, const EpochDomain::Slot& reader, std::uint64_t hash, FeatureId feature,
-               std::string_view key, Millis now, EntryView* out) const;
+  [[nodiscard]] Shard& shard(std::uint64_t hash) const { return *shards_[hit_path_.shard_number(hash)]; }
 
   [[nodiscard]] EntryShape shape(std::string_view key, std::size_t value_bytes, const EntryMeta& meta) const {
     return shape_of(key.size(), value_bytes, meta, memory_.inline_value_max, memory_.inline_entry_max);
@@ -108,13 +96,7 @@ class Store::Impl {
   void drop_block(ValueBlock* block);
   PutResult refuse(const PutRequest& request, PutResult why);
 
-  // What readers touch stands first and does not change.
-  std::byte* arena_base_;  // one unit before the arena: offsets begin at 1
-  unsigned unit_shift_;
-  unsigned shard_mask_;
-  std::uint64_t hash_seed_;
-  std::array<ShardView, kShardsMax> views_;  // in place: one dependent load less on the hit path
-
+  HitPath hit_path_;
   std::size_t features_max_;
   StoreMemory memory_;
   std::vector<std::unique_ptr<Shard>> shards_;
@@ -127,18 +109,17 @@ class Store::Impl {
 };
 
 Store::Impl::Impl(const StoreOptions& options, const PolicyFactory& policy)
-    : shard_mask_(shards_for(options) - 1),
-      hash_seed_(options.hash_seed),
+    : hit_path_(options.hash_seed, shards_for(options)),
       features_max_(options.features_max),
-      memory_(options.memory_limit, segment_bytes_for(options.memory_limit, shard_mask_ + 1),
-              shard_mask_ + 1) {
-  unit_shift_ = memory_.arena.unit_shift();
-  arena_base_ = memory_.arena.at(1) - (std::size_t{1} << unit_shift_);
+      memory_(options.memory_limit, segment_bytes_for(options.memory_limit, hit_path_.shard_mask + 1),
+              hit_path_.shard_mask + 1) {
+  hit_path_.unit_shift = memory_.arena.unit_shift();
+  hit_path_.arena_base = memory_.arena.at(1) - (std::size_t{1} << hit_path_.unit_shift);
   memory_.budget.charge(sizeof(Impl) + memory_.arena.overhead_bytes() +
                         memory_.arena.segment_count() * sizeof(SegmentInfo));
-  for (unsigned i = 0; i <= shard_mask_; ++i) {
-    shards_.push_back(std::make_unique<Shard>(memory_, views_[i], policy(mix64(hash_seed_ + i)), i,
-                                              hash_seed_, features_max_));
+  for (unsigned i = 0; i <= hit_path_.shard_mask; ++i) {
+    shards_.push_back(std::make_unique<Shard>(
+        memory_, hit_path_.views[i], policy(mix64(options.hash_seed + i)), i, hit_path_.seed, features_max_));
   }
   fixed_bytes_ = memory_.budget.used();
 }
@@ -146,51 +127,14 @@ Store::Impl::Impl(const StoreOptions& options, const PolicyFactory& policy)
 // --- reading
 // -----------------------------------------------------------------------------------------------------------
 
-namespace {
-// The lines behind an entry's first, as far as the usual entry reaches.
-inline void prefetch_rest(const ShardView& view, const std::byte* entry) {
-  __builtin_prefetch(entry + 64);
-  __builtin_prefetch(entry + view.usual_end.load(std::memory_order_relaxed));
-}
-}  // namespace
-
-template <bool kIsAccess>
-inline bool Store::Impl::find_in(const ShardView& view, const EpochDomain::Slot& reader, std::uint64_t hash,
-                                 FeatureId feature, std::string_view key, Millis now, EntryView* out) const {
-  const std::uint32_t identity = EntryRef::identity(feature, key.size());
-  std::uint32_t head = 0;
-  EntryRef entry(nullptr);
-  const bool found = view.table.load(std::memory_order_acquire)->find(hash, [&](std::uint32_t offset) {
-    entry = entry_at(offset);
-    prefetch_rest(view, entry.at());
-    head = entry.head();
-    return entry.matches(head, identity, key);
-  });
-  if (!found || entry.is_expired(head, now)) return false;
-  entry.view(head, out);
-  if constexpr (kIsAccess) {
-    entry.raise_access(head);
-    if ((hash & view.sample_mask.load(std::memory_order_relaxed)) == 0) [[unlikely]] {
-      view.hits->record(reader.index, hash);
-    }
-  }
-  return true;
-}
-
-template <bool kIsAccess>
-bool Store::Impl::find(const EpochDomain::Slot& reader, std::uint64_t hash, FeatureId feature,
-                       std::string_view key, Millis now, EntryView* out) const {
-  return find_in<kIsAccess>(views_[shard_number(hash)], reader, hash, feature, key, now, out);
-}
-
-void Store::Impl::find_many(const EpochDomain::Slot& reader, std::span<Lookup> lookups, Millis now) const {
+void Store::Impl::find_many(EpochDomain::Slot& reader, std::span<Lookup> lookups, Millis now) const {
   const Bucket* buckets[kBatch];
   while (!lookups.empty()) {
     const std::span<Lookup> batch = lookups.first(std::min(lookups.size(), kBatch));
     lookups = lookups.subspan(batch.size());
     for (std::size_t i = 0; i < batch.size(); ++i) {
       const std::uint64_t hash = batch[i].hash.value;
-      buckets[i] = &views_[shard_number(hash)].table.load(std::memory_order_acquire)->home(hash);
+      buckets[i] = &hit_path_.view_of(hash).table.load(std::memory_order_acquire).home(hash);
       __builtin_prefetch(buckets[i]);
     }
     for (std::size_t i = 0; i < batch.size(); ++i) {
@@ -198,12 +142,13 @@ void Store::Impl::find_many(const EpochDomain::Slot& reader, std::span<Lookup> l
       if (!matches.any()) continue;
       const std::uint32_t offset = buckets[i]->offsets[matches.pop()].load(std::memory_order_acquire);
       if (offset == 0) continue;
-      const std::byte* entry = entry_at(offset).at();
+      const std::byte* entry = hit_path_.entry_at(offset).at();
       __builtin_prefetch(entry);
-      prefetch_rest(views_[shard_number(batch[i].hash.value)], entry);
+      hit_path_.view_of(batch[i].hash.value).prefetch_rest(entry);
     }
     for (Lookup& lookup : batch) {
-      lookup.found = find<true>(reader, lookup.hash.value, lookup.feature, lookup.key, now, &lookup.view);
+      lookup.found =
+          hit_path_.find<true>(reader, lookup.hash.value, lookup.feature, lookup.key, now, &lookup.view);
     }
   }
 }
@@ -418,12 +363,12 @@ std::uint64_t Store::Impl::scan(std::uint64_t cursor, std::size_t count, Millis 
   // Empty buckets cost time as well: a call ends after looking at a few times what it was asked for.
   std::size_t looks = count * 4 + 64;
   while (number < shards_.size() && visited < count && looks != 0) {
-    const IndexTable& table = *views_[number].table.load(std::memory_order_acquire);
+    const IndexTable& table = *hit_path_.views[number].table.load(std::memory_order_acquire).table();
     const std::uint64_t i = bucket_of_hash(position, table.bucket_count());
     for (const auto& offset_in_slot : table.bucket(i).offsets) {
       const std::uint32_t offset = offset_in_slot.load(std::memory_order_acquire);
       if (offset == 0) continue;
-      const EntryRef entry = entry_at(offset);
+      const EntryRef entry = hit_path_.entry_at(offset);
       const std::uint32_t head = entry.head();
       if (entry.is_expired(head, now)) continue;
       Visited seen{.feature = entry.feature(head), .key = entry.key(head)};
@@ -491,28 +436,11 @@ void Store::Impl::check_invariants() const {
 Store::Store(const StoreOptions& options)
     : Store(options, [kind = options.policy](std::uint64_t seed) { return make_policy(kind, seed); }) {}
 Store::Store(const StoreOptions& options, const PolicyFactory& policy)
-    : impl_(std::make_unique<Impl>(options, policy)) {}
+    : impl_(std::make_unique<Impl>(options, policy)), hit_path_(&impl_->hit_path()) {}
 Store::~Store() = default;
 
-Store::ReadGuard::ReadGuard(const Store& /*store*/) : slot_(EpochDomain::instance().enter()) {}
-Store::ReadGuard::~ReadGuard() { EpochDomain::leave(slot_of(slot_)); }
-
-KeyHash Store::hash(FeatureId feature, std::string_view key) const {
-  return KeyHash{hash_key(feature, key, impl_->hash_seed())};
-}
-
-bool Store::find(const ReadGuard& guard, KeyHash hash, FeatureId feature, std::string_view key, Millis now,
-                 EntryView* out) const {
-  return impl_->find<true>(*slot_of(guard.slot_), hash.value, feature, key, now, out);
-}
-
-bool Store::peek(const ReadGuard& guard, KeyHash hash, FeatureId feature, std::string_view key, Millis now,
-                 EntryView* out) const {
-  return impl_->find<false>(*slot_of(guard.slot_), hash.value, feature, key, now, out);
-}
-
 void Store::find_many(const ReadGuard& guard, std::span<Lookup> lookups, Millis now) const {
-  impl_->find_many(*slot_of(guard.slot_), lookups, now);
+  impl_->find_many(*guard.slot_, lookups, now);
 }
 
 Store::PutResult Store::put(const PutRequest& request) { return impl_->put(request); }

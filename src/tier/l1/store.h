@@ -30,7 +30,8 @@
 
 #include "base/ids.h"
 #include "base/result.h"
-#include "version/stamp.h"
+#include "tier/l1/entry_view.h"
+#include "tier/l1/hit_path.h"
 
 namespace candor::l1 {
 
@@ -48,28 +49,7 @@ struct StoreOptions {
   std::size_t features_max = 64;  // size of the per-feature accounting
 };
 
-// Milliseconds of the monotonic clock; 0 means "never" where it is an expiry.
-using Millis = std::int64_t;
-
-struct EntryMeta {
-  StampBound stamp;
-  Millis loaded_at = 0;         // when the load that produced the value began
-  Millis expires_at = 0;        // 0: no expiry
-  bool negative = false;        // the origin has no such row; the value is empty
-  std::uint8_t user_flags = 0;  // 3 bits for the layer above; kept, not read
-};
-
-struct EntryView {
-  std::string_view value;
-  EntryMeta meta;
-};
-
 enum class PutMode : std::uint8_t { kAlways, kOnlyIfAbsent, kOnlyIfPresent };
-
-// The hash of a key, computed once per request and passed to every call.
-struct KeyHash {
-  std::uint64_t value = 0;
-};
 
 struct FeatureUsage {
   std::uint64_t entries = 0;
@@ -107,26 +87,32 @@ class Store {
   // writes.
   class ReadGuard {
    public:
-    explicit ReadGuard(const Store& store);
-    ~ReadGuard();
+    explicit ReadGuard(const Store& /*store*/) : slot_(EpochDomain::instance().enter()) {}
+    ~ReadGuard() { EpochDomain::leave(slot_); }
     ReadGuard(const ReadGuard&) = delete;
     ReadGuard& operator=(const ReadGuard&) = delete;
 
    private:
     friend class Store;
-    void* slot_;
+    EpochDomain::Slot* slot_;
   };
 
-  [[nodiscard]] KeyHash hash(FeatureId feature, std::string_view key) const;
+  [[nodiscard]] [[gnu::always_inline]] KeyHash hash(FeatureId feature, std::string_view key) const {
+    return KeyHash{hash_key(feature, key, hit_path_->seed)};
+  }
 
   // True and `out` filled when the key has an unexpired entry. Counts as an access for the policy.
   // Cost: two dependent cache misses on a large store, about 100 ns; 20 ns when cached.
-  [[nodiscard]] bool find(const ReadGuard&, KeyHash hash, FeatureId feature, std::string_view key, Millis now,
-                          EntryView* out) const;
+  [[nodiscard]] [[gnu::always_inline]] bool find(const ReadGuard& guard, KeyHash hash, FeatureId feature,
+                                                 std::string_view key, Millis now, EntryView* out) const {
+    return hit_path_->find<true>(*guard.slot_, hash.value, feature, key, now, out);
+  }
 
   // The same without being an access (EXISTS, TTL, explain).
-  [[nodiscard]] bool peek(const ReadGuard&, KeyHash hash, FeatureId feature, std::string_view key, Millis now,
-                          EntryView* out) const;
+  [[nodiscard]] bool peek(const ReadGuard& guard, KeyHash hash, FeatureId feature, std::string_view key,
+                          Millis now, EntryView* out) const {
+    return hit_path_->find<false>(*guard.slot_, hash.value, feature, key, now, out);
+  }
 
   struct Lookup {
     KeyHash hash;
@@ -204,6 +190,7 @@ class Store {
  private:
   class Impl;
   std::unique_ptr<Impl> impl_;
+  const HitPath* hit_path_;  // inside of impl_
 };
 
 }  // namespace candor::l1
