@@ -241,7 +241,8 @@ TEST_F(PostgresStampsTest, AFeatureWithoutWatchIsLoadedAsEver) {
   EXPECT_EQ(row.value, "v7");
   EXPECT_FALSE(row.stamp.is_known());
   EXPECT_FALSE(f->can_confirm());
-  EXPECT_EQ(wait(f->confirm("7", HeldRow{StampBound{ChangeId{1}}, history_}, in(5s))).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(wait(f->confirm("7", HeldRow{StampBound{ChangeId{1}}, history_}, in(5s))).error().code,
+            ErrorCode::kNotFound);
 }
 
 TEST_F(PostgresStampsTest, AQueryThatCannotStandInAnotherGoesWithoutStamp) {
