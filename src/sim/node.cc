@@ -207,7 +207,9 @@ void SimNode::invalidate(const std::string& feature, const std::string& key,
       id, key, [this, name = feature + ":" + key, done = std::move(done)](const Result<WriteResult>& result) {
         if (!result) return done(std::unexpected(result.error()));
         if (life_->applier == nullptr) return done(fail(ErrorCode::kUnavailable, "the node is stopping"));
-        spawn(life_->applier->invalidate_everywhere({name}, {}, kInvalidateTimeout), done);
+        message::Invalidate what;
+        what.names.push_back(name);
+        spawn(life_->applier->invalidate_everywhere(std::move(what), kInvalidateTimeout), done);
       });
 }
 
