@@ -42,8 +42,8 @@ MemoryL2::MemoryL2(Executor* executor, Options options, std::uint64_t seed)
       options_(options),
       random_(mix64(seed)),
       nodes_(0, SeededHash{seed}),
-      floors_(0, SeededHash{seed}),
-      tags_(0, SeededHash{mix64(seed + 1)}) {}
+      tags_(0, SeededHash{mix64(seed + 1)}),
+      floors_(0, SeededHash{seed}) {}
 
 MemoryL2::~MemoryL2() { *alive_ = false; }
 
