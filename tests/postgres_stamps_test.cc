@@ -421,7 +421,7 @@ TEST_F(PostgresStampsTest, TheCostOfAStamp) {
       for (std::size_t i = 0; i < kWidth; ++i) {
         const auto key = std::to_string(i + 1);
         if (confirms) {
-          spawn(f.confirm(key, stamp, false, deadline), [&left](Result<bool>) { --left; });
+          spawn(f.confirm(key, HeldRow{stamp, history_}, deadline), [&left](Result<bool>) { --left; });
         } else {
           spawn(f.load(key, deadline), [&left](Result<OriginRow>) { --left; });
         }
