@@ -1,4 +1,4 @@
-// What a reader touches, inlined into its callers: about a hundred instructions stand between a key and its
+// What a reader touches, inlined into its callers: about 120 instructions stand between a key and its
 // value, few enough that the processor has the next gets' trips to memory under way before this one is over.
 //
 // Reads need an epoch guard (epoch.h). What does not happen on a usual hit (buckets that overflow, tags that
