@@ -178,10 +178,9 @@ bool CacheCore::serves_at(const Feature& feature, std::string_view key, const l1
   if (now >= until) return false;
   const Duration cost{static_cast<std::int64_t>(feature.load_cost_ns.load(std::memory_order_relaxed))};
   if (!may_refresh_early(policy, cost, until, now)) return true;
-  // A draw of its own for each reader, from the clock: no state that threads would share, and none that
-  // would make two runs of the simulator differ.
-  Random random(mix64(parts_.seed ^ static_cast<std::uint64_t>(parts_.clock->now().ns)) ^
-                static_cast<std::uint64_t>(view.meta.expires_at));
+  // A draw of its own for each reader, by number: no generator for each thread, whose state would make two
+  // runs of the simulator differ. Counted near the expiry only.
+  Random random(mix64(parts_.seed + miss_->refresh_draws.fetch_add(1, std::memory_order_relaxed)));
   if (should_refresh_early(policy, cost, until, now, random) &&
       miss_->refreshes_asked.load(std::memory_order_relaxed) < kRefreshesAskedMax) {
     miss_->refreshes_asked.fetch_add(1, std::memory_order_relaxed);

@@ -71,7 +71,7 @@ void CacheCore::MissPath::note_seen(const Feature& feature, std::string_view key
     const l1::Store::ReadGuard guard(*parts_.l1);
     l1::EntryView view;
     may_be_older = parts_.l1->peek(guard, hash, feature.id(), key, now_ms(), &view) &&
-                   view.meta.stamp.up_to < stamp.highest();
+                   view.meta.stamp.up_to < (mutant(Mutant::kSeenByBound) ? stamp.up_to : stamp.highest());
   }
   if (may_be_older) (void)parts_.l1->erase(hash, feature.id(), key, now_ms());
 }
@@ -115,7 +115,7 @@ void CacheCore::MissPath::raise_floor(std::string_view origin, std::string_view 
   Watched* source = watched(origin);
   if (source == nullptr) return;
   // Loads past the tiers that are under way may bring what another history said.
-  ++forgets_;
+  if (!mutant(Mutant::kBypassUnfenced)) ++forgets_;
   source->trust->fresh_as_of_ms.store(OriginTrust::kNever, std::memory_order_relaxed);
   if (!same_history) {
     source->markers.clear();

@@ -89,6 +89,7 @@ class CacheCore::MissPath {
   std::atomic<std::size_t> owed{0};
   std::atomic<std::uint64_t> l2_lost_writes{0};  // lookups that found an L2 which had forgotten invalidations
   std::atomic<unsigned> refreshes_asked{0};      // early refreshes posted and not yet looked at
+  std::atomic<std::uint64_t> refresh_draws{0};   // by readers near an expiry
 
  private:
   // One reader of a flight.

@@ -180,7 +180,7 @@ Duration CacheCore::MissPath::ttl_of(const Feature& feature, const Loaded& loade
 
 void CacheCore::MissPath::fill_l1(const Feature& feature, std::string_view key, const Loaded& loaded) {
   const l1::Millis now = now_ms();
-  l1::Millis as_of = loaded.as_of.ms();
+  l1::Millis as_of = mutant(Mutant::kAgeFromStore) ? now : loaded.as_of.ms();
   // What L2 answers after the floor is as good as a load of now, however long ago its own was: it was told
   // all that was missed, or would not have been asked.
   const l1::Millis floor = feature.floor_ms.load(std::memory_order_relaxed);

@@ -107,7 +107,7 @@ Task<void> L2Teller::advance() {
       co_await within(executor_, options_.patience, l2_->advance(known_->highest()));
   if (!*alive) co_return;
   if (state && l2_->connection() != std::exchange(told_on_, l2_->connection()) &&
-      !mutant(Mutant::kL2LossIgnored)) {
+      !mutant(Mutant::kReconnectIgnored)) {
     book_.tell_uncounted_again();  // and is counted when it was told
     note(*state);
   } else if (state) {

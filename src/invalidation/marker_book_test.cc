@@ -81,7 +81,22 @@ TEST(MarkerBookTest, VisibleMarkerIsShortenedToOneLeaseAndForgottenAfterIt) {
   EXPECT_TRUE(book.on_visible(ChangeId{7}, kNow + 1s, 10).empty());
   EXPECT_EQ(book.held(), 1u);
   (void)book.on_visible(ChangeId{7}, kNow + 4s, 10);
+  EXPECT_EQ(book.held(), 1u) << "L2 has not counted it: it may have to be told again";
+  book.counted();
+  (void)book.on_visible(ChangeId{7}, kNow + 5s, 10);
   EXPECT_EQ(book.held(), 0u);
+}
+
+TEST(MarkerBookTest, WhatL2HasNotCountedIsOwedAgainAfterAReconnect) {
+  MarkerBook book({});
+  book.told(*book.begin(item(1, 7)), kNow);
+  book.counted();
+  book.told(*book.begin(item(2, 8)), kNow);
+  book.tell_uncounted_again();
+  EXPECT_EQ(book.held(), 1u);
+  const auto owed = book.take_owed(10);
+  ASSERT_EQ(owed.size(), 1u);
+  EXPECT_EQ(owed[0].item.change, ChangeId{8});
 }
 
 TEST(MarkerBookTest, WhatL2ForgotIsOwedAgain) {

@@ -51,6 +51,12 @@ enum class Mutant : std::uint8_t {
   kLeaseIgnored,         // a fill without its lease is stored
   kClockAsStamp,         // the newer load time wins
   kSuspectServed,        // entries below the floor are served at every level
+  kAgeFromStore,         // a value is as young as its storing
+  kBypassUnfenced,       // a load past the tiers is kept after a floor
+  kSeenByBound,          // of two loads with one bound neither is older
+  kHistoryIgnored,       // a row is confirmed by the ids of another history
+  kL2TrustedEarly,       // L2 is read again when the floor settles, told or not
+  kReconnectIgnored,     // L2 counts what it was told before it began anew
   kCount,
 };
 
@@ -88,7 +94,13 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(Mutant::k
     "l2_generation_ignored",
     "lease_ignored",
     "clock_as_stamp",
-    "suspect_served"};
+    "suspect_served",
+    "age_from_store",
+    "bypass_unfenced",
+    "seen_by_bound",
+    "history_ignored",
+    "l2_trusted_early",
+    "reconnect_ignored"};
 static_assert(!kMutantNames.back().empty(), "every mutant has a name");
 
 #ifdef CANDOR_MUTANTS
