@@ -31,6 +31,8 @@ void HistoryTest::show_standing() {
       run(500ms);
     }
   }
+  for (const testing::Candord* daemon : daemons())
+    fmt::print("{} says: {}\n", daemon->name(), daemon->status());
   if (database_ == nullptr) return;
   for (const char* const question :
        {"select slot_name, active, active_pid, wal_status, confirmed_flush_lsn, pg_current_wal_lsn(), "

@@ -469,6 +469,9 @@ class PostgresFeed::Run final : public std::enable_shared_from_this<Run>,
 
   void end_leading() {
     leading_ = false;
+    // What was handed over and not taken is dropped by the sink with the leadership, and nobody answers for
+    // it.
+    awaiting_taken_ = false;
     cancel_heartbeat();
     const auto session = std::exchange(replication_, nullptr);
     if (session) session->close();

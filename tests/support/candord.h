@@ -27,6 +27,8 @@ class Candord {
   [[nodiscard]] std::uint16_t http_port() const { return http_port_; }
   [[nodiscard]] pid_t pid() const { return process_->pid(); }
   [[nodiscard]] std::string log() const;
+  // What the daemon says of itself over HTTP: /api/v1/status, headers included. Empty: no answer.
+  [[nodiscard]] std::string status() const;
   [[nodiscard]] const std::string& folder() const { return folder_.path(); }
   [[nodiscard]] std::string config_file() const { return folder_.path() + "/candor.toml"; }
 
