@@ -348,6 +348,7 @@ TEST_F(PostgresStampsTest, WhatIsInDoubtIsNotConfirmed) {
 }
 
 TEST_F(PostgresStampsTest, AProbeSaysWhereTheServerStands) {
+  drop_slots();
   const auto first = wait(origin_->probe(in(5s)));
   ASSERT_TRUE(first) << first.error().message;
   EXPECT_EQ(first->incarnation.value, 0u);  // no slot yet: no history to compare with

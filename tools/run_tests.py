@@ -23,6 +23,8 @@ INTEGRATION_TIMEOUT_S = 600  # starts and stops real servers
 HISTORIES_TIMEOUT_S = 900    # four minutes on a quiet machine; CANDOR_HISTORY_SECONDS makes it longer
 PYTEST_TIMEOUT_S = 900
 NODE_TIMEOUT_S = 300
+MUTANTS_TIMEOUT_S = 900      # a minute or two on a quiet machine
+SIM_HOURS = 300              # simulated; about two minutes on two quiet cores
 MODELS_TIMEOUT_S = 300       # 15 s on one quiet core
 TAIL_LINES = 40              # of a failing program's output are shown
 
@@ -239,6 +241,43 @@ def run_models(suite, selected, timeout):
     return outcome
 
 
+# ---- the simulator ----
+
+def fresh_seed():
+    """Of the commit: new for every change, and the same for whoever looks at it again."""
+    code, output = run(["git", "rev-parse", "HEAD"], 30)
+    return int(output.strip()[:8], 16) * 1_000_000 if code == 0 else int(time.time()) * 1_000_000
+
+
+def run_fresh_seeds(suite, program, selected, timeout):
+    """Two simulators side by side, on seeds that nobody has run before."""
+    outcome = Outcome(suite)
+    hours = float(os.environ.get("CANDOR_SIM_HOURS", SIM_HOURS))
+    begin = time.monotonic()
+    if not selected(f"{suite}/fresh_seeds"):
+        return outcome
+    seeds = [fresh_seed(), fresh_seed() + 500_000]
+    commands = [[str(program), "sim", "--seed", str(seed), "--hours", str(hours / 2), "--json"] for seed in seeds]
+    with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
+        answers = list(pool.map(lambda command: run(command, timeout), commands))
+    for seed, (code, output) in zip(seeds, answers):
+        name = f"fresh_seeds.{seed}"
+        try:
+            said = json.loads(output[output.index("{"):output.rindex("}") + 1])
+            checked = sum(check["checked"] for check in said["checks"])
+            good = code == 0 and not said["broken_seeds"] and checked > 0
+        except ValueError:
+            good = False
+        if not good:
+            outcome.fail(name, f"exit code {code}\n{tail(output)}")
+            continue
+        outcome.passed.append(name)
+        print(f"sim: seeds {seed}..{seed + said['runs'] - 1}: {said['simulated_hours']:.1f} simulated hours, "
+              f"{said['operations']} operations, {checked} checks, none broken", flush=True)
+    outcome.seconds = time.monotonic() - begin
+    return outcome
+
+
 # ---- all of it ----
 
 def collect(arguments, selected):
@@ -266,6 +305,10 @@ def collect(arguments, selected):
             if program.name == "candor_history_test":
                 serial.append(("histories",
                                lambda p=program: run_gtest("histories", p, selected, HISTORIES_TIMEOUT_S)))
+    if "sim" in suites:
+        if (build / "candor_mutants").exists():
+            serial.append(("sim", lambda: run_gtest("sim", build / "candor_mutants", selected, MUTANTS_TIMEOUT_S)))
+        serial.append(("sim", lambda: run_fresh_seeds("sim", build / "candor", selected, MUTANTS_TIMEOUT_S)))
     if "e2e" in suites:
         files = [str(p.relative_to(ROOT)) for p in sorted((ROOT / "tests" / "e2e").glob("test_*.py"))]
         serial.append(("e2e", lambda: run_pytest("e2e", files, selected, build, PYTEST_TIMEOUT_S)))
@@ -280,7 +323,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", required=True, help="the build folder with the test programs")
     parser.add_argument("--filter", default="", help="run tests whose SUITE/NAME contains this, upper or lower case alike")
-    parser.add_argument("--suites", default="tidy,models,unit,integration,histories,e2e,node")
+    parser.add_argument("--suites", default="tidy,models,unit,integration,histories,sim,e2e,node")
     parser.add_argument("--label", default="", help="printed beside each suite's name")
     arguments = parser.parse_args()
     wanted = arguments.filter.lower()

@@ -106,11 +106,13 @@ void write(Writer& out, const message::Applied& m) {
 }
 
 void write(Writer& out, const message::Presence& m) {
-  const auto& [node, process, applied, leaving] = m;
+  const auto& [node, process, applied, leaving, l2_generation, l2_told_count] = m;
   out.name(node);
   out.number(process);
   out.number(applied.value);
   out.number(leaving ? 1 : 0);
+  out.number(l2_generation);
+  out.number(l2_told_count);
 }
 
 void write(Writer& out, const message::SelfTest& m) {
@@ -227,6 +229,8 @@ void read(Reader& in, message::Presence* m) {
   m->process = in.number();
   m->applied.value = in.number();
   m->leaving = in.number_up_to(1) == 1;
+  m->l2_generation = static_cast<std::uint32_t>(in.number_up_to(UINT32_MAX));
+  m->l2_told_count = in.number();
 }
 
 void read(Reader& in, message::SelfTest* m) {

@@ -52,7 +52,12 @@ StreamMessage any_message() {
     case 3:
       return message::Applied{number(), name()};
     case 4:
-      return message::Presence{name(), number(), SequenceNumber{number()}, *rc::gen::arbitrary<bool>()};
+      return message::Presence{name(),
+                               number(),
+                               SequenceNumber{number()},
+                               *rc::gen::arbitrary<bool>(),
+                               *rc::gen::arbitrary<std::uint32_t>(),
+                               number()};
     default:
       return message::SelfTest{name(), number()};
   }

@@ -85,6 +85,9 @@ void SqliteFeed::tell(SqliteLog::Found& found) {
   const auto alive = alive_;
   if (!found.soon && leads != leading_) {
     leading_ = leads;
+    // A sink that lost its leadership drops what it was given, and never asks for more of it.
+    ++leadership_;
+    taken_ = true;
     sink_->on_leading(leads);
     if (!*alive) return;
   }
@@ -100,8 +103,8 @@ void SqliteFeed::tell(SqliteLog::Found& found) {
   ++status_.transactions;
   status_.handed_over = found.up_to;
   taken_ = false;
-  sink_->on_changes(std::move(found.changes), found.up_to, [this, alive] {
-    if (!*alive || taken_) return;
+  sink_->on_changes(std::move(found.changes), found.up_to, [this, alive, leadership = leadership_] {
+    if (!*alive || taken_ || leadership != leadership_) return;
     taken_ = true;
     if (!busy_)
       executor_->post([this, alive] {

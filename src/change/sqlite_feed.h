@@ -61,9 +61,10 @@ class SqliteFeed final : public Feed {
   Position confirmed_;
   Duration delay_ = kLookMin;
   TimerId timer_;
-  bool busy_ = false;   // a job is under way
-  bool again_ = false;  // something happened meanwhile
-  bool taken_ = true;   // the sink can take a batch
+  bool busy_ = false;             // a job is under way
+  bool again_ = false;            // something happened meanwhile
+  bool taken_ = true;             // the sink can take a batch
+  std::uint64_t leadership_ = 0;  // counts changes of it
   bool leading_ = false;
   bool stopping_ = false;
 };

@@ -92,10 +92,7 @@ void Applier::apply(SequenceNumber /*sequence*/, const message::Changes& changes
     origin->figures.lag = Duration{clock_->wall().ns - changes.changes.back().committed.ns};
     origin->lag.record(ChangeLag::runs_of(changes.changes), clock_->wall());
   }
-  if (changes.l2_told_count != 0) {
-    target_->note_l2_state(changes.l2_generation, changes.l2_told_count);
-    if (known_ != nullptr) known_->note(L2State{changes.l2_generation, changes.l2_told_count});
-  }
+  note_l2(L2State{changes.l2_generation, changes.l2_told_count});
   origin->l2_told =
       known == changes.incarnation ? std::max(origin->l2_told, changes.l2_told) : changes.l2_told;
   const auto outcome = origin->tracker.on_applied(changes.incarnation, changes.up_to, clock_->now());
@@ -141,6 +138,12 @@ void Applier::act(Watched& origin, const OriginTracker::Outcome& outcome) {
                             mutant(Mutant::kRetireUntold) ? Position{UINT64_MAX} : origin.l2_told);
 }
 
+void Applier::note_l2(L2State state) {
+  if (state == L2State{}) return;
+  target_->note_l2_state(state.generation, state.told);
+  if (known_ != nullptr) known_->note(state);
+}
+
 // Whatever was missed lies at or below the bar; what comes later leaves markers here.
 void Applier::look_at_l2(Watched& origin) {
   const bool early = mutant(Mutant::kL2TrustedEarly);
@@ -177,7 +180,12 @@ Task<void> Applier::probe(Watched* origin) {
 // ---- the region ----
 
 void Applier::beat() {
-  say(message::Presence{options_.node, options_.process, applied_, false});
+  message::Presence presence{options_.node, options_.process, applied_};
+  if (known_ != nullptr) {
+    presence.l2_generation = known_->highest().generation;
+    presence.l2_told_count = known_->highest().told;
+  }
+  say(std::move(presence));
   // Until it comes back: one that is said before the stream is read from will not.
   if (!self_seen_) say(message::SelfTest{options_.node, options_.process});
   if (!self_seen_ && clock_->now() - started_ > options_.self_test_patience) {
@@ -204,6 +212,7 @@ void Applier::say(StreamMessage message) {
 }
 
 void Applier::note(const message::Presence& presence) {
+  note_l2(L2State{presence.l2_generation, presence.l2_told_count});
   if (presence.leaving) {
     nodes_.erase(presence.node);
     // Nobody waits for a node that has left.

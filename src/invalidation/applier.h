@@ -118,6 +118,7 @@ class Applier final : public StreamReader {
   void note(const message::Presence& presence);
   void act(Watched& origin, const OriginTracker::Outcome& outcome);
   void look_at_l2(Watched& origin);
+  void note_l2(L2State state);
   void lose(Watched& origin, bool same_history, const std::string& feature);
   void probe_soon(Watched* origin, Duration in);
   Task<void> probe(Watched* origin);
