@@ -13,7 +13,7 @@ namespace candor::sim {
 namespace {
 
 // About 40 ms each: a mutant that hides for this long is taken to have survived. Most are caught within ten.
-constexpr std::uint64_t kRunsMax = 800;
+constexpr std::uint64_t kRunsMax = 200;
 constexpr std::uint64_t kSoundRuns = 200;
 
 SimulationOptions options_of(std::uint64_t seed) {
