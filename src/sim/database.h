@@ -182,7 +182,6 @@ class Database {
   std::deque<Commit> log_;
   std::map<std::string, Slot> slots_;
   TrueTime late_until_, hidden_until_;
-  bool ticking_ = false;
   std::uint64_t commits_ = 0;
 };
 

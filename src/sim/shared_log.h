@@ -106,7 +106,6 @@ class SharedLogClient final : public RegionStream {
   SharedLog& log_;
   StreamReader* reader_ = nullptr;
   bool begun_ = false;       // it is known where to begin
-  bool subscribed_ = false;  // as far as is known
   bool fetching_ = false;
   std::uint64_t tail_ = 0;
   MonoTime heard_{0};
