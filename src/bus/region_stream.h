@@ -92,8 +92,8 @@ struct Presence {
       0;  // random for each start: two processes with one node name are a misconfiguration
   SequenceNumber applied;
   bool leaving = false;  // graceful stop: do not wait for me
-  // The highest state of L2 that this node has heard of; 0: none. A publisher that has just begun to lead, on a
-  // node that has just started, notices by it that L2 forgot what the others were told.
+  // The highest state of L2 that this node has heard of; 0: none. A publisher that has just begun to lead, on
+  // a node that has just started, notices by it that L2 forgot what the others were told.
   std::uint32_t l2_generation = 0;
   std::uint64_t l2_told_count = 0;
   friend bool operator==(const Presence&, const Presence&) = default;

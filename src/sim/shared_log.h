@@ -105,7 +105,7 @@ class SharedLogClient final : public RegionStream {
   Process& process_;
   SharedLog& log_;
   StreamReader* reader_ = nullptr;
-  bool begun_ = false;       // it is known where to begin
+  bool begun_ = false;  // it is known where to begin
   bool fetching_ = false;
   std::uint64_t tail_ = 0;
   MonoTime heard_{0};
