@@ -139,7 +139,8 @@ void SharedLogClient::watch() {
   process_.schedule(process_.now() + kWatchPeriod, [life = life_] {
     if (life->client == nullptr) return;
     SharedLogClient& self = *life->client;
-    if (self.process_.now() - self.heard_ > kSilenceMax) {
+    // A subscription whose answer was lost pushes all the same: where to begin is still not known.
+    if (!self.begun_ || self.process_.now() - self.heard_ > kSilenceMax) {
       if (std::exchange(self.status_.connected, false)) {
         ++self.status_.reconnects;
         self.reader_->on_connected(false);

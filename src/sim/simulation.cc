@@ -170,7 +170,11 @@ class Run {
           leaders += publisher.leading ? 1 : 0;
           const Duration proven = node->process().now() - origin.fresh_as_of;
           expect(origin.settled && proven < kRecoveredProof,
-                 node->name() + " proves nothing since the faults ended");
+                 fmt::format(
+                     "{} proves nothing since the faults ended ({}, applied {}, {} probes, {} failed{}{})",
+                     node->name(), origin.settled ? "settled" : "not settled", origin.applied.value,
+                     origin.probes, origin.probes_failed, publisher.problem.empty() ? "" : "; ",
+                     publisher.problem));
           expect(node->uses_shared_tier(),
                  node->name() + " does not use the shared tier since the faults ended");
           expect(!publisher.leading || (!publisher.l2.lost && publisher.l2.owed == 0),
