@@ -148,8 +148,7 @@ std::size_t Clients::begin(const SessionPtr& session, OperationKind kind) {
   // Until it is answered: a write may have happened, or may yet.
   operation.outcome = Outcome::kUnknown;
   history_->operations.push_back(operation);
-  session->under_way = history_->operations.size() - 1;
-  return session->under_way;
+  return history_->operations.size() - 1;
 }
 
 void Clients::at_node(const SessionPtr& session, Work work) {
@@ -162,7 +161,6 @@ bool Clients::end(const SessionPtr& session, std::size_t operation, Outcome outc
   Operation& op = history_->operations[operation];
   op.outcome = outcome;
   op.responded = world_.now().ns;
-  session->under_way = kNothing;
   world_.trace().fold(op.version, static_cast<std::uint64_t>(op.responded));
   if (is_running_) next_operation(session);
   return true;

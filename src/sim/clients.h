@@ -51,7 +51,6 @@ class Clients {
     std::size_t node = 0;
     std::optional<SessionToken> token;
     bool is_over = false;
-    std::size_t under_way = kNothing;  // an index into the history's operations
   };
   using SessionPtr = std::shared_ptr<Session>;
   struct Token {
@@ -64,7 +63,6 @@ class Clients {
     Duration bound;
     std::uint32_t number = 0;
   };
-  static constexpr std::size_t kNothing = SIZE_MAX;
 
   void begin_session(std::optional<std::size_t> not_on = std::nullopt);
   void next_operation(const SessionPtr& session);

@@ -295,7 +295,7 @@ void Database::tick() {
 
 // ---- faults ----
 
-void Database::be_late(TrueTime until, Random& /*random*/) {
+void Database::be_late(TrueTime until) {
   world_.faults().plan("late visibility");
   late_until_ = std::max(late_until_, until);
 }

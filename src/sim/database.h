@@ -94,7 +94,7 @@ class Database {
 
   // ---- faults ----
   // Commits from now on are visible late, until `until`.
-  void be_late(TrueTime until, Random& random);
+  void be_late(TrueTime until);
   // The log that the slots need is gone.
   void lose_slots();
   // Commits from now on, until `until`, are kept from the slots, as when triggers or publications lack a

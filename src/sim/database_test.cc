@@ -66,7 +66,7 @@ TEST_F(DatabaseTest, ACommitIsInTheSnapshotsThatShowItAndInNoOther) {
 
 TEST_F(DatabaseTest, ALateCommitIsInTheLogBeforeAnybodySeesIt) {
   const OriginProbe before = probe();
-  database_.be_late(world_.now() + 1h, random_);
+  database_.be_late(world_.now() + 1h);
   const auto written = write({{a_, 7}});
   const auto seen = load(a_);
   const OriginProbe meanwhile = probe();
@@ -93,7 +93,7 @@ TEST_F(DatabaseTest, WritersOfOneRowFollowEachOther) {
 
 TEST_F(DatabaseTest, ACrashRollsBackWhatHadNotCommitted) {
   const auto open = write({{a_, 1}, {b_, 1}}, 10s);
-  database_.be_late(world_.now() + 1h, random_);
+  database_.be_late(world_.now() + 1h);
   const auto late = write({{history_.keys.number("f:c"), 3}});
   world_.crash(server_);
   world_.restart(server_);

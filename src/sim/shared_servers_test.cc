@@ -25,7 +25,7 @@ L2Entry entry(const char* value, std::uint64_t id, std::uint32_t generation = 0)
 class SharedTierTest : public testing::Test {
  protected:
   void SetUp() override { world_.start(process_); }
-  L2Lookup lookup(bool refresh = false) { return tier_.get_or_lease("f:k", 3s, refresh, 0); }
+  L2Lookup lookup(bool refresh = false) { return tier_.get_or_lease("f:k", 3s, refresh); }
 
   World world_{{.seed = 2}};
   Network network_{world_};

@@ -74,8 +74,7 @@ L2Entry SharedTier::read(const Node& node) const {
   return entry;
 }
 
-L2Lookup SharedTier::get_or_lease(const std::string& key, Duration lease_ttl, bool refresh,
-                                  std::uint32_t /*node*/) {
+L2Lookup SharedTier::get_or_lease(const std::string& key, Duration lease_ttl, bool refresh) {
   L2Lookup answer;
   answer.l2 = data_.state;
   Node* node = find(key);
@@ -254,8 +253,8 @@ Task<Result<void>> SharedTierClient::tell(Command command) {
 }
 
 Task<Result<L2Lookup>> SharedTierClient::get_or_lease(std::string key, Duration lease_ttl, bool refresh) {
-  return ask<L2Lookup>([key = std::move(key), lease_ttl, refresh, node = node_.value](SharedTier& tier) {
-    return Result<L2Lookup>(tier.get_or_lease(key, lease_ttl, refresh, node));
+  return ask<L2Lookup>([key = std::move(key), lease_ttl, refresh](SharedTier& tier) {
+    return Result<L2Lookup>(tier.get_or_lease(key, lease_ttl, refresh));
   });
 }
 Task<Result<std::optional<L2Entry>>> SharedTierClient::get(std::string key) {

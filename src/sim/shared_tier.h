@@ -33,7 +33,7 @@ class SharedTier {
   [[nodiscard]] std::uint64_t life() const { return restores_ + process_.life(); }
 
   // ---- what commands do; on the tier's process ----
-  L2Lookup get_or_lease(const std::string& key, Duration lease_ttl, bool refresh, std::uint32_t node);
+  L2Lookup get_or_lease(const std::string& key, Duration lease_ttl, bool refresh);
   std::optional<L2Entry> get(const std::string& key);
   L2FillVerdict fill(const std::string& key, LeaseToken token, L2Entry entry);
   void release(const std::string& key, LeaseToken token);

@@ -41,7 +41,7 @@ class Run {
     if (options_.sink) world_.trace().set_sink(options_.sink);
     draw_features();
     build();
-    plan_ = std::make_unique<FaultPlan>(world_, network_, wanted_faults(), options_.certain_faults);
+    plan_ = std::make_unique<FaultPlan>(world_, network_, options_.faults, options_.certain_faults);
     add_faults();
   }
 
@@ -65,8 +65,6 @@ class Run {
   }
 
  private:
-  [[nodiscard]] std::vector<std::string> wanted_faults() const { return options_.faults; }
-
   // Long lives, so that nothing but changes heard of ends an entry; short ones in some runs, for what expiry
   // does.
   void draw_features() {
@@ -123,8 +121,7 @@ class Run {
     for (std::size_t i = 0; i < world_.processes(); ++i)
       plan_->add_victim(world_.process(static_cast<std::uint32_t>(i)));
     plan_->add("late visibility", 3, [this](Random& random) {
-      database_->be_late(world_.now() + Duration{static_cast<std::int64_t>(random.below(5'000'000'000))},
-                         random);
+      database_->be_late(world_.now() + Duration{static_cast<std::int64_t>(random.below(5'000'000'000))});
     });
     plan_->add("changes hidden", 0.3, [this](Random& random) {
       database_->hide_changes(world_.now() +
