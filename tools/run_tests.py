@@ -24,7 +24,7 @@ HISTORIES_TIMEOUT_S = 900    # four minutes on a quiet machine; CANDOR_HISTORY_S
 PYTEST_TIMEOUT_S = 900
 NODE_TIMEOUT_S = 300
 MUTANTS_TIMEOUT_S = 900      # a minute or two on a quiet machine
-SIM_HOURS = 4                # simulated, some seconds; CANDOR_SIM_HOURS=300 takes some four minutes
+SIM_HOURS = 300              # simulated; about two minutes on two quiet cores
 MODELS_TIMEOUT_S = 300       # 15 s on one quiet core
 TAIL_LINES = 40              # of a failing program's output are shown
 
