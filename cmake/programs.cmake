@@ -11,6 +11,11 @@ candor_program(candord src/app/candord_main.cc)
 candor_program(candor src/app/candor_main.cc)
 candor_program(candor-load src/app/candor_load_main.cc)
 
+# The simulator is a stream of small allocations; sanitizers bring an allocator of their own.
+if(NOT CMAKE_CXX_FLAGS MATCHES "-fsanitize")
+  target_link_libraries(candor PRIVATE PkgConfig::jemalloc)
+endif()
+
 # Starts and stops real servers, for integration tests and benchmarks.
 file(GLOB test_support CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/support/*.cc)
 add_library(candor_test_support STATIC ${test_support})
