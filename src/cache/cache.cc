@@ -137,9 +137,10 @@ l1::Millis CacheCore::now_ms() const { return parts_.clock->now().ms(); }
 
 bool CacheCore::try_hit(const l1::Store::ReadGuard& guard, const Feature& feature, l1::KeyHash hash,
                         std::string_view key, l1::Millis now, Hit* out) {
+  ProofTime proof = proof_time(needs_proof(feature.policy().consistency));
   l1::EntryView view;
   if (!parts_.l1->find(guard, hash, feature.id(), key, now, &view)) return false;
-  if (!may_serve(feature, key, view, now)) return false;
+  if (!may_serve(feature, key, view, now, proof)) return false;
   *out = Hit{view.value, view.meta, view.meta.negative};
   return true;
 }
@@ -147,41 +148,48 @@ bool CacheCore::try_hit(const l1::Store::ReadGuard& guard, const Feature& featur
 bool CacheCore::try_hit_at(const l1::Store::ReadGuard& guard, const Feature& feature, l1::KeyHash hash,
                            std::string_view key, l1::Millis now, Consistency level, Duration bound,
                            Hit* out) {
+  ProofTime proof = proof_time(needs_proof(level));
   l1::EntryView view;
   if (!parts_.l1->find(guard, hash, feature.id(), key, now, &view)) return false;
-  if (!serves_at(feature, key, view, now, level, bound)) return false;
+  if (!serves_at(feature, key, view, now, level, bound, proof)) return false;
   *out = Hit{view.value, view.meta, view.meta.negative};
   return true;
 }
 
 bool CacheCore::may_serve(const Feature& feature, std::string_view key, const l1::EntryView& view,
-                          l1::Millis now) {
+                          l1::Millis now, ProofTime& proof) {
   const FeaturePolicy& policy = feature.policy();
-  return serves_at(feature, key, view, now, policy.consistency, policy.max_staleness);
+  return serves_at(feature, key, view, now, policy.consistency, policy.max_staleness, proof);
 }
 
 bool CacheCore::serves_at(const Feature& feature, std::string_view key, const l1::EntryView& view,
-                          l1::Millis now, Consistency level, Duration bound) {
+                          l1::Millis now, Consistency level, Duration bound, ProofTime& proof) {
   const FeaturePolicy& policy = feature.policy();
   if (policy.plain) return true;
   if (feature.is_suspect(view.meta.loaded_at)) return false;
   if (feature.is_dropped_by_key(key, view.meta.loaded_at)) return false;
   if (!tiers_may_answer(level)) {
-    if (level != Consistency::kBounded || feature.trust() == nullptr) return false;
-    // Not the caller's cached time: the process may have been stopped since it was read.
-    const l1::Millis proven_at = parts_.clock->now().ms();
+    if (!needs_proof(level) || feature.trust() == nullptr) return false;
     const l1::Millis as_of = feature.trust()->fresh_as_of_ms.load(std::memory_order_relaxed);
-    if (!is_proven(view.meta, as_of, proven_at, bound)) return false;
+    if (!is_proven(view.meta, as_of, proof.ms(), bound)) return false;
   }
   const l1::Millis until = fresh_until(policy, view.meta);
   if (until == 0) return true;
   if (now >= until) return false;
   const Duration cost{static_cast<std::int64_t>(feature.load_cost_ns.load(std::memory_order_relaxed))};
-  if (!may_refresh_early(policy, cost, until, now)) return true;
+  if (may_refresh_early(policy, cost, until, now)) ask_for_refresh(feature, key, view, now, until);
+  return true;
+}
+
+// Apart from serves_at(), whose frame it would make as large as its own.
+[[gnu::noinline, gnu::cold]] void CacheCore::ask_for_refresh(const Feature& feature, std::string_view key,
+                                                             const l1::EntryView& view, l1::Millis now,
+                                                             l1::Millis until) {
+  const Duration cost{static_cast<std::int64_t>(feature.load_cost_ns.load(std::memory_order_relaxed))};
   // A draw of its own for each reader, by number: no generator for each thread, whose state would make two
   // runs of the simulator differ. Counted near the expiry only.
   Random random(mix64(parts_.seed + miss_->refresh_draws.fetch_add(1, std::memory_order_relaxed)));
-  if (should_refresh_early(policy, cost, until, now, random) &&
+  if (should_refresh_early(feature.policy(), cost, until, now, random) &&
       miss_->refreshes_asked.load(std::memory_order_relaxed) < kRefreshesAskedMax) {
     miss_->refreshes_asked.fetch_add(1, std::memory_order_relaxed);
     parts_.home->post(
@@ -189,7 +197,6 @@ bool CacheCore::serves_at(const Feature& feature, std::string_view key, const l1
           miss_->refresh(id, std::move(copy), expires_at);
         });
   }
-  return true;
 }
 
 std::optional<Duration> CacheCore::fresh_within(const Feature& feature, const l1::EntryMeta& meta) const {

@@ -28,6 +28,7 @@
 #include "base/result.h"
 #include "cache/change_target.h"
 #include "cache/feature.h"
+#include "cache/freshness.h"
 #include "cache/observer.h"
 #include "tier/l1/store.h"
 #include "tier/l2.h"
@@ -101,9 +102,11 @@ class CacheCore final : public ChangeTarget {
   // entry.
   [[nodiscard]] bool try_hit(const l1::Store::ReadGuard& guard, const Feature& feature, l1::KeyHash hash,
                              std::string_view key, l1::Millis now, Hit* out);
-  // After Store::find_many(): the same decision for an entry already found.
+  // After Store::find_many(): the same decision for an entry already found. `proof`: one proof_time() for all
+  // of them, made when their requests were here.
   [[nodiscard]] bool may_serve(const Feature& feature, std::string_view key, const l1::EntryView& view,
-                               l1::Millis now);
+                               l1::Millis now, ProofTime& proof);
+  [[nodiscard]] ProofTime proof_time(bool read_now) const { return {*parts_.clock, read_now}; }
   // As try_hit() at another level than the feature's own: kEventual, kSession, or kBounded with its bound.
   [[nodiscard]] bool try_hit_at(const l1::Store::ReadGuard& guard, const Feature& feature, l1::KeyHash hash,
                                 std::string_view key, l1::Millis now, Consistency level, Duration bound,
@@ -181,7 +184,9 @@ class CacheCore final : public ChangeTarget {
  private:
   class MissPath;
   [[nodiscard]] bool serves_at(const Feature& feature, std::string_view key, const l1::EntryView& view,
-                               l1::Millis now, Consistency level, Duration bound);
+                               l1::Millis now, Consistency level, Duration bound, ProofTime& proof);
+  void ask_for_refresh(const Feature& feature, std::string_view key, const l1::EntryView& view,
+                       l1::Millis now, l1::Millis until);
   Parts parts_;
   std::vector<std::unique_ptr<Feature>> features_;
   std::vector<std::unique_ptr<OriginTrust>> trusts_;

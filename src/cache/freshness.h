@@ -85,6 +85,27 @@ inline constexpr std::uint8_t kAgeFromL2 = 1;
 [[nodiscard]] inline bool tiers_may_answer(Consistency level) {
   return level == Consistency::kEventual || level == Consistency::kSession;
 }
+[[nodiscard]] inline bool needs_proof(Consistency level) { return level == Consistency::kBounded; }
+
+// The time against which the proofs of reads that are answered together are judged: the clock, read when it
+// is needed and once. To be made after the last of their requests has arrived: then every proof speaks
+// of a moment after them, also when the process is stopped for an hour right here. A time read before, as the
+// event loop's, would prove what it cannot. Reading the clock waits for all loads under way: best done before
+// the lookups, or nothing of the next key overlaps with this one's misses.
+class ProofTime {
+ public:
+  ProofTime(const Clock& clock, bool read_now) : clock_(clock) {
+    if (read_now) at_ = clock.now().ms();
+  }
+  [[nodiscard]] l1::Millis ms() {
+    if (!at_) at_ = clock_.now().ms();
+    return *at_;
+  }
+
+ private:
+  const Clock& clock_;
+  std::optional<l1::Millis> at_;
+};
 
 // Whether should_refresh_early() is worth its draw: beyond 16 scales the chance is below 2e-7.
 [[nodiscard]] inline bool may_refresh_early(const FeaturePolicy& policy, Duration load_cost, l1::Millis until,

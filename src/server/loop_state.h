@@ -23,6 +23,7 @@ inline constexpr std::size_t kReadBatchMax = 64;
 
 struct ReadBatch {
   std::size_t size = 0;
+  bool needs_proof = false;  // a bounded feature is among them
   std::vector<l1::Store::Lookup> lookups = std::vector<l1::Store::Lookup>(kReadBatchMax);
   std::vector<const Feature*> features = std::vector<const Feature*>(kReadBatchMax);
 };

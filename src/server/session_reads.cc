@@ -35,6 +35,7 @@ bool Session::gather(Args args) {
   lookup.hash = store().hash(lookup.feature, lookup.key);
   lookup.found = false;
   batch.features[batch.size] = resolved.feature;
+  batch.needs_proof |= needs_proof(resolved.feature->policy().consistency);
   if (++batch.size == kReadBatchMax) answer_batch();
   return true;
 }
@@ -51,6 +52,7 @@ void Session::answer_batch() {
     answer_lookups(guard);
   }
   batch.size = 0;
+  batch.needs_proof = false;
   if (timed)
     server_.counters().hit_ns.record(static_cast<std::uint64_t>((clock.now() - began).count()), size);
   if (output_is_full() || deferred_ >= server_.options().pending_max) stall();
@@ -59,6 +61,7 @@ void Session::answer_batch() {
 void Session::answer_lookups(const l1::Store::ReadGuard& guard) {
   ReadBatch& batch = loop_->batch;
   const l1::Millis now = now_ms();
+  ProofTime proof = cache().proof_time(batch.needs_proof);
   if (batch.size == 1) {
     l1::Store::Lookup& only = batch.lookups[0];
     only.found = store().find(guard, only.hash, only.feature, only.key, now, &only.view);
@@ -76,7 +79,7 @@ void Session::answer_lookups(const l1::Store::ReadGuard& guard) {
       counted = &feature;
       hits = negatives = 0;
     }
-    if (!lookup.found || !cache().may_serve(feature, lookup.key, lookup.view, now)) {
+    if (!lookup.found || !cache().may_serve(feature, lookup.key, lookup.view, now, proof)) {
       answer_miss(lookup, feature);
     } else if (lookup.view.meta.negative) {
       ++negatives;

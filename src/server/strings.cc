@@ -86,6 +86,8 @@ std::size_t look_up(Session& session, const l1::Store::ReadGuard& guard, const s
                     std::vector<l1::Store::Lookup>* lookups, std::vector<bool>* served, std::size_t* bytes) {
   CacheCore& cache = session.cache();
   const l1::Millis now = session.now_ms();
+  const auto is_bounded = [](const Target& t) { return needs_proof(t.feature->policy().consistency); };
+  ProofTime proof = cache.proof_time(std::ranges::any_of(targets, is_bounded));
   for (const auto& target : targets)
     lookups->push_back({target.hash, target.feature->id(), target.key, false, {}});
   for (std::size_t i = 0; i < lookups->size(); i += kReadBatchMax) {
@@ -96,8 +98,8 @@ std::size_t look_up(Session& session, const l1::Store::ReadGuard& guard, const s
   for (std::size_t i = 0; i < targets.size(); ++i) {
     auto& lookup = (*lookups)[i];
     const Feature& feature = *targets[i].feature;
-    lookup.found =
-        lookup.found && !session.is_behind(feature) && cache.may_serve(feature, lookup.key, lookup.view, now);
+    lookup.found = lookup.found && !session.is_behind(feature) &&
+                   cache.may_serve(feature, lookup.key, lookup.view, now, proof);
     if (lookup.found) {
       cache.count_hits(feature, lookup.view.meta.negative ? 0 : 1, lookup.view.meta.negative ? 1 : 0);
       if (lookup.view.meta.negative) lookup.found = false;
