@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <random>
+#include "base/random.h"
 
 namespace candor::sim {
 namespace {
@@ -119,8 +119,8 @@ TEST_F(LogExplainsTest, TheEraseThatMustHappenFirstTakesTheFirstCommit) {
 // Whatever it explains, the search finds linearizable: on small histories of random nonsense around a real
 // run.
 TEST_F(LogExplainsTest, AgreesWithTheSearch) {
-  std::mt19937_64 random(7);  // NOLINT: the same histories each time
-  const auto below = [&](std::uint64_t n) { return static_cast<std::int64_t>(random() % n); };
+  Random random(7);  // the same histories each time
+  const auto below = [&](std::uint64_t n) { return static_cast<std::int64_t>(random.below(n)); };
   int explained = 0, refuted = 0;
   for (int round = 0; round < 20'000; ++round) {
     h_ = History{};
