@@ -49,6 +49,14 @@ TEST_F(PostgresHistoryTest, ASlotThatIsGoneIsALossHoweverHighTheIdsAre) {
   EXPECT_EQ(ask(at(500, "aa c")).kind, Kind::kLost);  // names are whole words
 }
 
+TEST_F(PostgresHistoryTest, ASlotThatIsBeingMadeGivesWayToItsCopy) {
+  EXPECT_EQ(ask(at(100, "candor_eu_shop_1_9f3c01d20000")).kind, Kind::kGoesOn);
+  EXPECT_EQ(ask(at(100, "candor_eu_shop_1_9f3c01d20000 candor_eu_shop_1_77aa01d2ab54")).kind, Kind::kGoesOn);
+  EXPECT_EQ(ask(at(100, "candor_eu_shop_1_77aa01d2ab54")).kind, Kind::kGoesOn);
+  EXPECT_EQ(ask(at(100, "candor_eu_shop_1_9f3c01d20000")).kind, Kind::kLost);
+  EXPECT_EQ(ask(at(100, "")).kind, Kind::kLost);  // and no copy is there
+}
+
 TEST_F(PostgresHistoryTest, AnotherTimelineIsALoss) {
   EXPECT_EQ(ask(at(100)).kind, Kind::kGoesOn);
   EXPECT_EQ(ask(at(100, "candor_eu_shop_1_0", 0)).kind, Kind::kGoesOn);  // not said
