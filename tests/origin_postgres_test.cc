@@ -49,8 +49,9 @@ class PostgresOriginTest : public ::testing::Test {
   }
 
   // Straight to the database, as another client would. The first column of the first row.
-  static std::string sql(const std::string& text) {
-    PGconn* c = PQconnectdb(server_->url().c_str());
+  static std::string sql(const std::string& text) { return sql(*server_, text); }
+  static std::string sql(const PostgresServer& server, const std::string& text) {
+    PGconn* c = PQconnectdb(server.url().c_str());
     PGresult* r = PQexec(c, text.c_str());
     const auto status = PQresultStatus(r);
     EXPECT_TRUE(status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) << PQerrorMessage(c);
@@ -61,13 +62,15 @@ class PostgresOriginTest : public ::testing::Test {
   }
 
   void open(std::uint32_t max_concurrency = 32, std::uint32_t connections_max = 4,
-            std::uint32_t waiting_max = 20'000, const std::string& url = server_->url()) {
+            std::uint32_t waiting_max = 20'000, const std::string& url = server_->url(),
+            const std::string& slot_prefix = "") {
     auto target = parse_postgres_url("shop", url);
     ASSERT_TRUE(target) << target.error().message;
     target->connect_timeout = 2s;
     origin_ = std::make_unique<PostgresOrigin>(
-        *target, PostgresOrigin::Options{{"shop", max_concurrency, waiting_max}, connections_max, 7}, loop_,
-        loop_, pool_);
+        *target,
+        PostgresOrigin::Options{{"shop", max_concurrency, waiting_max}, connections_max, 7, slot_prefix},
+        loop_, loop_, pool_);
   }
   std::unique_ptr<OriginFeature> bind(OriginStatements statements) {
     if (statements.feature.empty()) statements.feature = "f";
@@ -468,6 +471,118 @@ TEST_F(PostgresOriginTest, ClosingAnswersEverybody) {
   loop_.turn(10ms);
   origin_.reset();
   EXPECT_TRUE(row.has_value());
+}
+
+// ---- Another history than before
+
+// A server of each test's own, with a slot as the change feed makes it.
+class PostgresHistoryLost : public PostgresOriginTest {
+ protected:
+  void SetUp() override {
+    PostgresOriginTest::SetUp();
+    own_ = std::make_unique<PostgresServer>(
+        std::vector<std::string>{"wal_level=logical", "max_wal_senders=4", "autovacuum=off"});
+    ASSERT_TRUE(own_->start());
+    on("create table t (k text primary key, v text); insert into t values ('a', 'old')");
+    on("select pg_create_logical_replication_slot('candor_eu_shop_1_0123456789ab', 'pgoutput')");
+    open_own();
+  }
+  void TearDown() override {
+    feature_.reset();
+    PostgresOriginTest::TearDown();
+  }
+  std::string on(const std::string& text) { return sql(*own_, text); }
+  void open_own(std::uint32_t connections_max = 4,
+                const std::string& load = "select v from t where k = :key") {
+    feature_.reset();
+    origin_.reset();
+    open(32, connections_max, 1000, own_->url(), "candor_eu_shop");
+    origin_->on_history_lost([this](const std::string& reason) { events_.push_back("lost: " + reason); });
+    feature_ = bind({.load = load, .watch_table = "t", .watch_columns = {"k"}});
+  }
+  void commit(int transactions) {
+    for (int i = 0; i < transactions; ++i)
+      on("insert into t values ('a', '') on conflict (k) do update set v = t.v || 'x'");
+  }
+  // As long as the origin is not connected, loads fail at once.
+  void load_when_it_is_back() {
+    for (int tries = 0; tries < 500; ++tries) {
+      if (load(*feature_, "a")) return events_.emplace_back("loaded"), void();
+      turn_until([] { return false; }, 20ms);
+    }
+    FAIL() << "the origin does not come back";
+  }
+  void restore() {
+    own_->stop();
+    own_->restore();
+    ASSERT_TRUE(own_->start());
+  }
+
+  std::unique_ptr<PostgresServer> own_;
+  std::unique_ptr<OriginFeature> feature_;
+  std::vector<std::string> events_;  // in the order in which they were told
+};
+
+using ::testing::ElementsAre;
+
+TEST_F(PostgresHistoryLost, AnOlderBackupIsNoticedBeforeItsFirstLoad) {
+  ASSERT_TRUE(own_->back_up());
+  commit(20);
+  EXPECT_TRUE(load(*feature_, "a"));
+  restore();
+  load_when_it_is_back();
+  EXPECT_THAT(events_, ElementsAre(HasSubstr("lost: transaction ids went back"), "loaded"));
+  load_when_it_is_back();
+  EXPECT_EQ(std::ranges::count_if(events_, [](const auto& e) { return e.starts_with("lost"); }), 1);
+}
+
+TEST_F(PostgresHistoryLost, ABackupWhoseIdsAreHigherAgainIsNoticedByItsSlots) {
+  EXPECT_TRUE(load(*feature_, "a"));
+  ASSERT_TRUE(own_->back_up());
+  restore();
+  commit(20);
+  load_when_it_is_back();
+  EXPECT_THAT(events_, ElementsAre(HasSubstr("lost: replication slot candor_eu_shop_1_0123456789ab is gone"),
+                                   "loaded"));
+}
+
+TEST_F(PostgresHistoryLost, RestartsCrashesAndKilledConnectionsAreNoLoss) {
+  commit(5);
+  EXPECT_TRUE(load(*feature_, "a"));
+  on("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'candor'");
+  load_when_it_is_back();
+  own_->stop();
+  ASSERT_TRUE(own_->start());
+  load_when_it_is_back();
+  commit(5);
+  own_->crash();
+  ASSERT_TRUE(own_->start());
+  load_when_it_is_back();
+  EXPECT_TRUE(wait(origin_->probe(in(5s))));
+  EXPECT_THAT(events_, ::testing::Each("loaded"));
+  EXPECT_GE(events_.size(), 3u);
+}
+
+// Nothing is cut off: a pool in between may have gone to another server without a word.
+TEST_F(PostgresHistoryLost, AProbeNoticesOnAConnectionThatStaysAndNothingMoreIsSentThere) {
+  open_own(2, "select pg_backend_pid()::text || pg_sleep(length(v) / 10.0)::text from t where k = :key");
+  on("insert into t values ('slow', 'xxxxx')");
+  const auto before = value(*feature_, "a");
+  EXPECT_TRUE(wait(origin_->probe(in(5s))));
+  EXPECT_THAT(events_, ElementsAre());
+  std::optional<Result<OriginRow>> slow;
+  start(feature_->load("slow", in(10s)), &slow);
+  loop_.turn(20ms);
+  on("select pg_drop_replication_slot('candor_eu_shop_1_0123456789ab')");
+  EXPECT_TRUE(wait(origin_->probe(in(5s))));
+  EXPECT_THAT(events_, ElementsAre(HasSubstr("slot candor_eu_shop_1_0123456789ab is gone")));
+  const auto after = value(*feature_, "a");
+  EXPECT_NE(after, before);
+  EXPECT_LE(std::stoi(on("select count(*) from pg_stat_activity where application_name = 'candor'")), 2);
+  EXPECT_TRUE(turn_until([&] { return slow.has_value(); }));
+  EXPECT_TRUE(*slow) << slow->error().message;  // it was under way, and ends well
+  EXPECT_TRUE(wait(origin_->probe(in(5s))));
+  EXPECT_EQ(events_.size(), 1u);
 }
 
 }  // namespace

@@ -190,6 +190,16 @@ class PostgresFeedTest : public ::testing::Test {
     return node;
   }
 
+  // The region has its break, and the server knows.
+  bool is_told(Node& node) {
+    const auto confirmed = [&] {
+      const auto at =
+          parse_postgres_position(sql("select confirmed_flush_lsn from pg_replication_slots where active"));
+      return at && *at > node.sink.break_from;
+    };
+    return turn_until([&] { return node.sink.leading && confirmed(); });
+  }
+
   bool turn_until(const std::function<bool()>& done, Duration patience = 20s) {
     const SystemClock clock;
     const MonoTime deadline = clock.now() + patience;
@@ -396,6 +406,25 @@ TEST_F(PostgresFeedTest, AColumnThatMovesIsFollowed) {
   EXPECT_TRUE(turn_until([&] { return node.sink.breaks.size() == 2; }));
 }
 
+// The server may show our own process at the slot for a while after we let go: what is owed stays owed.
+TEST_F(PostgresFeedTest, ABreakIsNotForgottenWhileSomebodyElseIsAtTheSlot) {
+  auto& node = lead();
+  ASSERT_TRUE(is_told(node));
+  sql("alter table profile add column more int");
+  // Before the next look of the feed: another takes its place, and says nothing of the table.
+  node.feed->stop();
+  const auto slot = sql("select slot_name from pg_replication_slots");
+  auto& next = start();
+  Client walsender(server_->url() + "?replication=database");
+  walsender.send(
+      fmt::format("START_REPLICATION SLOT {} LOGICAL 0/0 (proto_version '1', publication_names 'candor_{}')",
+                  slot, origin_));
+  turn_until([&] { return next.feed->status().state == FeedStatus::State::kStandby; }, 1s);
+  sql("select pg_terminate_backend(active_pid) from pg_replication_slots where active");
+  ASSERT_TRUE(turn_until([&] { return next.sink.breaks.size() == 1; })) << next.feed->status().problem;
+  EXPECT_THAT(next.sink.breaks.back(), HasSubstr("has changed"));
+}
+
 TEST_F(PostgresFeedTest, AKeyColumnThatIsRenamedIsTheWholeFeatureAndAProblem) {
   auto& node = start(profile(), "eu", "", [](auto& options) { options.check_period = 2s; });
   ASSERT_TRUE(turn_until([&] { return node.sink.leading; }));
@@ -521,7 +550,7 @@ TEST_F(PostgresFeedTest, WhatWasNotConfirmedComesAgain) {
 }
 
 TEST_F(PostgresFeedTest, ASecondNodeStandsByAndTakesOver) {
-  lead();
+  ASSERT_TRUE(is_told(lead()));
   auto& second = start();
   ASSERT_TRUE(turn_until([&] { return second.feed->status().state == FeedStatus::State::kStandby; }));
   EXPECT_THAT(second.feed->status().problem, HasSubstr("process"));
@@ -530,6 +559,67 @@ TEST_F(PostgresFeedTest, ASecondNodeStandsByAndTakesOver) {
   sql("insert into profile values (1)");
   ASSERT_TRUE(turn_until([&] { return second.sink.seen.contains("profile:1"); }));
   EXPECT_TRUE(second.sink.breaks.empty());
+}
+
+// Whoever leads next: the one that noticed is gone, and nothing that it knew is left.
+TEST_F(PostgresFeedTest, ABreakThatNobodyConfirmedComesAgain) {
+  auto& first = start();
+  first.sink.confirms = false;
+  ASSERT_TRUE(turn_until([&] { return first.sink.breaks.size() == 1; }));
+  nodes_.clear();
+  auto& second = start();
+  second.sink.confirms = false;
+  ASSERT_TRUE(turn_until([&] { return second.sink.breaks.size() == 1; }));
+  EXPECT_THAT(second.sink.breaks.back(), HasSubstr("nothing read from it is confirmed yet"));
+  const auto incarnation = second.sink.incarnation;
+  nodes_.clear();
+  ASSERT_TRUE(is_told(lead()));
+  EXPECT_EQ(nodes_.back()->sink.breaks.size(), 1u);
+  EXPECT_EQ(nodes_.back()->sink.incarnation, incarnation);
+  nodes_.clear();
+  auto& last = lead();
+  ASSERT_TRUE(catch_up(last));
+  EXPECT_TRUE(last.sink.breaks.empty());
+}
+
+TEST_F(PostgresFeedTest, ATableThatChangedWhileNobodyReadIsABreakForWhoeverLeadsNext) {
+  ASSERT_TRUE(is_told(lead()));
+  const auto before = nodes_.back()->feed->status().incarnation;
+  nodes_.clear();
+  sql("alter table profile add column more int");
+  auto& node = start();
+  ASSERT_TRUE(turn_until([&] { return node.sink.breaks.size() == 1; }));
+  EXPECT_THAT(node.sink.breaks.back(), HasSubstr("has changed"));
+  EXPECT_NE(node.sink.incarnation, before);
+  ASSERT_TRUE(is_told(node));
+  sql("insert into profile values (1)");
+  ASSERT_TRUE(catch_up(node));
+  EXPECT_THAT(node.sink.names(), ElementsAre("profile:1"));
+  EXPECT_EQ(sql("select count(*) from pg_replication_slots"), "1");
+}
+
+// The copy was made, and its original is still there.
+TEST_F(PostgresFeedTest, ALeaderThatDiedBetweenTwoSlotsLeavesOneInTheEnd) {
+  ASSERT_TRUE(is_told(lead()));
+  nodes_.clear();
+  const auto slot = sql("select slot_name from pg_replication_slots");
+  sql(
+      fmt::format("select pg_copy_logical_replication_slot('{0}', substr('{0}', 1, length('{0}') - 12) || "
+                  "'0123456789ab')",
+                  slot));
+  auto& node = lead();
+  ASSERT_TRUE(catch_up(node));
+  ASSERT_TRUE(turn_until([&] { return sql("select count(*) from pg_replication_slots") == "1"; }));
+}
+
+TEST_F(PostgresFeedTest, WithoutRoomForASecondSlotTheBreakComesAllTheSame) {
+  own_server({"max_replication_slots=1"});
+  auto& node = lead();
+  ASSERT_TRUE(turn_until([&] { return node.sink.breaks.size() == 1; }));
+  sql("alter table profile add column more int");
+  ASSERT_TRUE(turn_until([&] { return node.sink.breaks.size() == 2 && node.sink.leading; }));
+  sql("insert into profile values (1)");
+  ASSERT_TRUE(turn_until([&] { return node.sink.seen.contains("profile:1"); }));
 }
 
 TEST_F(PostgresFeedTest, TwoRegionsHaveTheirOwnSlots) {
@@ -688,6 +778,7 @@ TEST_F(PostgresFeedTest, AServerRestoredFromItsBackupIsABreakAndAnotherHistory) 
 TEST_F(PostgresFeedTest, APausedLeaderLosesTheSlotToAnother) {
   auto& first = start(profile(), "eu", "", [](auto& options) { options.leader_timeout = 1s; });
   ASSERT_TRUE(turn_until([&] { return first.sink.leading; }));
+  ASSERT_TRUE(is_told(first));
   // Another process, as far as the server can tell: its loop goes on, the first one's does not turn.
   Loop other_loop;
   auto target = parse_postgres_url(origin_, server_->url());

@@ -255,6 +255,52 @@ TEST_F(SqliteFeedTest, ARestartGoesOnFromWhatWasConfirmed) {
   EXPECT_THAT(second.breaks, IsEmpty());
 }
 
+// The leader that noticed is gone, and nothing that it knew is left.
+TEST_F(SqliteFeedTest, ABreakThatNobodyConfirmedComesAgain) {
+  begin();
+  changes_of("insert into user values (1, 'a', '')");
+  feeds.back()->confirm(sink.reached);
+  ASSERT_TRUE(turn_until([&] { return feeds.back()->status().confirmed == sink.reached; }));
+  sql("alter table user add column more");
+  ASSERT_TRUE(turn_until([&] { return !sink.breaks.empty(); }));
+  const auto leave = [&] {
+    feeds.back()->stop();
+    ASSERT_TRUE(turn_until([&] { return feeds.back()->status().state == FeedStatus::State::kOff; }));
+    feeds.clear();
+  };
+  // Of what came before the break: the region has not heard of it for that.
+  feeds.back()->confirm(sink.reached);
+  leave();
+  Sink second;
+  start(&second, "eu", 3);
+  ASSERT_TRUE(turn_until([&] { return second.breaks.size() == 1; }));
+  EXPECT_THAT(second.breaks.back(), HasSubstr("table user was changed"));
+  turn_until([] { return false; }, 600ms);
+  EXPECT_EQ(second.breaks.size(), 1u);  // once in a leadership
+  feeds.back()->confirm(second.reached);
+  turn_until([] { return false; }, 300ms);
+  leave();
+  Sink third;
+  start(&third, "eu", 4);
+  sql("insert into user values (2, 'b', '', '')");
+  ASSERT_TRUE(turn_until([&] { return !third.all.empty(); }));
+  EXPECT_THAT(third.breaks, IsEmpty());
+}
+
+TEST_F(SqliteFeedTest, ATableThatChangedWhileNobodyReadIsABreakForWhoeverLeadsNext) {
+  begin();
+  EXPECT_THAT(changes_of("insert into user values (1, 'a', '')"), ElementsAre("user:1"));
+  feeds.back()->confirm(sink.reached);
+  feeds.back()->stop();
+  ASSERT_TRUE(turn_until([&] { return feeds.back()->status().state == FeedStatus::State::kOff; }));
+  feeds.clear();
+  sql("alter table user add column more");
+  Sink second;
+  start(&second, "eu", 3);
+  ASSERT_TRUE(turn_until([&] { return !second.breaks.empty(); }));
+  EXPECT_THAT(second.breaks.back(), HasSubstr("while nobody read"));
+}
+
 TEST_F(SqliteFeedTest, ARestoredBackupIsANewIncarnation) {
   begin();
   changes_of("insert into user values (1, 'a', '')");
@@ -319,6 +365,8 @@ TEST_F(SqliteFeedTest, OneOfARegionLeadsAndAnotherFollowsWhenItFallsSilent) {
   ASSERT_TRUE(turn_until([&] { return other.status().state == FeedStatus::State::kStandby; }));
   EXPECT_THAT(changes_of("insert into user values (1, 'a', '')"), ElementsAre("user:1"));
   EXPECT_EQ(second.count, 0U);
+  feeds.front()->confirm(sink.reached);
+  ASSERT_TRUE(turn_until([&] { return feeds.front()->status().confirmed == sink.reached; }));
   feeds.erase(feeds.begin());  // without a word: as kill -9
   sql("insert into user values (2, 'b', '')");
   ASSERT_TRUE(turn_until([&] { return second.leading && second.count > 0; }));

@@ -1,5 +1,7 @@
 #include "app/river.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -8,6 +10,7 @@
 #include "change/postgres_feed.h"
 #include "change/redis_feed.h"
 #include "change/sqlite_feed.h"
+#include "origin/postgres_origin.h"
 #include "origin/sqlite_origin.h"
 
 namespace candor::app {
@@ -115,7 +118,9 @@ Result<std::unique_ptr<River>> River::open(const Config& config, const World& wo
     const bool is_local = origin.origin->has_local_order();
     if (is_local) river->open_local(world, target, applier);
     LocalRiver* const local = is_local ? river->local_.get() : nullptr;
-    (is_local ? *local->applier : *river->applier_).watch(origin.name, origin.origin);
+    Applier* const applies = is_local ? local->applier.get() : river->applier_.get();
+    applies->watch(origin.name, origin.origin);
+    river->listen_for_history(origin, applies);
     RegionStream* const stream_of_it = is_local ? local->stream.get() : river->stream_.get();
     Source source{origin.name, std::move(*feed), nullptr};
     publisher.seed = world.entropy->next_seed();
@@ -149,7 +154,20 @@ void River::open_local(const World& world, ChangeTarget* target, const ApplierOp
   local_->applier = std::make_unique<Applier>(world.home, world.clock, local_->stream.get(), target, options);
 }
 
+// What the feed will say as well, when it has its connection back; loads are often quicker.
+void River::listen_for_history(const NamedOrigin& origin, Applier* applier) {
+  auto* const postgres = dynamic_cast<PostgresOrigin*>(origin.origin);
+  if (postgres == nullptr) return;
+  postgres->on_history_lost([applier, name = origin.name](const std::string& reason) {
+    spdlog::warn("origin {}: this is not the history that was read before: {}; nothing loaded from it counts",
+                 name, reason);
+    applier->lose_history(name, reason);
+  });
+  heard_.push_back(postgres);
+}
+
 River::~River() {
+  for (PostgresOrigin* origin : heard_) origin->on_history_lost(nullptr);
   // Whoever calls goes before what is called.
   for (Source& source : sources_) source.feed.reset();
   sources_.clear();

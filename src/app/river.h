@@ -22,6 +22,10 @@
 #include "io/thread_pool.h"
 #include "tier/l2.h"
 
+namespace candor {
+class PostgresOrigin;
+}
+
 namespace candor::app {
 
 class River {
@@ -63,12 +67,14 @@ class River {
 
   [[nodiscard]] static ApplierOptions applier_options(const Config& config, const World& world,
                                                       const std::string& node);
+  void listen_for_history(const NamedOrigin& origin, Applier* applier);
   void open_local(const World& world, ChangeTarget* target, const ApplierOptions& options);
 
   std::unique_ptr<RegionStream> stream_;
   std::unique_ptr<LocalRiver> local_;  // null: no origin needs it
   L2Known l2_known_;                   // by all publishers and the applier of this node
   std::vector<Source> sources_;
+  std::vector<PostgresOrigin*> heard_;  // they call the applier
   std::unique_ptr<Applier> applier_;
 };
 

@@ -113,6 +113,8 @@ json river_origin_json(const RiverOrigin& origin, MonoTime now) {
               {"settled", applied.settled},
               {"changes_applied", applied.changes},
               {"floors", applied.floors},
+              {"histories_lost", applied.histories_lost},
+              {"history_lost", applied.history_lost},
               {"markers", origin.markers},
               {"retained", origin.feed.lag_bytes},
               {"feed_changes", origin.feed.changes},

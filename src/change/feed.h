@@ -17,7 +17,9 @@
 //     position.
 //   - A feed that cannot keep that promise (slot lost, log trimmed, origin restored) calls on_break() before
 //   it goes on. A break outlives its leader: until a position at or above it is confirmed, whoever leads next
-//   begins with it again, or names another incarnation.
+//   begins with it again, or names another incarnation. What is remembered lies outside of the leader: in the
+//   slot's name (PostgreSQL, which also says for which tables it was made, so that the cause is found again),
+//   beside the database (SQLite). Redis has no leader: each connection is a history of its own.
 //
 // Flow control: the feed holds at most Options' limits of changes that the sink has not taken; on_changes()
 // answers by calling `taken` when it wants more, and the feed reads on only then.

@@ -54,9 +54,12 @@ class PostgresFeed::Run final : public std::enable_shared_from_this<Run>,
   void confirm(Position position) {
     // Never beyond what was handed over, whatever the caller says; never back.
     const auto bounded = std::min(position, status_.handed_over);
+    const bool is_new = leading_ && told_slot_ != slot_;
+    if (is_new && bounded >= from_) told_slot_ = slot_;  // this leadership's break is with the region
     if (bounded <= confirmed_) return;
     confirmed_ = bounded;
     if (leading_) status_.confirmed = confirmed_;
+    if (is_new) send_status(false);  // and the next leader need not say it again
   }
 
   void stop() {
@@ -174,9 +177,6 @@ class PostgresFeed::Run final : public std::enable_shared_from_this<Run>,
     PostgresServerFacts server;
     PostgresTablesFacts tables;
     std::vector<PostgresSlot> slots;
-    [[nodiscard]] std::string problem() const {
-      return server.problem.empty() ? tables.problem : server.problem;
-    }
   };
   Task<Result<Look>> look() {
     Look seen;
@@ -203,47 +203,67 @@ class PostgresFeed::Run final : public std::enable_shared_from_this<Run>,
     if (!opened) co_return failed(opened.error());
     Result<Look> seen = co_await look();
     if (!seen) co_return failed(seen.error());
-    if (const auto text = seen->problem(); !text.empty()) co_return problem(text);
+    if (!seen->server.problem.empty()) co_return problem(seen->server.problem);
 
     const auto* slot = usable_slot(*seen);
     if (slot != nullptr && slot->active) co_return stand_by(*slot, seen->tables.fingerprint);
+    note_history(*seen, slot);
+    const auto text = seen->tables.problem;
+    if (slot != nullptr && new_slot_wanted_.empty() && must_rename(*seen, *slot)) {
+      Outcome renamed = co_await rename_slot(*seen, *slot);
+      if (renamed != Outcome::kAgain || text.empty()) co_return renamed;
+    }
+    if (!text.empty()) co_return problem(text);
     if (!seen->tables.publish_sql.empty()) {
       Outcome published = co_await publish(seen->tables, slot != nullptr);
       co_return published;
     }
-    if (!fingerprint_.empty() && fingerprint_ != seen->tables.fingerprint) {
-      owe("what stands behind the watched tables has changed (columns, partitions, another table)");
-    }
-    fingerprint_ = seen->tables.fingerprint;
-    note_history(*seen, slot);
     if (slot == nullptr || !new_slot_wanted_.empty()) {
       Outcome made = co_await make_slot(*seen);
       co_return made;
     }
+    if (seen->slots.size() > 1) co_await drop_others(slot->name);
     slot_ = slot->name;
     from_ = slot->confirmed;
+    fingerprint_ = seen->tables.fingerprint;
     status_.lag_bytes = slot->lag_bytes;
+    if (owed_.empty() && told_slot_ != slot->name &&
+        postgres_nonce_is_new(nonce_of(slot->name), slot->confirmed))
+      owe(fmt::format("slot {} was made, and nothing read from it is confirmed yet", slot->name));
     begin_changes(*seen);
     co_return Outcome::kReady;
   }
 
-  // The slot that continues this server's history.
+  // The slot that continues this server's history; of two (a copy whose original is still there) the one that
+  // was made for these tables, so that the other goes.
   const PostgresSlot* usable_slot(const Look& seen) const {
+    const PostgresSlot* found = nullptr;
     for (const auto& slot : seen.slots) {
       const auto parts = parse_postgres_slot_name(names_.slot_prefix, slot.name);
-      if (parts && parts->timeline == seen.server.timeline && !slot.lost) return &slot;
+      if (!parts || parts->timeline != seen.server.timeline || slot.lost) continue;
+      if (slot.active) return &slot;
+      if (found == nullptr || postgres_nonce_is_of(parts->nonce, seen.tables.fingerprint)) found = &slot;
     }
-    return nullptr;
+    return found;
   }
 
+  [[nodiscard]] std::uint64_t nonce_of(const std::string& slot) const {
+    const auto parts = parse_postgres_slot_name(names_.slot_prefix, slot);
+    return parts ? parts->nonce : 0;
+  }
+
+  // Perhaps our own server process, which has not noticed yet that we are gone: nothing is forgotten here.
   Outcome stand_by(const PostgresSlot& slot, const std::string& fingerprint) {
     status_.problem = fmt::format("slot {} is read by another node (server process {})", slot.name, slot.pid);
-    // Whoever leads there has told the region of every break so far.
     slot_ = slot.name;
-    known_ = incarnation_of(slot.name);
-    owed_.clear();
+    if (known_ != incarnation_of(slot.name)) {
+      // Whoever leads there knows why, and has told the region; else the slot's name says that nobody has.
+      known_ = incarnation_of(slot.name);
+      status_.handed_over = Position{};
+      owed_.clear();
+    }
     new_slot_wanted_.clear();
-    fingerprint_ = fingerprint;  // the leader there has seen it, or will within its next look
+    if (postgres_nonce_is_of(nonce_of(slot.name), fingerprint)) fingerprint_ = fingerprint;
     status_.lag_bytes = slot.lag_bytes;
     return Outcome::kStandby;
   }
@@ -254,6 +274,7 @@ class PostgresFeed::Run final : public std::enable_shared_from_this<Run>,
   }
 
   void owe(std::string reason) {
+    if (owed_.find(reason) != std::string::npos) return;
     if (!owed_.empty()) owed_ += "; ";
     owed_ += std::move(reason);
   }
@@ -277,24 +298,29 @@ class PostgresFeed::Run final : public std::enable_shared_from_this<Run>,
       new_slot_wanted_ = fmt::format("the origin is at {}, and {} was read already: it was restored",
                                      postgres_position_text(seen.server.position),
                                      postgres_position_text(status_.handed_over));
+    } else if (known_ == incarnation_of(slot->name) && seen.server.next_xid < next_xid_) {
+      new_slot_wanted_ =
+          fmt::format("the origin's next transaction is {}, and {} was known: it lost commits in a crash",
+                      seen.server.next_xid, next_xid_);
     } else if (known_.value != 0 && known_ != incarnation_of(slot->name)) {
       owe(fmt::format("slot {} is not the one that was read before", slot->name));
     }
   }
 
   Task<Outcome> publish(PostgresTablesFacts facts, bool has_slot) {
+    if (facts.publication_is_new && has_slot) {
+      // A slot from before would find no publication in the history that it still has to read. It goes first:
+      // whoever comes after us finds none, and makes another.
+      new_slot_wanted_ = "new publication";
+      std::optional<Error> failure = co_await drop_slots({});
+      if (failure) co_return slot_error(*failure, "dropped", "select pg_drop_replication_slot(…);");
+    }
     Result<PostgresRows> done = co_await ask(facts.publish_sql, kLookLimit);
     if (!done) {
       if (!control_ || !control_->is_open()) co_return failed(done.error());
       co_return problem(fmt::format(
           "the publication is not as it must be, and could not be made so: {}; run as a role that may: {}",
           done.error().message, facts.publish_sql));
-    }
-    if (facts.publication_is_new && has_slot) {
-      // A slot from before would find no publication in the history that it still has to read.
-      new_slot_wanted_ = "new publication";
-    } else if (!facts.publication_is_new) {
-      owe("the publication lacked a watched table or operation");
     }
     co_return Outcome::kAgain;
   }
@@ -308,9 +334,95 @@ class PostgresFeed::Run final : public std::enable_shared_from_this<Run>,
 
   // ---- The slot
 
+  // Does the slot's name say what is there now, and where it was made?
+  bool must_rename(const Look& seen, const PostgresSlot& slot) {
+    const auto& tables = seen.tables;
+    const bool is_changed = !postgres_nonce_is_of(nonce_of(slot.name), tables.fingerprint) ||
+                            (!fingerprint_.empty() && fingerprint_ != tables.fingerprint);
+    if (is_changed && !tables.problem.empty()) {
+      owe("a watched table could not be watched, and changes of it may have been missed");
+    } else if (is_changed && !tables.publish_sql.empty()) {
+      owe("the publication lacked a watched table or operation");
+    } else if (is_changed) {
+      owe("what stands behind the watched tables has changed (columns, partitions, another table)");
+    }
+    return is_changed || (!cannot_copy_ && !postgres_nonce_knows_its_place(nonce_of(slot.name)));
+  }
+
+  // A copy under another name is another history for the region, from now on and for whoever leads next; it
+  // waits for no transaction, and reads on where the slot was.
+  Task<Outcome> rename_slot(Look seen, PostgresSlot slot) {
+    auto locked = co_await ask(lock_sql("pg_try_advisory_lock"), kLookLimit);
+    if (!locked) co_return failed(locked.error());
+    if (!locked->is_true(0, 0)) co_return Outcome::kStandby;
+    Outcome outcome = co_await copy_slot(std::move(seen), std::move(slot));
+    auto unlocked = co_await ask(lock_sql("pg_advisory_unlock"), kLookLimit);
+    if (!unlocked) co_return failed(unlocked.error());
+    co_return outcome;
+  }
+
+  Task<Outcome> copy_slot(Look seen, PostgresSlot slot) {
+    auto rows = co_await ask(postgres_slots_sql(names_), kLookLimit);
+    if (!rows) co_return failed(rows.error());
+    const auto slots = read_slots(*rows);
+    const bool is_as_seen = std::ranges::any_of(slots, [&](const PostgresSlot& one) {
+      return one.name == slot.name && !one.active && one.confirmed == slot.confirmed;
+    });
+    if (!is_as_seen || slots.size() != seen.slots.size()) co_return Outcome::kStandby;
+    const auto nonce = postgres_nonce(entropy_.next_seed(), seen.tables.fingerprint, slot.confirmed);
+    const auto name = postgres_slot_name(names_.slot_prefix, {seen.server.timeline, nonce});
+    auto copied = co_await ask(
+        fmt::format("select pg_copy_logical_replication_slot('{}', '{}')", slot.name, name), kLookLimit);
+    if (!copied) {
+      if (!control_ || !control_->is_open()) co_return failed(copied.error());
+      // No room for a second slot, as a rule. What says nothing of its place is led as it is; what says
+      // something wrong goes.
+      cannot_copy_ = true;
+      if (!postgres_nonce_is_of(nonce_of(slot.name), seen.tables.fingerprint))
+        new_slot_wanted_ = std::exchange(owed_, {});
+      co_return Outcome::kAgain;
+    }
+    cannot_copy_ = false;
+    std::optional<Error> failure = co_await drop_slots(name);
+    if (failure) co_return failed(*failure);
+    // So that something can be confirmed even when nobody writes.
+    auto moved = co_await ask("select pg_logical_emit_message(false, 'candor', '')", kLookLimit);
+    if (!moved) co_return failed(moved.error());
+    if (known_ == incarnation_of(slot.name)) known_ = incarnation_of(name);
+    fingerprint_ = seen.tables.fingerprint;
+    co_return Outcome::kAgain;
+  }
+
+  // Held by whoever makes, copies or drops slots of the region.
+  [[nodiscard]] std::string lock_sql(const char* function) const {
+    return fmt::format("select {}(hashtextextended('{}', 0))", function, names_.slot_prefix);
+  }
+
+  // What a leader left that died between a copy and its original: they would hold back the log for ever.
+  // Tried again by the next leadership.
+  Task<void> drop_others(std::string kept) {
+    auto locked = co_await ask(lock_sql("pg_try_advisory_lock"), kLookLimit);
+    if (!locked || !locked->is_true(0, 0)) co_return;
+    (void)co_await drop_slots(std::move(kept));
+    (void)co_await ask(lock_sql("pg_advisory_unlock"), kLookLimit);
+  }
+
+  // All of the region's, except `kept`. What the first failure was; nothing: all are gone.
+  Task<std::optional<Error>> drop_slots(std::string kept) {
+    auto rows = co_await ask(postgres_slots_sql(names_), kLookLimit);
+    if (!rows) co_return rows.error();
+    std::optional<Error> failure;
+    for (const auto& slot : read_slots(*rows)) {
+      if (slot.name == kept) continue;
+      auto dropped =
+          co_await ask(fmt::format("select pg_drop_replication_slot('{}')", slot.name), kLookLimit);
+      if (!dropped && !failure) failure = dropped.error();
+    }
+    co_return failure;
+  }
+
   Task<Outcome> make_slot(Look seen) {
-    const auto lock = fmt::format("hashtextextended('{}', 0)", names_.slot_prefix);
-    auto locked = co_await ask(fmt::format("select pg_try_advisory_lock({})", lock), kLookLimit);
+    auto locked = co_await ask(lock_sql("pg_try_advisory_lock"), kLookLimit);
     if (!locked) co_return failed(locked.error());
     if (!locked->is_true(0, 0)) {
       status_.problem = "another node makes the slot";
@@ -318,7 +430,7 @@ class PostgresFeed::Run final : public std::enable_shared_from_this<Run>,
     }
     status_.problem = "making the slot, which waits for the transactions that are under way to end";
     Outcome outcome = co_await replace_slot(std::move(seen));
-    auto unlocked = co_await ask(fmt::format("select pg_advisory_unlock({})", lock), kLookLimit);
+    auto unlocked = co_await ask(lock_sql("pg_advisory_unlock"), kLookLimit);
     if (!unlocked) co_return failed(unlocked.error());
     co_return outcome;
   }
@@ -333,14 +445,9 @@ class PostgresFeed::Run final : public std::enable_shared_from_this<Run>,
                           [&](const auto& s) { return s.name == slot.name; });
     };
     if (std::any_of(slots.begin(), slots.end(), is_new)) co_return Outcome::kStandby;
-    for (const auto& slot : slots) {
-      auto dropped =
-          co_await ask(fmt::format("select pg_drop_replication_slot('{}')", slot.name), kLookLimit);
-      if (!dropped)
-        co_return slot_error(dropped.error(), "dropped",
-                             fmt::format("select pg_drop_replication_slot('{}');", slot.name));
-    }
-    const auto nonce = entropy_.next_seed() & kPostgresNonceMask;
+    std::optional<Error> failure = co_await drop_slots({});
+    if (failure) co_return slot_error(*failure, "dropped", "select pg_drop_replication_slot(…);");
+    const auto nonce = postgres_nonce(entropy_.next_seed(), seen.tables.fingerprint, std::nullopt);
     const auto name = postgres_slot_name(names_.slot_prefix, {seen.server.timeline, nonce});
     const auto sql =
         fmt::format("select lsn from pg_create_logical_replication_slot('{}', 'pgoutput')", name);
@@ -348,11 +455,12 @@ class PostgresFeed::Run final : public std::enable_shared_from_this<Run>,
     if (!made) co_return slot_error(made.error(), "made", sql + ";");
     const auto from = parse_postgres_position(made->text(0, 0));
     if (!from) co_return failed(Error{ErrorCode::kOriginDown, "the new slot has no position"});
-    slot_ = name;
-    from_ = *from;
     owe(std::exchange(new_slot_wanted_, {}));
-    begin_changes(seen);
-    co_return Outcome::kReady;
+    known_ = incarnation_of(name);
+    status_.handed_over = *from;
+    next_xid_ = seen.server.next_xid;
+    fingerprint_ = seen.tables.fingerprint;
+    co_return Outcome::kAgain;  // its name does not say yet where it was made
   }
 
   Outcome slot_error(const Error& error, const char* what, const std::string& sql) {
@@ -423,6 +531,7 @@ class PostgresFeed::Run final : public std::enable_shared_from_this<Run>,
     if (!owed_.empty()) {
       ++status_.breaks;
       status_.handed_over = from_;
+      told_slot_.clear();
       sink_->on_break(known_, from_, std::exchange(owed_, {}));
     }
     heartbeat();
@@ -458,9 +567,11 @@ class PostgresFeed::Run final : public std::enable_shared_from_this<Run>,
       (void)flushed;
     }
     std::optional<Outcome> must_end;
-    if (const auto text = seen->problem(); !text.empty()) {
-      owe("while the feed was stopped by a problem changes may have been missed");
-      must_end = problem(text);
+    next_xid_ = std::max(next_xid_, seen->server.next_xid);
+    if (!seen->server.problem.empty()) {
+      must_end = problem(seen->server.problem);
+    } else if (!seen->tables.problem.empty()) {
+      must_end = Outcome::kAgain;  // prepare() says so, and that changes may be missed from now on
     } else if (seen->tables.fingerprint != fingerprint_ || !seen->tables.publish_sql.empty()) {
       must_end = Outcome::kAgain;  // prepare() finds what is owed
     }
@@ -596,7 +707,10 @@ class PostgresFeed::Run final : public std::enable_shared_from_this<Run>,
   // What is known of the history, across connections.
   std::string slot_;
   Incarnation known_;
+  std::string told_slot_;  // of the last confirmation
   std::string fingerprint_;
+  std::uint64_t next_xid_ = 0;   // the highest that the server has said
+  bool cannot_copy_ = false;     // there is no room for a second slot
   std::string owed_;             // reasons for a break that the next leadership begins with
   std::string new_slot_wanted_;  // why; empty: the slot that is there goes on
 

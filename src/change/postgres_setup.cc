@@ -1,6 +1,7 @@
 #include "change/postgres_setup.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
@@ -272,13 +273,17 @@ PostgresTablesFacts read_tables_facts(const PostgresRows& rows, const PostgresNa
     return facts;
   }
   std::map<std::string, std::size_t> by_oid;
+  std::vector<std::string> states{rows.is_true(0, TableRow::kPubFits) ? "whole" : "partial"};
   for (int row = 0; row < rows.count(); ++row) {
     const auto& watch = watches[static_cast<std::size_t>(row)];
-    if (const auto problem = table_problem(rows, row, watch); !problem.empty()) {
+    const auto problem = table_problem(rows, row, watch);
+    states.push_back(fmt::format("{} {} {} {} {}", watch.feature, fmt::join(watch.key_columns, ":"),
+                                 rows.text(row, TableRow::kState),
+                                 rows.is_true(row, TableRow::kPublished) ? "published" : "", problem));
+    if (!problem.empty()) {
       facts.problem += (facts.problem.empty() ? "" : "; ") + problem;
       continue;
     }
-    facts.fingerprint += rows.text(row, TableRow::kState) + " ";
     const auto oid = rows.text(row, TableRow::kOid);
     const auto [place, is_new] = by_oid.emplace(oid, facts.tables.size());
     if (is_new) {
@@ -289,6 +294,9 @@ PostgresTablesFacts read_tables_facts(const PostgresRows& rows, const PostgresNa
     table.uses.push_back({watch.feature, lines(rows.text(row, TableRow::kKeys))});
     table.identity_covers.push_back(rows.is_true(row, TableRow::kCovered));
   }
+  // In whatever order the configuration names them.
+  std::ranges::sort(states);
+  facts.fingerprint = fmt::format("{}", fmt::join(states, "\n"));
   if (!facts.problem.empty()) return facts;
   facts.publication_is_new = !rows.is_true(0, TableRow::kPubExists);
   facts.publish_sql = publish_sql(rows, names);

@@ -46,7 +46,8 @@ struct PostgresTablesFacts {
   // What must be run so that everything is published; empty: all is well.
   std::string publish_sql;
   bool publication_is_new = false;
-  // Changes when what stands behind the watched names does: another table, other columns, other partitions.
+  // Changes when what stands behind the watched names does (another table, other columns, other partitions),
+  // when one of them leaves the publication, or cannot be watched any more.
   std::string fingerprint;
 };
 [[nodiscard]] std::string postgres_tables_sql(const PostgresNames& names, const std::vector<Watch>& watches);

@@ -35,6 +35,11 @@ class SqliteDesk {
     Incarnation incarnation;
     Position position;
     std::uint64_t anchor = 0;  // 0: no row was there
+    // Of the watched tables and their triggers, as they were: others now mean that changes may have been
+    // missed. 0: not known.
+    std::uint64_t shapes = 0;
+    // A break that was noticed, and that the region may not have been told of; empty: none.
+    std::string owed{};
   };
 
   [[nodiscard]] static Result<SqliteDesk> open(const std::string& database, std::string reader,

@@ -132,6 +132,8 @@ Result<void> SqliteLog::read(const Visit& visit, Found* found) {
     }
   }
   found->lag_rows = last_.value - std::min(saved_.value, last_.value);
+  // What was confirmed so far was not confirmed by anybody who has heard of the break.
+  if (found->broke) return {};
   if (auto done = save(visit.confirmed, found); !done && done.error().code != ErrorCode::kTimeout)
     return done;
   if (auto done = trim(visit.now); !done && done.error().code != ErrorCode::kTimeout) return done;
@@ -196,8 +198,12 @@ Result<void> SqliteLog::begin_again(Found* found, const std::string& reason, boo
   saved_ = Position{};
   found->broke = Break{incarnation_, last_, reason};
   found->incarnation = incarnation_;
-  // Stored at once: a takeover that knew nothing of this break would go on from the old place.
-  if (auto stored = desk_->save({incarnation_, last_, anchor_}); stored) saved_ = last_;
+  owed_ = reason;
+  owed_at_ = last_;
+  owed_strictly_ = handed_over_;
+  // Stored at once, with what is owed: whoever leads next begins with it. Not stored, it finds the old place,
+  // and from there the same break.
+  if (auto stored = desk_->save({incarnation_, last_, anchor_, shapes_, owed_}); stored) saved_ = last_;
   return {};
 }
 
@@ -217,7 +223,11 @@ Result<void> SqliteLog::read_snapshot(Found* found) {
     return {};
   }
   bool is_first = false;
+  std::uint64_t shapes = 0;
+  std::string owed;  // by the leader before
   if (!positioned_) {
+    handed_over_ = false;
+    owed_.clear();
     auto checkpoint = desk_->checkpoint();
     if (!checkpoint) return std::unexpected(checkpoint.error());
     is_first = !*checkpoint;
@@ -225,6 +235,8 @@ Result<void> SqliteLog::read_snapshot(Found* found) {
       incarnation_ = (*checkpoint)->incarnation;
       last_ = saved_ = (*checkpoint)->position;
       anchor_ = (*checkpoint)->anchor;
+      shapes = (*checkpoint)->shapes;
+      owed = std::move((*checkpoint)->owed);
       positioned_ = true;
     }
   }
@@ -237,6 +249,9 @@ Result<void> SqliteLog::read_snapshot(Found* found) {
   if (!fault) return std::unexpected(fault.error());
   if (!fault->empty()) return begin_again(found, *fault, true);
   if (found->broke) return begin_again(found, found->broke->reason, false);
+  if (shapes != 0 && shapes != shapes_)
+    return begin_again(found, "watched tables or their triggers were changed while nobody read", false);
+  if (!owed.empty()) return begin_again(found, owed, false);
   found->incarnation = incarnation_;
   return take_rows(found);
 }
@@ -249,6 +264,7 @@ Result<void> SqliteLog::take_rows(Found* found) {
   rows->bind(1, static_cast<std::int64_t>(last_.value))
       .bind(2, static_cast<std::int64_t>(kKeyBytesMax))
       .bind(3, static_cast<std::int64_t>(options_.rows_max));
+  handed_over_ = true;
   std::size_t count = 0, bytes = 0;
   bool more = true;
   while (bytes < options_.bytes_max) {
@@ -312,6 +328,12 @@ Result<void> SqliteLog::look_at_schema(Found* found) {
   }
   places_ = std::move(places);
   by_id_ = std::move(by_id);
+  shapes_ = 1;
+  for (std::size_t i = 0; i < places_.size(); ++i) {
+    const auto text = fmt::format("{} {} {}", options_.watches[i].feature, places_[i].id, places_[i].shape);
+    shapes_ += hash_bytes(text, 0);  // in whatever order the configuration names them
+  }
+  shapes_ = std::max<std::uint64_t>(1, shapes_ >> 1);  // fits SQLite's integers
   schema_version_ = *version;
   return {};
 }
@@ -330,10 +352,15 @@ void SqliteLog::note_watches(Found* found) const {
 
 Result<void> SqliteLog::save(Position confirmed, Found* found) {
   confirmed = std::min(confirmed, last_);
-  if (!positioned_ || confirmed <= saved_) return {};
+  if (!positioned_) return {};
+  const bool settles = !owed_.empty() && confirmed >= owed_at_ && confirmed > Position{} &&
+                       (!owed_strictly_ || confirmed > owed_at_);
+  if (!settles && confirmed <= saved_) return {};
   auto anchor = fingerprint_at(confirmed);
   if (!anchor) return std::unexpected(anchor.error());
-  if (auto stored = desk_->save({incarnation_, confirmed, *anchor}); !stored) return stored;
+  const std::string owed = settles ? std::string() : owed_;
+  if (auto stored = desk_->save({incarnation_, confirmed, *anchor, shapes_, owed}); !stored) return stored;
+  owed_ = owed;
   found->saved = saved_ = confirmed;
   return {};
 }

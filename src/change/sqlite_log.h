@@ -95,6 +95,11 @@ class SqliteLog {
   Incarnation incarnation_;
   Position last_, saved_;
   std::uint64_t anchor_ = 0;
+  std::uint64_t shapes_ = 0;  // of places_
+  bool handed_over_ = false;  // anything, in this leadership
+  std::string owed_;          // the last break's reason, until the region has it for certain
+  Position owed_at_;          // a confirmation from here on says so; of what came before it, only one above
+  bool owed_strictly_ = false;
   std::vector<WatchPlace> places_;
   std::map<std::int64_t, std::vector<std::size_t>> by_id_;  // watch number to our watches
 };

@@ -106,6 +106,14 @@ void Applier::apply(const message::Floor& floor) {
   lose(*origin, origin->tracker.incarnation() == floor.incarnation, floor.feature);
 }
 
+void Applier::lose_history(std::string_view name, const std::string& reason) {
+  Watched* origin = find(name);
+  if (origin == nullptr) return;
+  ++origin->figures.histories_lost;
+  origin->figures.history_lost = reason;
+  lose(*origin, false, {});
+}
+
 void Applier::lose(Watched& origin, bool same_history, const std::string& feature) {
   ++origin.figures.floors;
   origin.tracker.on_loss();

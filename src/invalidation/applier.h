@@ -49,6 +49,8 @@ struct AppliedOrigin {
   bool settled = false;
   MonoTime fresh_as_of{0};
   std::uint64_t changes = 0, floors = 0, probes = 0, probes_failed = 0;
+  std::uint64_t histories_lost = 0;  // that this node saw at the origin, before the feed said so
+  std::string history_lost;          // how the last of them showed
   Duration lag{0};  // commit, by the origin's clock, to applied, by this node's wall clock: for people only
 };
 
@@ -73,6 +75,9 @@ class Applier final : public StreamReader {
 
   // An origin whose changes arrive on the stream. Before start(); `origin` outlives this.
   void watch(std::string name, Origin* origin);
+  // This node has seen at the origin itself that its history is another one: at once what a break with
+  // another incarnation does when the feed has found out as well. It settles with the feed's next messages.
+  void lose_history(std::string_view origin, const std::string& reason);
   void start();
   // Says goodbye on the stream; nothing more is probed.
   void stop();

@@ -47,8 +47,10 @@ void PostgresConnection::close() {
 
 // ---- Connecting
 
-void PostgresConnection::connect() {
+void PostgresConnection::connect(std::string question, Told told) {
   CANDOR_ASSERT(state_ == State::kIdle);
+  first_question_ = std::move(question);
+  first_told_ = std::move(told);
   state_ = State::kStarting;
   auto weak = weak_from_this();
   connect_timer_ = executor_.schedule(executor_.now() + target_->connect_timeout, [weak] {
@@ -115,6 +117,11 @@ void PostgresConnection::set_up() {
   const char* values[] = {timeout.c_str()};
   must_send(PQsendQueryParams(pg_, kSetUpStatement, 1, nullptr, values, nullptr, nullptr, 0));
   push(Op{.kind = Op::Kind::kSetUp});
+  if (!first_question_.empty()) {
+    seal();  // whoever speaks the protocol and does not know this has still been set up
+    must_send(PQsendQueryParams(pg_, first_question_.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0));
+    push(Op{.kind = Op::Kind::kAsk, .told = std::exchange(first_told_, {})});
+  }
   flush();
 }
 

@@ -93,12 +93,15 @@ class PostgresConnection : public std::enable_shared_from_this<PostgresConnectio
   PostgresConnection(const PostgresConnection&) = delete;
   PostgresConnection& operator=(const PostgresConnection&) = delete;
 
-  void connect();
+  // `question`: asked before anything else; `told` has its answer before on_ready(). Empty: none.
+  void connect(std::string question = {}, Told told = {});
   // No further call to the owner; the socket closes.
   void close();
 
   [[nodiscard]] bool is_ready() const { return state_ == State::kReady; }
   [[nodiscard]] std::uint32_t jobs() const { return jobs_; }
+  // Nothing was sent that has not been answered.
+  [[nodiscard]] bool is_idle() const { return jobs_ == 0 && ops_.empty(); }
 
   // Only while ready. Nothing leaves before flush().
   void send(PostgresJob job);
@@ -205,6 +208,8 @@ class PostgresConnection : public std::enable_shared_from_this<PostgresConnectio
   Transport& transport_;
   BlockingPool& pool_;
   State state_ = State::kIdle;
+  std::string first_question_;
+  Told first_told_;
   PGconn* pg_ = nullptr;
   std::unique_ptr<FdWatch> watch_;
   bool wants_write_ = false;

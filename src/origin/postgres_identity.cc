@@ -64,6 +64,35 @@ std::string postgres_slot_name(std::string_view prefix, PostgresSlotName parts) 
   return fmt::format("{}_{:x}_{:012x}", prefix, parts.timeline, parts.nonce & kPostgresNonceMask);
 }
 
+namespace {
+
+constexpr unsigned kPartBits = 16;
+constexpr std::uint64_t kPartMask = (std::uint64_t{1} << kPartBits) - 1;
+
+std::uint64_t tables_part(std::string_view tables) { return hash_bytes(tables, kNameSeed) & kPartMask; }
+
+// Never 0, which is "not known".
+std::uint64_t made_part(Position made) {
+  return std::max<std::uint64_t>(1, hash_bytes(postgres_position_text(made), kNameSeed) & kPartMask);
+}
+
+}  // namespace
+
+std::uint64_t postgres_nonce(std::uint64_t random, std::string_view tables, std::optional<Position> made) {
+  return (random & kPartMask) << (2 * kPartBits) | tables_part(tables) << kPartBits |
+         (made ? made_part(*made) : 0);
+}
+
+bool postgres_nonce_is_of(std::uint64_t nonce, std::string_view tables) {
+  return (nonce >> kPartBits & kPartMask) == tables_part(tables);
+}
+
+bool postgres_nonce_knows_its_place(std::uint64_t nonce) { return (nonce & kPartMask) != 0; }
+
+bool postgres_nonce_is_new(std::uint64_t nonce, Position confirmed) {
+  return !postgres_nonce_knows_its_place(nonce) || (nonce & kPartMask) == made_part(confirmed);
+}
+
 std::optional<PostgresSlotName> parse_postgres_slot_name(std::string_view prefix, std::string_view name) {
   if (!name.starts_with(prefix)) return std::nullopt;
   name.remove_prefix(prefix.size());

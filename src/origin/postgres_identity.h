@@ -12,6 +12,12 @@
 // may read changes may make slots. Alternatives: system identifier and timeline alone do not notice a slot
 // that was made again, nor a base backup that was started as it is; a comment on the publication notices
 // that, but is its owner's to write, and all regions share it.
+//
+// *What the nonce remembers.* Whoever may read changes can make and copy slots, and nothing else that every
+// leader sees and no crash takes away. So the nonce's three parts are: drawn | a hash of what stood behind
+// the watched tables | a hash of the position that the slot was made at. A leader that finds other tables
+// than the slot's name says knows that changes may have been missed, whoever died meanwhile; one that finds a
+// slot from which nothing was ever confirmed knows that nobody may have been told of it.
 #pragma once
 
 #include <cstdint>
@@ -35,6 +41,14 @@ struct PostgresSlotName {
   std::uint64_t nonce = 0;  // 48 bits
 };
 inline constexpr std::uint64_t kPostgresNonceMask = (std::uint64_t{1} << 48) - 1;
+// `tables`: what stands behind the watched tables, as text. `made`: the slot's first confirmed position;
+// none: not known yet.
+[[nodiscard]] std::uint64_t postgres_nonce(std::uint64_t random, std::string_view tables,
+                                           std::optional<Position> made);
+[[nodiscard]] bool postgres_nonce_is_of(std::uint64_t nonce, std::string_view tables);
+[[nodiscard]] bool postgres_nonce_knows_its_place(std::uint64_t nonce);
+// Nothing has been confirmed since the slot was made, or nobody can say.
+[[nodiscard]] bool postgres_nonce_is_new(std::uint64_t nonce, Position confirmed);
 [[nodiscard]] std::string postgres_slot_name(std::string_view prefix, PostgresSlotName parts);
 // Nothing, when `name` is not a slot of this prefix.
 [[nodiscard]] std::optional<PostgresSlotName> parse_postgres_slot_name(std::string_view prefix,

@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <deque>
+#include <functional>
 #include <iterator>
 #include <map>
 #include <unordered_set>
 #include <utility>
 
 #include "origin/postgres_error.h"
+#include "origin/postgres_history.h"
 #include "origin/postgres_stamps.h"
 
 namespace candor {
@@ -50,6 +52,21 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
   [[nodiscard]] std::uint32_t connections() const { return static_cast<std::uint32_t>(ready_.size()); }
 
   [[nodiscard]] const std::string& slot_prefix() const { return slot_prefix_; }
+
+  void on_history_lost(std::function<void(const std::string&)> told) { history_told_ = std::move(told); }
+
+  // Where the server stands, with what that says of its history noted first.
+  void ask_probe(MonoTime deadline, std::function<void(Result<OriginProbe>)> told) {
+    std::weak_ptr<SqlDesk> weak = shared_from_this();
+    ask(probe_sql(slot_prefix_), {}, deadline,
+        [weak, told = std::move(told), mark = history_.mark(),
+         prefix = slot_prefix_](Result<const PGresult*> rows) {
+          if (!rows) return told(std::unexpected(rows.error()));
+          const auto desk = std::static_pointer_cast<Desk>(weak.lock());
+          if (desk) desk->compare(mark, read_probe_place(*rows));
+          told(read_probe(*rows, prefix));
+        });
+  }
 
   // One statement of the origin's own; `told` is called once, by `deadline` at the latest, with rows that it
   // may read within the call.
@@ -143,8 +160,9 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
   }
 
   void on_late(const SqlRequestPtr& request) override {
-    const auto all = ready_;  // a connection may end here
-    proven_ = true;           // and if so by our hand: the server may well be there
+    auto all = ready_;  // a connection may end here
+    all.insert(all.end(), leaving_.begin(), leaving_.end());
+    proven_ = true;  // and if so by our hand: the server may well be there
     for (const auto& connection : all) connection->on_late(*request);
   }
 
@@ -152,6 +170,7 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
     if (retry_timer_ != TimerId{}) executor().cancel(retry_timer_);
     retry_timer_ = {};
     auto all = std::exchange(ready_, {});
+    for (auto& connection : std::exchange(leaving_, {})) all.push_back(std::move(connection));
     if (connecting_) all.push_back(std::exchange(connecting_, nullptr));
     for (const auto& connection : all) connection->close();
     for (const auto& request : std::exchange(in_flight_, {})) {
@@ -300,8 +319,9 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
 
   // ---- Answers
 
-  void on_done(PostgresConnection&, PostgresJob job, PostgresOutcome outcome) override {
+  void on_done(PostgresConnection& connection, PostgresJob job, PostgresOutcome outcome) override {
     gave_places(1);
+    note_stamp(connection, outcome);
     forget(job);
     proven_ = true;
     pause_ = kFirstPause;
@@ -316,7 +336,9 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
   }
 
   void on_quiet(PostgresConnection&) override {
-    if (!is_closed()) pump();
+    if (is_closed()) return;
+    let_go();
+    pump();
   }
 
   void answer(const PostgresJob& job, PostgresOutcome outcome) {
@@ -387,11 +409,31 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
   // One attempt at a time, and none during a pause.
   void connect() {
     if (connecting_ || retry_timer_ != TimerId{} || is_closed()) return;
+    if (ready_.size() + leaving_.size() >= connections_max_) return;  // let_go() makes room
     connecting_ = std::make_shared<PostgresConnection>(target_, this, executor(), transport_, pool_);
-    connecting_->connect();
+    const bool is_watched =
+        std::ranges::any_of(features(), [](const auto& feature) { return feature->statements.is_watched(); });
+    if (!is_watched) return connecting_->connect();
+    std::weak_ptr<SqlDesk> weak = shared_from_this();
+    connecting_->connect(place_sql(slot_prefix_), [weak, mark = history_.mark()](auto rows) {
+      auto desk = std::static_pointer_cast<Desk>(weak.lock());
+      if (desk && rows) desk->meet(mark, read_place(*rows));
+    });
+  }
+
+  // Before the first statement goes out on a new connection.
+  void meet(const PostgresHistory::Mark& mark, const Result<PostgresPlace>& place) {
+    is_met_standby_ = place && !place->is_primary;
+    is_met_late_ = compare(mark, place) == PostgresHistory::Verdict::Kind::kOvertaken;
   }
 
   void on_ready(PostgresConnection& connection) override {
+    const bool is_standby = std::exchange(is_met_standby_, false);
+    if (std::exchange(is_met_late_, false)) {  // of the history that was lost meanwhile, perhaps
+      std::exchange(connecting_, nullptr)->close();
+      return connect();
+    }
+    if (is_standby) standbys_.insert(&connection);
     ready_.push_back(std::exchange(connecting_, nullptr));
     down_.reset();
     proven_ = false;
@@ -411,9 +453,13 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
                std::vector<PostgresJob> unsent) override {
     const auto self = shared_from_this();
     if (connecting_.get() == &connection) {
+      is_met_standby_ = is_met_late_ = false;
       connecting_.reset();
       return attempt_failed(reason);
     }
+    standbys_.erase(&connection);
+    const bool was_leaving =
+        std::erase_if(leaving_, [&](const auto& c) { return c.get() == &connection; }) > 0;
     std::erase_if(ready_, [&](const auto& c) { return c.get() == &connection; });
     // An idle connection that closes is no sign of trouble: the next attempt will tell.
     if (ready_.empty() && !(sent.empty() && unsent.empty())) counters().connected = false;
@@ -421,7 +467,7 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
     for (const auto& job : sent) forget(job);
     for (const auto& job : unsent) forget(job);
     // A server that lets us in and then drops us has not come back: pause, as if it had not let us in.
-    if (ready_.empty() && !proven_) {
+    if (ready_.empty() && !proven_ && !was_leaving) {
       attempt_failed(reason);
     } else {
       connect();
@@ -458,13 +504,61 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
     }
   }
 
+  // ---- The history
+
+  void note_stamp(const PostgresConnection& connection, const PostgresOutcome& outcome) {
+    if (outcome.answers.empty() || !outcome.answers.front()) return;
+    const auto& stamp = outcome.answers.front()->stamp;
+    if (!stamp.is_known() || standbys_.contains(&connection)) return;
+    // One that leaves may be of the lost history, whose ids were higher.
+    if (std::ranges::any_of(ready_, [&](const auto& c) { return c.get() == &connection; }))
+      history_.saw(stamp);
+  }
+
+  PostgresHistory::Verdict::Kind compare(const PostgresHistory::Mark& mark,
+                                         const Result<PostgresPlace>& place) {
+    if (!place || is_closed()) return PostgresHistory::Verdict::Kind::kGoesOn;
+    const auto verdict = history_.compare(mark, *place);
+    if (verdict.kind == PostgresHistory::Verdict::Kind::kLost) lose_history(verdict.reason);
+    return verdict.kind;
+  }
+
+  // Whoever is connected may be at another server than the one that answered. What is under way there ends;
+  // nothing more is sent.
+  void lose_history(const std::string& reason) {
+    for (auto& connection : std::exchange(ready_, {})) leaving_.push_back(std::move(connection));
+    std::weak_ptr<SqlDesk> weak = shared_from_this();
+    executor().post([weak] {  // not in the middle of their results
+      auto desk = std::static_pointer_cast<Desk>(weak.lock());
+      if (!desk || desk->is_closed()) return;
+      desk->let_go();
+      desk->connect();
+    });
+    if (history_told_) history_told_(reason);
+  }
+
+  void let_go() {
+    if (leaving_.empty()) return;
+    std::erase_if(leaving_, [&](const auto& connection) {
+      if (!connection->is_idle()) return false;
+      standbys_.erase(connection.get());
+      connection->close();
+      return true;
+    });
+  }
+
   std::shared_ptr<const PostgresTarget> target_;
   Transport& transport_;
   BlockingPool& pool_;
   std::uint32_t connections_max_;
   std::string slot_prefix_;
   Random random_;
+  PostgresHistory history_;
+  std::function<void(const std::string&)> history_told_;
   std::vector<Connection> ready_;
+  std::vector<Connection> leaving_;  // from before a loss of history: nothing more is sent there
+  std::unordered_set<const PostgresConnection*> standbys_;
+  bool is_met_standby_ = false, is_met_late_ = false;  // what meet() found of `connecting_`
   Connection connecting_;
   TimerId retry_timer_;
   Duration pause_ = kFirstPause;
@@ -497,12 +591,13 @@ Task<Result<void>> PostgresOrigin::prepare() {
 Task<Result<OriginProbe>> PostgresOrigin::probe(MonoTime deadline) {
   const auto desk = desk_;
   const OneShot<Result<OriginProbe>> answer;
-  desk->ask(probe_sql(desk->slot_prefix()), {}, deadline,
-            [answer, prefix = desk->slot_prefix()](Result<const PGresult*> rows) {
-              answer.set(rows ? read_probe(*rows, prefix) : std::unexpected(rows.error()));
-            });
+  desk->ask_probe(deadline, [answer](Result<OriginProbe> probe) { answer.set(std::move(probe)); });
   Result<OriginProbe> probe = co_await answer;
   co_return probe;
+}
+
+void PostgresOrigin::on_history_lost(std::function<void(const std::string&)> told) {
+  desk_->on_history_lost(std::move(told));
 }
 
 OriginStats PostgresOrigin::stats() const { return desk_->stats(); }

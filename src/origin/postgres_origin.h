@@ -10,9 +10,14 @@
 //   background with
 //     growing, jittered pauses.
 //   - A load that was lost with its connection is sent once more; a write that was sent is never repeated.
+//   - A new connection is asked which history it is of before anything is sent there; of another one, what
+//   was
+//     connected before is sent nothing more.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string>
 
 #include "base/random.h"
 #include "base/transport.h"
@@ -44,6 +49,10 @@ class PostgresOrigin final : public Origin {
   Task<Result<OriginProbe>> probe(MonoTime deadline) override;
   [[nodiscard]] OriginStats stats() const override;
   [[nodiscard]] std::string describe() const override;
+
+  // `told` hears, before anything else is sent or answered, that the server's history is not the one that
+  // earlier answers came from (PostgresHistory), and how that shows. Null: nobody.
+  void on_history_lost(std::function<void(const std::string& reason)> told);
 
   [[nodiscard]] std::uint32_t connections() const;
 

@@ -500,6 +500,7 @@ void PostgresConnection::take_sync() {
   ops_.pop_front();
   ++heads_;
   if (state_ == State::kSettingUp) {
+    if (!ops_.empty()) return;  // the first question's
     state_ = State::kReady;
     if (connect_timer_ != TimerId{}) executor_.cancel(std::exchange(connect_timer_, {}));
     return owner_->on_ready(*this);

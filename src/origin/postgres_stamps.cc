@@ -87,6 +87,28 @@ std::string slot_sql(std::string_view slot_prefix) {
       slot_prefix.size() + 1, literal(fmt::format("{}_", slot_prefix)));
 }
 
+// All slots of the region, those too whose log was removed: one that is gone was dropped, or is of another
+// history.
+std::string slots_sql(std::string_view slot_prefix) {
+  if (slot_prefix.empty()) return "''";
+  return fmt::format(
+      "(select string_agg(slot_name::text, ' ' order by slot_name) from pg_catalog.pg_replication_slots "
+      "where slot_type = 'logical' and plugin = 'pgoutput' and database = current_database() and "
+      "left(slot_name, {}) = {})",
+      slot_prefix.size() + 1, literal(fmt::format("{}_", slot_prefix)));
+}
+
+Result<PostgresPlace> place_of(const PGresult* rows, int timeline, int snapshot, int slots) {
+  const auto seen = parse_postgres_snapshot(text_at(rows, 0, snapshot));
+  if (!seen) return fail(ErrorCode::kOriginDown, "the server does not say where it stands");
+  PostgresPlace place;
+  place.is_primary = true;
+  place.timeline = number<std::uint32_t>(text_at(rows, 0, timeline), 16);
+  place.next = seen->xmax;
+  place.slots = text_at(rows, 0, slots);
+  return place;
+}
+
 Incarnation incarnation_of(const PGresult* rows, int timeline, int slot, std::string_view slot_prefix) {
   return postgres_incarnation(slot_prefix, text_at(rows, 0, slot),
                               number<std::uint32_t>(text_at(rows, 0, timeline), 16));
@@ -100,8 +122,8 @@ std::string probe_sql(std::string_view slot_prefix) {
       "pg_current_snapshot()::text, pg_size_bytes(current_setting('wal_segment_size')), {}, "
       "(select string_agg(transactionid::text, ' ') from pg_catalog.pg_locks where locktype = "
       "'transactionid' "
-      "and granted)",
-      kTimelineSql, slot_sql(slot_prefix));
+      "and granted), {}",
+      kTimelineSql, slot_sql(slot_prefix), slots_sql(slot_prefix));
 }
 
 Result<OriginProbe> read_probe(const PGresult* rows, std::string_view slot_prefix) {
@@ -120,6 +142,21 @@ Result<OriginProbe> read_probe(const PGresult* rows, std::string_view slot_prefi
   }
   probe.next = ChangeId{next};
   return probe;
+}
+
+Result<PostgresPlace> read_probe_place(const PGresult* rows) { return place_of(rows, 1, 2, 6); }
+
+std::string place_sql(std::string_view slot_prefix) {
+  return fmt::format(
+      "select pg_is_in_recovery(), case when not pg_is_in_recovery() then {} end, "
+      "pg_current_snapshot()::text, {}",
+      kTimelineSql, slots_sql(slot_prefix));
+}
+
+Result<PostgresPlace> read_place(const PGresult* rows) {
+  auto place = place_of(rows, 1, 2, 3);
+  if (place) place->is_primary = text_at(rows, 0, 0) == "f";
+  return place;
 }
 
 std::string confirm_sql(const FeatureStatements& feature, std::size_t keys, std::string_view slot_prefix) {

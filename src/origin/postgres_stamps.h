@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "origin/postgres_history.h"
 #include "origin/sql_request.h"
 #include "version/change.h"
 
@@ -34,6 +35,12 @@ inline constexpr int kStampColumns = 2;
 //   it hold a lock on their own id, as soon as they have written anything.
 [[nodiscard]] std::string probe_sql(std::string_view slot_prefix);
 [[nodiscard]] Result<OriginProbe> read_probe(const PGresult* rows, std::string_view slot_prefix);
+// The same answer as evidence of the history.
+[[nodiscard]] Result<PostgresPlace> read_probe_place(const PGresult* rows);
+
+// What a new connection is asked first: PostgresPlace. A standby may be asked too.
+[[nodiscard]] std::string place_sql(std::string_view slot_prefix);
+[[nodiscard]] Result<PostgresPlace> read_place(const PGresult* rows);
 
 // The versions of the rows behind keys of a watched feature.
 //   columns: snapshot, "the key is unique", the key's text (null: no row), xmin, timeline, slot

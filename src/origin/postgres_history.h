@@ -1,0 +1,65 @@
+// Is the server that answers now the one that answered before? Restored from an older backup, failed over to
+// a standby that lagged, crashed with commits that readers had seen and its log had not: then its ids count
+// again from lower down, and what was loaded before may never have been.
+//
+// The change feed finds out as well, when it has its connection back. Loads may be quicker: so each new
+// connection, and each probe, is compared with what this process has seen, before anything goes out on it.
+//
+// Evidence, each enough for itself
+//   - a slot of the region that was there is gone (postgres_identity.h: it is in no backup)
+//   - another timeline
+//   - transaction ids below those that were seen
+// A standby says nothing: its ids run behind, and it has no slot. Its loads are not counted either.
+//
+// Questions overtake each other on several connections: each is compared with what was known when it left.
+// Pure. Thread safety: none.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "version/stamp.h"
+
+namespace candor {
+
+struct PostgresPlace {
+  bool is_primary = false;
+  std::uint32_t timeline = 0;  // 0: not known
+  std::uint64_t next = 0;      // the snapshot's xmax: every id that was visible lies below
+  std::string slots;           // the region's, by name, with a space between
+};
+
+class PostgresHistory {
+ public:
+  // What was known when a question left.
+  struct Mark {
+    std::uint64_t number = 0;
+    std::uint64_t history = 0;
+    std::uint32_t timeline = 0;
+    std::uint64_t next = 0;
+    std::string slots;
+  };
+  struct Verdict {
+    enum class Kind : std::uint8_t {
+      kGoesOn,
+      kLost,       // another history than before: `reason` says how it shows
+      kOvertaken,  // a loss was noticed while the question was under way: the answer may be of either
+    } kind = Kind::kGoesOn;
+    std::string reason{};
+  };
+
+  [[nodiscard]] Mark mark();
+  // A load, on a primary.
+  void saw(const Stamp& stamp);
+  [[nodiscard]] Verdict compare(const Mark& asked, const PostgresPlace& answer);
+
+ private:
+  std::uint64_t marks_ = 0, answered_ = 0;  // the newest question whose answer is in the figures below
+  std::uint64_t history_ = 0;               // losses so far
+  std::uint32_t timeline_ = 0;
+  std::uint64_t next_ = 0;
+  std::string slots_;
+};
+
+}  // namespace candor
