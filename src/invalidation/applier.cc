@@ -82,7 +82,8 @@ void Applier::on_message(SequenceNumber sequence, StreamMessage message) {
 void Applier::on_gap(SequenceNumber /*next*/, std::string reason) {
   ++gaps_;
   if (mutant(Mutant::kGapIgnored)) return;
-  for (const auto& origin : origins_) lose(*origin, true, {}, "a gap in the region stream: " + reason);
+  for (const auto& origin : origins_)
+    lose(*origin, Suspects::kMayBeConfirmed, {}, "a gap in the region stream: " + reason);
 }
 
 void Applier::on_connected(bool /*connected*/) {}
@@ -92,7 +93,8 @@ void Applier::apply(SequenceNumber /*sequence*/, const message::Changes& changes
   if (origin == nullptr) return;
   const Incarnation known = origin->tracker.incarnation();
   if (known.value != 0 && known != changes.incarnation) {
-    lose(*origin, false, {}, "the changes that arrive now are of another history of the origin");
+    lose(*origin, Suspects::kAreOfAnotherHistory, {},
+         "the changes that arrive now are of another history of the origin");
   }
   if (mutant(Mutant::kUnappliedWatermark)) {
     executor_->schedule(executor_->now() + 2s, [this, alive = alive_, origin, late = changes.changes] {
@@ -118,10 +120,12 @@ void Applier::apply(SequenceNumber /*sequence*/, const message::Changes& changes
 void Applier::apply(const message::Floor& floor) {
   Watched* origin = find(floor.origin);
   if (origin == nullptr || mutant(Mutant::kFloorMessageIgnored)) return;
-  lose(*origin, origin->tracker.incarnation() == floor.incarnation, floor.feature, floor.reason);
+  const bool same_history = origin->tracker.incarnation() == floor.incarnation;
+  lose(*origin, same_history ? Suspects::kMustBeLoaded : Suspects::kAreOfAnotherHistory, floor.feature,
+       floor.reason);
 }
 
-void Applier::lose(Watched& origin, bool same_history, const std::string& feature, std::string_view reason) {
+void Applier::lose(Watched& origin, Suspects suspects, const std::string& feature, std::string_view reason) {
   ++origin.figures.floors;
   origin.figures.last_floor_reason = readable(reason);
   origin.figures.last_floor_feature = feature;
@@ -129,10 +133,10 @@ void Applier::lose(Watched& origin, bool same_history, const std::string& featur
   if (!origin.unsettled_since) origin.unsettled_since = clock_->now();
   if (options_.tell_floor) options_.tell_floor({origin.name, feature, origin.figures.last_floor_reason});
   origin.tracker.on_loss();
-  if (!same_history) origin.l2_told = Position{};
+  if (suspects == Suspects::kAreOfAnotherHistory) origin.l2_told = Position{};
   origin.l2_bar.reset();
   target_->trust_l2(origin.name, false);
-  target_->raise_floor(origin.name, feature, same_history);
+  target_->raise_floor(origin.name, feature, suspects);
 }
 
 void Applier::tell_settled(Watched& origin) {

@@ -137,7 +137,7 @@ class Applier final : public StreamReader {
   void act(Watched& origin, const OriginTracker::Outcome& outcome);
   void look_at_l2(Watched& origin);
   void note_l2(L2State state);
-  void lose(Watched& origin, bool same_history, const std::string& feature, std::string_view reason);
+  void lose(Watched& origin, Suspects suspects, const std::string& feature, std::string_view reason);
   void tell_settled(Watched& origin);
   void probe_soon(Watched* origin, Duration in);
   Task<void> probe(Watched* origin);

@@ -27,9 +27,10 @@ struct FakeTarget final : ChangeTarget {
     calls.push_back(fmt::format("change {} {}:{}", origin, change.feature, change.key));
     if (on_change) on_change();
   }
-  void raise_floor(std::string_view origin, std::string_view feature, bool same_history) override {
+  void raise_floor(std::string_view origin, std::string_view feature, Suspects suspects) override {
+    static constexpr const char* kNames[] = {"confirm", "load", "other"};
     calls.push_back(fmt::format("raise {}{}{} {}", origin, feature.empty() ? "" : " ", feature,
-                                same_history ? "same" : "other"));
+                                kNames[static_cast<std::size_t>(suspects)]));
   }
   void settle_floor(std::string_view origin, MonoTime since) override {
     calls.push_back(fmt::format("settle {} {}", origin, since.ms()));
@@ -215,7 +216,7 @@ TEST_F(ApplierTest, ChangesOfAnOriginThatThisNodeDoesNotWatchAreNotItsMatter) {
 TEST_F(ApplierTest, GapRaisesTheFloorOfEveryOriginBeforeAnythingAfterIt) {
   start_settled();
   gap();
-  EXPECT_EQ(target_.take(), (Calls{"l2 shop not trusted", "raise shop same", "raise bank same"}));
+  EXPECT_EQ(target_.take(), (Calls{"l2 shop not trusted", "raise shop confirm", "raise bank confirm"}));
   EXPECT_FALSE(shop().settled);
   EXPECT_EQ(shop().fresh_as_of, MonoTime{0});
   hand(changes(20, 20, {"1"}));
@@ -275,7 +276,7 @@ TEST_F(ApplierTest, AnotherHistoryRaisesTheFloorBeforeItsFirstChange) {
 TEST_F(ApplierTest, FloorMessageIsOfItsFeatureAndTellsWhetherStampsStillCompare) {
   start_settled();
   hand(message::Floor{"shop", "user", kHistory, Position{20}, "its table was made anew"});
-  EXPECT_EQ(target_.take(), (Calls{"l2 shop not trusted", "raise shop user same"}));
+  EXPECT_EQ(target_.take(), (Calls{"l2 shop not trusted", "raise shop user load"}));
   hand(message::Floor{"shop", "", Incarnation{8}, Position{20}, "restored"});
   EXPECT_EQ(target_.take(), (Calls{"raise shop other"}));
   hand(message::Floor{"elsewhere", "", kHistory, Position{20}, "not here"});
