@@ -55,6 +55,19 @@ class OwnServer : public HistoryTest {
     region_.reset();
     origin_.reset();
   }
+  // Of some floor: why it was raised.
+  void expect_every_log_says(std::string_view why) {
+    constexpr std::string_view kFloor = "nothing loaded before now is trusted (everything): ";
+    for (std::size_t i = 0; i < 2; ++i) {
+      const std::string log = region_->daemon(i).log();
+      bool found = false;
+      for (std::size_t at = log.find(kFloor); at != std::string::npos; at = log.find(kFloor, at + 1)) {
+        const std::string line = log.substr(at, log.find('\n', at) - at);
+        found = found || line.find(why) != std::string::npos;
+      }
+      EXPECT_TRUE(found) << "daemon " << i << " does not say '" << why << "':\n" << log;
+    }
+  }
   std::unique_ptr<PostgresServer> server_;
 };
 
@@ -79,6 +92,7 @@ TEST_F(OwnServer, IsRestoredFromAnOlderBackup) {
   clients_->start_writers();
   run(2s);
   finish(20s);
+  expect_every_log_says("restored");
 }
 
 // The feed cannot say so: its new slot waits for a transaction, for longer than anything here takes. Loads
@@ -117,6 +131,7 @@ TEST_F(OwnServer, RemovesTheLogUnderTheFeed) {
   region_->heal();
   run(2s);
   finish(20s);
+  expect_every_log_says("the WAL that slot");
 }
 
 // ---- Everything ----

@@ -63,9 +63,13 @@ void log_problem(const std::string& part, const std::string& text) {
     spdlog::warn("{}: {}", part, text);
 }
 
+void log_floor(bool is_warning, const std::string& line) {
+  spdlog::log(is_warning ? spdlog::level::warn : spdlog::level::info, "{}", line);
+}
+
 }  // namespace
 
-Engine::Engine() : parts_(std::make_unique<Parts>()), problems_(log_problem) {}
+Engine::Engine() : parts_(std::make_unique<Parts>()), problems_(log_problem), floors_(log_floor) {}
 
 Result<std::unique_ptr<Engine>> Engine::open(const Config& config, Room room) {
   std::unique_ptr<Engine> engine(new Engine);
@@ -209,7 +213,8 @@ Result<void> Engine::open_river(const Config& config, const Room& room) {
     std::vector<River::NamedOrigin> origins;
     for (const auto& [name, origin] : parts_->origins) origins.push_back({name, origin.get()});
     const std::string node = config.node.name.empty() ? room.node_name : config.node.name;
-    const River::World world{&home(), &clock_, pool_.get(), &entropy_};
+    const River::World world{&home(), &clock_, pool_.get(), &entropy_,
+                             [this](const FloorNews& news) { floors_.note(news, clock_.now()); }};
     auto river = River::open(config, world, node, parts_->l2.get(), parts_->cache.get(), origins);
     if (!river) {
       opened = std::unexpected(std::move(river.error()));

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "app/config.h"
+#include "app/floor_log.h"
 #include "app/health_log.h"
 #include "app/node_report.h"
 #include "app/problem_log.h"
@@ -138,6 +139,7 @@ class Engine {
   // Home's.
   HealthLog health_{write_health_to_log()};
   ProblemLog problems_;
+  FloorLog floors_;
   MonoTime catch_up_until_{0};
   bool caught_up_ = false;
 };

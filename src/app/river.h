@@ -6,6 +6,7 @@
 // and an applier in this process, whatever the region's stream is, and past L2.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,6 +36,7 @@ class River {
     const SystemClock* clock = nullptr;
     ThreadPool* pool = nullptr;
     SystemEntropy* entropy = nullptr;
+    std::function<void(const FloorNews&)> tell_floor{};  // on home; null: nobody listens
   };
   // On home. Only if a feature has `watch`. `origins`: by name, outliving this.
   struct NamedOrigin {

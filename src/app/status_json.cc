@@ -103,6 +103,14 @@ json lag_json(const RiverLag& lag) {
           {"applied", quantiles_json(lag.applied)}};
 }
 
+// null: none since the start.
+json last_floor_json(const AppliedOrigin& applied, MonoTime now) {
+  if (applied.last_floor_at.ns == 0) return nullptr;
+  return {{"reason", applied.last_floor_reason},
+          {"feature", applied.last_floor_feature},
+          {"ago_ms", (now - applied.last_floor_at) / 1ms}};
+}
+
 json river_origin_json(const RiverOrigin& origin, MonoTime now) {
   const AppliedOrigin& applied = origin.applied;
   const PublisherStatus& publisher = origin.publisher;
@@ -122,6 +130,7 @@ json river_origin_json(const RiverOrigin& origin, MonoTime now) {
               {"waiting_batches", publisher.waiting_slices},
               {"debts_to_l2", publisher.l2.owed},
               {"lag", lag_json(origin.lag)}};
+  out["last_floor"] = last_floor_json(applied, now);
   out["fresh_within_ms"] =
       applied.fresh_as_of.ns == 0 ? json(nullptr) : json((now - applied.fresh_as_of) / 1ms);
   return out;

@@ -53,6 +53,17 @@ std::string applied_p99(const json& origin) {
   return fmt::format("commit to applied p99 {:.1f} ms", applied["p99_us"].get<double>() / 1000);
 }
 
+void print_last_floor(const json& origin) {
+  const json& floor = origin["last_floor"];
+  if (!floor.is_object()) return;
+  const auto feature = floor["feature"].get<std::string>();
+  fmt::print("         {} floor{}, the last {} ago{}, {}: {}\n", origin["floors"].get<std::uint64_t>(),
+             origin["floors"].get<std::uint64_t>() == 1 ? "" : "s",
+             format_duration(std::chrono::seconds(floor["ago_ms"].get<std::int64_t>() / 1000)),
+             feature.empty() ? "" : ", of feature " + feature,
+             origin["settled"].get<bool>() ? "settled" : "NOT settled", floor["reason"].get<std::string>());
+}
+
 void print_river(const json& river) {
   if (!river.is_object()) return;
   fmt::print("stream   {}, {}, {} node{}, {} gap{}\n", river["stream"].get<std::string>(),
@@ -73,6 +84,7 @@ void print_river(const json& river) {
                    : "");
     if (!origin["problem"].get<std::string>().empty())
       fmt::print("         {}\n", origin["problem"].get<std::string>());
+    print_last_floor(origin);
   }
 }
 

@@ -29,6 +29,7 @@
 #include "cache/change_target.h"
 #include "cache/feature.h"
 #include "cache/freshness.h"
+#include "cache/gap_repair.h"
 #include "cache/observer.h"
 #include "tier/l1/store.h"
 #include "tier/l2.h"
@@ -154,7 +155,7 @@ class CacheCore final : public ChangeTarget {
 
   // ---- the change river; on home (change_target.h) ----
   void apply_change(std::string_view origin, const Change& change) override;
-  void raise_floor(std::string_view origin, std::string_view feature, bool same_history) override;
+  void raise_floor(std::string_view origin, std::string_view feature, Suspects suspects) override;
   void settle_floor(std::string_view origin, MonoTime since) override;
   void prove(std::string_view origin, MonoTime fresh_as_of, ChangeId applied_up_to) override;
   void lose_proof(std::string_view origin) override;
@@ -172,6 +173,12 @@ class CacheCore final : public ChangeTarget {
   // What is proven about an origin; null: its changes are not heard of. Any thread; the object lives as long
   // as this.
   [[nodiscard]] const OriginTrust* trust(std::string_view origin) const;
+
+  // What becomes of the suspects of this origin; nothing: its changes are not heard of. On home.
+  [[nodiscard]] std::optional<RepairStatus> repair(std::string_view origin) const;
+  // Suspects of this origin that are asked about in a second, 0: only when they are read. Before traffic.
+  void set_repair_rate(std::string_view origin, unsigned keys_per_second);
+  static constexpr unsigned kRepairRate = 2000;
 
   // Names that carry a marker of this origin's changes. On home.
   [[nodiscard]] std::size_t markers(std::string_view origin) const;

@@ -2,12 +2,26 @@
 // and knows nothing of tiers. All calls on the cache's home executor; none blocks, none fails.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 #include "base/time.h"
 #include "version/change.h"
 
 namespace candor {
+
+// What may become of entries that are suspect.
+enum class Suspects : std::uint8_t {
+  // Messages were missed, and the origin is what it was: an entry whose row the origin still holds under the
+  // same
+  // version is as good as loaded anew.
+  kMayBeConfirmed,
+  // The feed itself broke off: what stands behind a table may be another one, whose rows are older than the
+  // entry, so that row versions prove nothing. Suspects are loaded again.
+  kMustBeLoaded,
+  // Ids and stamps of the history before mean something else now. Nothing of it is kept.
+  kAreOfAnotherHistory,
+};
 
 class ChangeTarget {
  public:
@@ -20,9 +34,8 @@ class ChangeTarget {
   virtual void apply_change(std::string_view origin, const Change& change) = 0;
 
   // Whatever was loaded from this origin (of one feature of it, if `feature` is not empty) is suspect from
-  // now on, also what is loaded until settle_floor(). `same_history`: stamps can still be compared, so that a
-  // suspect entry may be confirmed at the origin; otherwise suspects are only good for being replaced.
-  virtual void raise_floor(std::string_view origin, std::string_view feature, bool same_history) = 0;
+  // now on, also what is loaded until settle_floor().
+  virtual void raise_floor(std::string_view origin, std::string_view feature, Suspects suspects) = 0;
   // Entries whose load began at or after `since` (this node's monotonic clock) are trusted again, older ones
   // are suspect: also once after a start, when nothing was raised.
   virtual void settle_floor(std::string_view origin, MonoTime since) = 0;

@@ -20,6 +20,7 @@ constexpr std::size_t kMarkedNamesMax = 100'000;
 void CacheCore::MissPath::watch_origin(OriginTrust* trust) {
   watched_.push_back(std::make_unique<Watched>(
       Watched{trust, KeyMarkers(kMarkedNamesMax, mix64(parts_.seed + 100 + watched_.size()))}));
+  watch_suspects(watched_.back().get());
 }
 
 std::size_t CacheCore::MissPath::markers(std::string_view origin) const {
@@ -111,15 +112,17 @@ void CacheCore::MissPath::apply_change(std::string_view origin, const candor::Ch
   }
 }
 
-void CacheCore::MissPath::raise_floor(std::string_view origin, std::string_view only, bool same_history) {
+void CacheCore::MissPath::raise_floor(std::string_view origin, std::string_view only, Suspects suspects) {
   Watched* source = watched(origin);
   if (source == nullptr) return;
   // Loads past the tiers that are under way may bring what another history said.
   if (!mutant(Mutant::kBypassUnfenced)) ++forgets_;
   source->trust->fresh_as_of_ms.store(OriginTrust::kNever, std::memory_order_relaxed);
-  if (!same_history) {
+  source->repair->halt();
+  const bool is_other_history = suspects == Suspects::kAreOfAnotherHistory;
+  if (is_other_history) {
     source->markers.clear();
-    source->visible = ChangeId{};
+    source->visible = source->visible_to_all = ChangeId{};
   }
   for (const auto& feature : features_) {
     if (feature->trust() != source->trust) continue;
@@ -127,7 +130,8 @@ void CacheCore::MissPath::raise_floor(std::string_view origin, std::string_view 
     feature->floor_ms.store(kFloorUnsettled, std::memory_order_relaxed);
     flights_.fence_if([&](const Flights::Flight& flight) { return flight.feature == feature->id(); });
     // Stamps of another history would be compared with ids that mean something else: nothing of it is kept.
-    if (!same_history) parts_.l1->erase_feature(feature->id());
+    if (is_other_history && !mutant(Mutant::kRepairOtherHistory)) parts_.l1->erase_feature(feature->id());
+    if (suspects == Suspects::kMustBeLoaded) feature->confirmable_since = kFloorUnsettled;
     if (parts_.observer != nullptr) parts_.observer->on_invalidate_feature(feature->id());
   }
 }
@@ -140,9 +144,11 @@ void CacheCore::MissPath::settle_floor(std::string_view origin, MonoTime since) 
     // The millisecond in which it began may hold older loads. What a tag dropped stays dropped.
     const l1::Millis floor = std::max(since.ms() + 1, feature->dropped_ms.load(std::memory_order_relaxed));
     feature->floor_ms.store(floor, std::memory_order_relaxed);
+    if (feature->confirmable_since == kFloorUnsettled) feature->confirmable_since = floor;
     // What was read before it, and is kept elsewhere, may have missed a change that nobody will tell of.
     if (parts_.observer != nullptr) parts_.observer->on_invalidate_feature(feature->id());
   }
+  if (!is_closing_) source->repair->begin();
 }
 
 void CacheCore::MissPath::trust_l2(std::string_view origin, bool trusted) {
@@ -161,6 +167,7 @@ void CacheCore::MissPath::retire_markers(std::string_view origin, ChangeId visib
   Watched* source = watched(origin);
   if (source == nullptr) return;
   source->l2_told = std::max(source->l2_told, l2_told);
+  source->visible_to_all = std::max(source->visible_to_all, visible);
   // A newer probe while an older one still waits for its loads: the older one is kept, or loads that follow
   // each other closely would put retirement off for ever.
   if (source->visible_asked.ns == 0) {
@@ -228,8 +235,8 @@ void CacheCore::MissPath::forget_tag(std::string_view tag) {
 void CacheCore::apply_change(std::string_view origin, const candor::Change& change) {
   miss_->apply_change(origin, change);
 }
-void CacheCore::raise_floor(std::string_view origin, std::string_view feature, bool same_history) {
-  miss_->raise_floor(origin, feature, same_history);
+void CacheCore::raise_floor(std::string_view origin, std::string_view feature, Suspects suspects) {
+  miss_->raise_floor(origin, feature, suspects);
 }
 void CacheCore::settle_floor(std::string_view origin, MonoTime since) { miss_->settle_floor(origin, since); }
 void CacheCore::prove(std::string_view origin, MonoTime fresh_as_of, ChangeId /*applied_up_to*/) {
@@ -243,6 +250,7 @@ void CacheCore::lose_proof(std::string_view origin) {
 void CacheCore::note_applied(std::string_view origin, Incarnation incarnation, Position position) {
   for (const auto& one : trusts_) {
     if (one->name != origin) continue;
+    if (one->incarnation.load(std::memory_order_relaxed) != incarnation.value) miss_->note_history(origin);
     one->incarnation.store(incarnation.value, std::memory_order_relaxed);
     // Whoever sees the position sees the incarnation that it belongs to.
     one->applied_position.store(position.value, std::memory_order_release);
@@ -258,6 +266,11 @@ void CacheCore::trust_l2(std::string_view origin, bool trusted) { miss_->trust_l
 void CacheCore::forget_name(std::string_view name) { miss_->forget_name(name); }
 void CacheCore::forget_feature(std::string_view feature) { miss_->forget_feature(feature); }
 void CacheCore::forget_tag(std::string_view tag) { miss_->forget_tag(tag); }
+
+void CacheCore::set_repair_rate(std::string_view origin, unsigned keys_per_second) {
+  miss_->set_repair_rate(origin, keys_per_second);
+}
+std::optional<RepairStatus> CacheCore::repair(std::string_view origin) const { return miss_->repair(origin); }
 
 std::size_t CacheCore::markers(std::string_view origin) const { return miss_->markers(origin); }
 

@@ -66,6 +66,8 @@ class Feature {
   void set_trust(OriginTrust* trust) { trust_ = trust; }
   // Entries whose load began before it are suspect; written on the cache's home executor.
   std::atomic<l1::Millis> floor_ms{kNoFloor};
+  // Entries whose load began before it may not be confirmed by the version of their row (Suspects). On home.
+  l1::Millis confirmable_since = kNoFloor;
   [[nodiscard]] bool is_suspect(l1::Millis loaded_at) const {
     return loaded_at < floor_ms.load(std::memory_order_relaxed) && !mutant(Mutant::kSuspectServed);
   }

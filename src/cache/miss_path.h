@@ -56,7 +56,7 @@ class CacheCore::MissPath {
   void refresh(FeatureId id, std::string key, l1::Millis expires_at);
 
   // ---- write_path.cc ----
-  void close() { is_closing_ = true; }
+  void close();
   enum class Change : std::uint8_t { kStore, kErase };
   Task<Result<WriteResult>> write(Feature* feature, std::string key, std::string value, Change change);
   Task<Result<WriteResult>> plain_write(Feature* feature, std::string key, std::optional<std::string> value,
@@ -73,7 +73,7 @@ class CacheCore::MissPath {
   void watch_origin(OriginTrust* trust);
   [[nodiscard]] std::size_t markers(std::string_view origin) const;
   void apply_change(std::string_view origin, const candor::Change& change);
-  void raise_floor(std::string_view origin, std::string_view only, bool same_history);
+  void raise_floor(std::string_view origin, std::string_view only, Suspects suspects);
   void settle_floor(std::string_view origin, MonoTime since);
   void trust_l2(std::string_view origin, bool trusted);
   [[nodiscard]] bool l2_is_believed(const Feature& feature) const;
@@ -83,6 +83,11 @@ class CacheCore::MissPath {
   void forget_name(std::string_view name);
   void forget_feature(std::string_view feature);
   void forget_tag(std::string_view tag);
+
+  // ---- repair.cc: suspects after a gap ----
+  void note_history(std::string_view origin);
+  void set_repair_rate(std::string_view origin, unsigned keys_per_second);
+  [[nodiscard]] std::optional<RepairStatus> repair(std::string_view origin) const;
 
   // Counted on home, read anywhere.
   std::atomic<std::size_t> waiting{0};
@@ -135,6 +140,20 @@ class CacheCore::MissPath {
   };
   Task<L2Answer> ask_l2(Feature* feature, std::string name, MonoTime deadline, bool refresh);
   Task<Result<Loaded>> load_from_origin(Feature* feature, std::string key, MonoTime deadline);
+  // What the origin may be asked to confirm of this entry; nothing: no word of it would prove anything.
+  [[nodiscard]] std::optional<HeldRow> held_row(const Feature& feature, const l1::EntryMeta& meta) const;
+  // A suspect entry that is worth asking about, for this flight.
+  [[nodiscard]] std::optional<l1::EntryMeta> confirmable(const Feature& feature, std::string_view key,
+                                                         bool repairs) const;
+  // The same, with the origin's word of just now; nothing: it changed, is in doubt, or was dropped meanwhile.
+  Task<std::optional<Loaded>> confirm_suspect(Feature* feature, std::string key, l1::EntryMeta asked_about,
+                                              MonoTime deadline);
+  [[nodiscard]] std::shared_ptr<const std::string> held_value(const Feature& feature, std::string_view key,
+                                                              const l1::EntryMeta& wanted) const;
+  Task<Result<Loaded>> confirm_or_load(Feature* feature, std::string key, bool repairs, MonoTime deadline);
+  [[nodiscard]] bool holds_suspect(const Feature& feature, std::string_view key) const;
+  [[nodiscard]] GapRepair::Verdict judge(const OriginTrust* trust, const l1::Store::Visited& entry) const;
+  Task<Repaired> repair_key(FeatureId id, std::string key);
   // Stores into L2 under the lease; false when a newer invalidation forbids to store this load anywhere.
   Task<bool> fill_l2(Feature* feature, std::string name, LeaseToken lease, Loaded loaded);
   void fill_l1(const Feature& feature, std::string_view key, const Loaded& loaded);
@@ -199,13 +218,16 @@ class CacheCore::MissPath {
   struct Watched {
     OriginTrust* trust;
     KeyMarkers markers;
-    bool stamps_compare = true;  // false: suspects are of another history
-    bool l2_trusted = false;     // ChangeTarget::trust_l2()
+    bool l2_trusted = false;  // ChangeTarget::trust_l2()
+    // The highest id up to which every transaction is visible to whoever asks the origin from now on.
+    ChangeId visible_to_all{};
+    std::unique_ptr<GapRepair> repair{};
     // The last retire_markers() that waits for loads from before it was asked.
     ChangeId visible{};
     MonoTime visible_asked{0};
     Position l2_told{};
   };
+  void watch_suspects(Watched* source);
   [[nodiscard]] Watched* watched(std::string_view origin) const;
   [[nodiscard]] Watched* watched(const Feature& feature) const;
   void retire_what_may(Watched& origin);

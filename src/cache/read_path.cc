@@ -43,21 +43,24 @@ Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::fetch(Feature* fe
     co_return std::move(*l2.hit);
   }
 
-  Result<Loaded> loaded = co_await load_from_origin(feature, key, deadline);
+  Result<Loaded> loaded = co_await confirm_or_load(feature, key, flight->repairs, deadline);
   if (!loaded) {
     if (l2.lease.value != 0) (void)co_await parts_.l2->release(name, l2.lease);
     co_return loaded;
   }
 
-  loaded->ttl = ttl_of(*feature, *loaded);
+  // What was confirmed keeps its life, and was seen when it was loaded.
+  const bool is_new = loaded->tier != Tier::kL1;
+  if (is_new) loaded->ttl = ttl_of(*feature, *loaded);
   loaded->l2_generation = l2.generation;
   loaded->l2_tag_mark = l2.tag_mark;
-  note_seen(*feature, key, name, loaded->stamp);
+  if (is_new) note_seen(*feature, key, name, loaded->stamp);
   bool may_store = may_keep(*flight) && markers_allow(*feature, name, loaded->stamp);
   if (may_store && l2.lease.value != 0) may_store = co_await fill_l2(feature, name, l2.lease, *loaded);
   // Asked again: an invalidation may have come while L2 was filled. From here to the end of fill_l1() nothing
   // can.
   may_store = may_store && may_keep(*flight) && markers_allow(*feature, name, loaded->stamp);
+  if (!is_new && mutant(Mutant::kRepairUnfenced)) may_store = true;
   if (may_store) fill_l1(*feature, key, *loaded);
   // A lease that is not used is given back, or nobody could load the key before it ends.
   if (!may_store && l2.lease.value != 0) (void)co_await parts_.l2->release(name, l2.lease);
@@ -299,9 +302,12 @@ Task<void> CacheCore::MissPath::run_flight(FlightPtr flight, std::string key) {
     loaded = co_await fetch_plain(feature, flight->name);
   }
   flights_.finish(flight);
+  flight->failed = !loaded;
+  flight->confirmed = loaded && loaded->tier == Tier::kL1;
 
   Result<ReadResult> result;
   if (loaded) {
+    if (flight->confirmed) feature->counters.hits_l1.add(flight->waiters.size());
     result->value = loaded->value;
     result->tier = loaded->tier;
     result->age = parts_.home->now() - loaded->as_of;

@@ -32,6 +32,9 @@ class SingleFlight {
     bool fenced = false;     // an invalidation came after the load began: hand out, do not store
     MonoTime began{0};       // set by whoever runs the load
     bool refreshes = false;  // ahead of expiry: an entry in L2 is no reason not to load
+    bool repairs = false;    // on behalf of nobody: a suspect entry is asked about again
+    bool confirmed = false;  // it brought what L1 held, with the origin's word; set when it has landed
+    bool failed = false;     // it brought an error; set when it has landed
     std::vector<Waiter> waiters;
   };
   using FlightPtr =
@@ -42,7 +45,8 @@ class SingleFlight {
   // The flight to wait in, and whether the caller must run the load.
   std::pair<FlightPtr, bool> join(FeatureId feature, std::string_view name) {
     if (auto it = flights_.find(name); it != flights_.end()) return {it->second, false};
-    auto flight = std::make_shared<Flight>(Flight{feature, std::string(name), false, MonoTime{0}, false, {}});
+    auto flight =
+        std::make_shared<Flight>(Flight{.feature = feature, .name = std::string(name), .waiters = {}});
     flights_.emplace(flight->name, flight);
     return {flight, true};
   }

@@ -24,26 +24,19 @@ void CacheCore::MissPath::read_bounded(Feature& feature, std::string key, std::s
 Task<void> CacheCore::MissPath::read_strong(Feature* feature, std::string key, std::shared_ptr<Waiter> waiter,
                                             MonoTime deadline) {
   std::optional<ReadResult> copy;
-  StampBound stamp;
+  std::optional<HeldRow> row;
   {
     const l1::Store::ReadGuard guard(*parts_.l1);
     l1::EntryView view;
     const bool held =
         parts_.l1->peek(guard, parts_.l1->hash(feature->id(), key), feature->id(), key, now_ms(), &view);
-    if (held && view.meta.stamp.is_known() && !feature->is_dropped(key, view.meta.loaded_at)) {
-      stamp = view.meta.stamp;
-      copy = copy_of(*feature, view);
-    }
+    if (held && !feature->is_dropped(key, view.meta.loaded_at)) row = held_row(*feature, view.meta);
+    if (row) copy = copy_of(*feature, view);
   }
   if (copy) {
     const MonoTime began = parts_.home->now();
-    // What L1 holds is of the history that this node follows: with another one it is emptied.
-    HeldRow held;
-    held.stamp = stamp;
-    held.history.value = feature->trust()->incarnation.load(std::memory_order_relaxed);
-    held.negative = copy->value == nullptr;
     Result<bool> same = true;
-    if (!mutant(Mutant::kStrongUnconfirmed)) same = co_await feature->origin()->confirm(key, held, deadline);
+    if (!mutant(Mutant::kStrongUnconfirmed)) same = co_await feature->origin()->confirm(key, *row, deadline);
     if (same && *same) {
       feature->counters.confirmed.add();
       feature->counters.hits_l1.add();
@@ -98,7 +91,7 @@ Result<ReadResult> CacheCore::MissPath::strictly(const Feature& feature, const W
 // How long ago what a flight brought can have been superseded, at most.
 std::optional<Duration> CacheCore::MissPath::within_of(const Feature& feature, const Loaded& loaded,
                                                        MonoTime began) const {
-  if (loaded.tier == Tier::kOrigin) return parts_.clock->now() - began;
+  if (loaded.tier != Tier::kL2) return parts_.clock->now() - began;
   l1::EntryMeta as_if_stored;
   as_if_stored.loaded_at = began.ms();
   as_if_stored.user_flags = kAgeFromL2;

@@ -10,6 +10,19 @@
 
 namespace candor {
 
+namespace {
+
+// One line, of a length that a log and a status can hold, whatever the sender wrote.
+std::string readable(std::string_view reason) {
+  if (reason.empty()) return "no reason was given";
+  const bool is_cut = reason.size() > kFloorReasonMax;
+  std::string text(reason.substr(0, is_cut ? kFloorReasonMax - 3 : reason.size()));
+  std::ranges::replace_if(text, [](unsigned char c) { return c < ' ' || c == 0x7F; }, ' ');
+  return is_cut ? text + "..." : text;
+}
+
+}  // namespace
+
 Applier::Applier(Executor* executor, const Clock* clock, RegionStream* stream, ChangeTarget* target,
                  ApplierOptions options, L2Known* known)
     : executor_(executor),
@@ -66,10 +79,11 @@ void Applier::on_message(SequenceNumber sequence, StreamMessage message) {
   applied_ = sequence;
 }
 
-void Applier::on_gap(SequenceNumber /*next*/, std::string /*reason*/) {
+void Applier::on_gap(SequenceNumber /*next*/, std::string reason) {
   ++gaps_;
   if (mutant(Mutant::kGapIgnored)) return;
-  for (const auto& origin : origins_) lose(*origin, true, {});
+  for (const auto& origin : origins_)
+    lose(*origin, Suspects::kMayBeConfirmed, {}, "a gap in the region stream: " + reason);
 }
 
 void Applier::on_connected(bool /*connected*/) {}
@@ -78,7 +92,10 @@ void Applier::apply(SequenceNumber /*sequence*/, const message::Changes& changes
   Watched* origin = find(changes.origin);
   if (origin == nullptr) return;
   const Incarnation known = origin->tracker.incarnation();
-  if (known.value != 0 && known != changes.incarnation) lose(*origin, false, {});
+  if (known.value != 0 && known != changes.incarnation) {
+    lose(*origin, Suspects::kAreOfAnotherHistory, {},
+         "the changes that arrive now are of another history of the origin");
+  }
   if (mutant(Mutant::kUnappliedWatermark)) {
     executor_->schedule(executor_->now() + 2s, [this, alive = alive_, origin, late = changes.changes] {
       if (!*alive) return;
@@ -103,7 +120,9 @@ void Applier::apply(SequenceNumber /*sequence*/, const message::Changes& changes
 void Applier::apply(const message::Floor& floor) {
   Watched* origin = find(floor.origin);
   if (origin == nullptr || mutant(Mutant::kFloorMessageIgnored)) return;
-  lose(*origin, origin->tracker.incarnation() == floor.incarnation, floor.feature);
+  const bool same_history = origin->tracker.incarnation() == floor.incarnation;
+  lose(*origin, same_history ? Suspects::kMustBeLoaded : Suspects::kAreOfAnotherHistory, floor.feature,
+       floor.reason);
 }
 
 void Applier::lose_history(std::string_view name, const std::string& reason) {
@@ -111,16 +130,29 @@ void Applier::lose_history(std::string_view name, const std::string& reason) {
   if (origin == nullptr) return;
   ++origin->figures.histories_lost;
   origin->figures.history_lost = reason;
-  lose(*origin, false, {});
+  lose(*origin, Suspects::kAreOfAnotherHistory, {}, reason);
 }
 
-void Applier::lose(Watched& origin, bool same_history, const std::string& feature) {
+void Applier::lose(Watched& origin, Suspects suspects, const std::string& feature, std::string_view reason) {
   ++origin.figures.floors;
+  origin.figures.last_floor_reason = readable(reason);
+  origin.figures.last_floor_feature = feature;
+  origin.figures.last_floor_at = clock_->now();
+  if (!origin.unsettled_since) origin.unsettled_since = clock_->now();
+  if (options_.tell_floor) options_.tell_floor({origin.name, feature, origin.figures.last_floor_reason});
   origin.tracker.on_loss();
-  if (!same_history) origin.l2_told = Position{};
+  if (suspects == Suspects::kAreOfAnotherHistory) origin.l2_told = Position{};
   origin.l2_bar.reset();
   target_->trust_l2(origin.name, false);
-  target_->raise_floor(origin.name, feature, same_history);
+  target_->raise_floor(origin.name, feature, suspects);
+}
+
+void Applier::tell_settled(Watched& origin) {
+  if (!origin.unsettled_since) return;
+  const Duration lasted = clock_->now() - *origin.unsettled_since;
+  origin.unsettled_since.reset();
+  if (!options_.tell_floor) return;
+  options_.tell_floor({origin.name, {}, origin.figures.last_floor_reason, true, lasted});
 }
 
 void Applier::apply(const message::Invalidate& invalidate) {
@@ -138,6 +170,7 @@ void Applier::act(Watched& origin, const OriginTracker::Outcome& outcome) {
     if (!mutant(Mutant::kStartTrusted) || origin.figures.floors > 0)
       target_->settle_floor(origin.name, *outcome.settle_floor);
     origin.l2_bar = origin.tracker.applied();
+    tell_settled(origin);
   }
   look_at_l2(origin);
   if (outcome.fresh_as_of) target_->prove(origin.name, *outcome.fresh_as_of, outcome.applied_up_to);

@@ -30,6 +30,15 @@
 
 namespace candor {
 
+// A floor was raised, or has settled: for people.
+struct FloorNews {
+  std::string origin;
+  std::string feature;  // empty: all of the origin
+  std::string reason;
+  bool settled = false;
+  Duration lasted{0};  // settled: since it was raised
+};
+
 struct ApplierOptions {
   std::string node;
   std::uint64_t process = 0;  // random for each start
@@ -39,6 +48,7 @@ struct ApplierOptions {
   // A node not heard for this long is not waited for: three beats.
   Duration presence_lost_after = 3s;
   Duration self_test_patience = 5s;
+  std::function<void(const FloorNews&)> tell_floor{};  // null: nobody listens
 };
 
 struct AppliedOrigin {
@@ -51,8 +61,15 @@ struct AppliedOrigin {
   std::uint64_t changes = 0, floors = 0, probes = 0, probes_failed = 0;
   std::uint64_t histories_lost = 0;  // that this node saw at the origin, before the feed said so
   std::string history_lost;          // how the last of them showed
+  // Why nothing of it, or of one feature (empty: all), was trusted the last time; never longer than
+  // kFloorReasonMax. `last_floor_at` 0: no floor was raised since the start.
+  std::string last_floor_reason, last_floor_feature;
+  MonoTime last_floor_at{0};
   Duration lag{0};  // commit, by the origin's clock, to applied, by this node's wall clock: for people only
 };
+
+// A reason comes from a message of another node: what is kept and logged of it.
+inline constexpr std::size_t kFloorReasonMax = 300;
 
 struct ApplierStatus {
   std::vector<AppliedOrigin> origins;
@@ -105,6 +122,7 @@ class Applier final : public StreamReader {
     // What L2 must have been told before it is read again: set when the floor settles. Nothing: not settled.
     std::optional<Position> l2_bar;
     AppliedOrigin figures;
+    std::optional<MonoTime> unsettled_since;  // by a floor; nothing: settled, or not yet since the start
     ChangeLag lag;
   };
   struct Request {
@@ -124,7 +142,8 @@ class Applier final : public StreamReader {
   void act(Watched& origin, const OriginTracker::Outcome& outcome);
   void look_at_l2(Watched& origin);
   void note_l2(L2State state);
-  void lose(Watched& origin, bool same_history, const std::string& feature);
+  void lose(Watched& origin, Suspects suspects, const std::string& feature, std::string_view reason);
+  void tell_settled(Watched& origin);
   void probe_soon(Watched* origin, Duration in);
   Task<void> probe(Watched* origin);
   void beat();

@@ -56,6 +56,8 @@ enum class Mutant : std::uint8_t {
   kSeenByBound,          // of two loads with one bound neither is older
   kHistoryIgnored,       // a row is confirmed by the ids of another history
   kL2TrustedEarly,       // L2 is read again when the floor settles, told or not
+  kRepairUnfenced,       // a suspect entry is kept on the origin's word although its key changed meanwhile
+  kRepairOtherHistory,   // suspects of another history are kept, and confirmed by the ids of this one
   kReconnectIgnored,     // L2 counts what it was told before it began anew
   kCount,
 };
@@ -100,6 +102,8 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(Mutant::k
     "seen_by_bound",
     "history_ignored",
     "l2_trusted_early",
+    "repair_unfenced",
+    "repair_other_history",
     "reconnect_ignored"};
 static_assert(!kMutantNames.back().empty(), "every mutant has a name");
 

@@ -153,6 +153,14 @@ def test_gap_is_counted_and_everything_is_suspect_until_it_is_proven_again(pair,
     assert node.metric("candor_floors_total", origin="shop") > floors
     wait_for(lambda: node.metric("candor_floor_settled", origin="shop") == 1, 15, "the floor settles")
     assert node.metric("candor_invalidations_total", feature="item", cause="whole") > whole
+    said = node.log()
+    assert "origin shop: nothing loaded before now is trusted (everything): a gap in the region stream: " in said, said
+    wait_for(lambda: "origin shop: the floor has settled after " in node.log(), 5, "the log says that it is over")
+    floor = river.status_of(node)["river"]["origins"][0]["last_floor"]
+    assert floor["reason"].startswith("a gap in the region stream: ") and floor["feature"] == "" and floor["ago_ms"] < 60_000, floor
+    shown = subprocess.run([BUILD / "candor", "status", "--at", f"127.0.0.1:{node.http_port}"], stdin=subprocess.DEVNULL, capture_output=True,
+                           text=True, timeout=20, check=False)
+    assert "ago, settled: a gap in the region stream: " in shown.stdout, shown.stdout + shown.stderr
     wait_for(lambda: node.raw().command("GET", "item:1") == b"written while nobody could say so", 5, "the new value is read")
 
 

@@ -372,6 +372,7 @@ std::uint64_t Store::Impl::scan(std::uint64_t cursor, std::size_t count, Millis 
       const std::uint32_t head = entry.head();
       if (entry.is_expired(head, now)) continue;
       Visited seen{.feature = entry.feature(head), .key = entry.key(head)};
+      seen.accesses = head & entry_bits::kAccess;
       entry.view(head, &seen.view);
       visit(seen);
       ++visited;

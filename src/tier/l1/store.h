@@ -174,6 +174,7 @@ class Store {
     FeatureId feature;
     std::string_view key;
     EntryView view;
+    unsigned accesses = 0;  // what the policy's bits hold of its reads, 0 … kAccessMax
   };
   std::uint64_t scan(std::uint64_t cursor, std::size_t count, Millis now,
                      const std::function<void(const Visited&)>& visit) const;
