@@ -11,6 +11,7 @@
 #include "base/units.h"
 #include "io/clock.h"
 #include "sim/simulation.h"
+#include "sim/spread.h"
 
 namespace candor::app {
 namespace {
@@ -34,6 +35,7 @@ struct Sum {
   Duration simulated{0};
   double wall_seconds = 0;
   std::map<std::string, std::uint64_t> faults;
+  std::vector<std::int64_t> lags;
   std::vector<sim::CheckResult> checks;
   std::vector<std::uint64_t> broken_seeds;
   std::uint64_t trace = 0;  // of the last run
@@ -47,6 +49,7 @@ void add(Sum& sum, const SimulationResult& run) {
   sum.bounded += run.bounded_reads;
   sum.bounded_from_tiers += run.reads_of_tiers;
   sum.trace = run.trace;
+  sum.lags.insert(sum.lags.end(), run.lags.begin(), run.lags.end());
   for (const auto& [name, entry] : run.faults.entries()) {
     sum.faults[name] += entry.effective;
     sum.effective += entry.effective;
@@ -85,6 +88,9 @@ void print(const SimArguments& arguments, const Sum& sum) {
   for (const auto& [name, effective] : sum.faults) fmt::print(" {} {},", name, effective);
   fmt::print("\nbounded reads answered by a tier, faults and all: {} of {}\n", sum.bounded_from_tiers,
              sum.bounded);
+  const auto lag_ms = [&](double share) { return static_cast<double>(sim::quantile(sum.lags, share)) / 1e6; };
+  fmt::print("commit to the last node's L1, faults and all: median {:.2f} ms, p99 {:.2f} ms, {} commits\n",
+             lag_ms(0.5), lag_ms(0.99), sum.lags.size());
   fmt::print("{}", sim::report(sum.checks));
   if (sum.runs == 1) fmt::print("trace={:016x}\n", sum.trace);
   for (const std::uint64_t seed : sum.broken_seeds) fmt::print("BROKEN seed={}\n", seed);
@@ -103,6 +109,10 @@ void print_json(const SimArguments& arguments, const Sum& sum) {
                                     {"faults", sum.faults},
                                     {"bounded_reads", sum.bounded},
                                     {"bounded_reads_from_tiers", sum.bounded_from_tiers},
+                                    {"commit_to_last_l1_ns",
+                                     {{"p50", sim::quantile(sum.lags, 0.5)},
+                                      {"p99", sim::quantile(sum.lags, 0.99)},
+                                      {"commits", sum.lags.size()}}},
                                     {"checks", checks},
                                     {"trace", fmt::format("{:016x}", sum.trace)},
                                     {"broken_seeds", sum.broken_seeds}}

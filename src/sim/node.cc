@@ -44,29 +44,35 @@ CacheCore::Parts cache_parts(Process& process, l1::Store* l1, L2* l2, Observer* 
 
 }  // namespace
 
-// Writes what the cache does into the trace, for whoever reads one.
+// Writes what the cache does into the trace, for whoever reads one, and passes on which changes were applied.
 class Watcher final : public Observer {
  public:
-  Watcher(World* world, const Process* process, const std::vector<FeaturePolicy>* features)
-      : world_(world), process_(process), features_(features) {}
+  Watcher(World* world, const Process* process, const std::vector<FeaturePolicy>* features,
+          const std::function<void(std::string_view)>* tell_applied)
+      : world_(world), process_(process), features_(features), tell_applied_(tell_applied) {}
   void on_load(KeyRef key, Duration took, bool ok) override {
     note(ok ? "loaded" : "failed to load", key, static_cast<std::uint64_t>(took.count()));
   }
   void on_fill(KeyRef key, Stamp stamp, FillOutcome outcome) override {
     note(outcome == FillOutcome::kStored ? "keeps a load" : "keeps no load", key, stamp.up_to.value);
   }
-  void on_invalidate(KeyRef key, const char* cause) override { note(cause, key, 0); }
+  void on_invalidate(KeyRef key, const char* cause) override {
+    note(cause, key, 0);
+    if (*tell_applied_ && std::string_view(cause) == "change") (*tell_applied_)(name_of(key));
+  }
 
  private:
   void note(std::string_view what, KeyRef key, std::uint64_t number) {
     if (!world_->trace().has_sink()) return;
-    world_->trace().tell(world_->now(), process_->name(),
-                         fmt::format("{} {}:{}", what, (*features_)[key.feature.value].name, key.key),
-                         number);
+    world_->trace().tell(world_->now(), process_->name(), fmt::format("{} {}", what, name_of(key)), number);
+  }
+  [[nodiscard]] std::string name_of(KeyRef key) const {
+    return fmt::format("{}:{}", (*features_)[key.feature.value].name, key.key);
   }
   World* world_;
   const Process* process_;
   const std::vector<FeaturePolicy>* features_;
+  const std::function<void(std::string_view)>* tell_applied_;
 };
 
 // In the order of building. The river goes first at the end: whoever calls goes before what is called.
@@ -75,7 +81,7 @@ struct SimNode::Life {
       : store(store_options(node.options_.l1_bytes, node.options_.features.size(), process.next_seed())),
         l2(node.network_, node.place_, node.tier_),
         origin(node.network_, node.place_, node.database_, slot_of(node.options_.region)),
-        watcher(&node.world_, &process, &node.options_.features),
+        watcher(&node.world_, &process, &node.options_.features, &node.tell_applied_),
         cache(cache_parts(process, &store, &l2, &watcher)),
         tokens(&cache, &process, {{kOriginName, &origin}}) {}
 

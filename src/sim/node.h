@@ -42,6 +42,8 @@ class SimNode {
   [[nodiscard]] PlaceId place() const { return place_; }
   // Told when the process dies, before anything of it is gone.
   void on_death(std::function<void()> tell) { tell_death_ = std::move(tell); }
+  // Told of each change of a key ("feature:key") that was applied here.
+  void on_applied(std::function<void(std::string_view name)> tell) { tell_applied_ = std::move(tell); }
 
   struct Read {
     std::string feature, key;
@@ -84,6 +86,7 @@ class SimNode {
   SharedLog& log_;
   NodeOptions options_;
   std::function<void()> tell_death_;
+  std::function<void(std::string_view)> tell_applied_;
   std::unique_ptr<Life> life_;
 };
 

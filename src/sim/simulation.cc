@@ -10,6 +10,7 @@
 #include "sim/clients.h"
 #include "sim/faults.h"
 #include "sim/node.h"
+#include "sim/spread.h"
 
 namespace candor::sim {
 namespace {
@@ -19,6 +20,8 @@ namespace {
 constexpr Duration kQuietBefore = 45s;
 constexpr Duration kLastReads = 10s;
 constexpr Duration kRecoveredProof = 5s;
+// Commits of one key that are closer are not told apart when their way to the nodes is measured.
+constexpr Duration kCommitsApart = 1s;
 // FaultPlan's clocks run up to 500 ppm off in either direction; a millisecond of rounding is in the claims.
 constexpr std::int64_t kClockPpm = 1002;
 
@@ -112,6 +115,8 @@ class Run {
             world_, network_, world_.add_process(fmt::format("{}.n{}", name, n + 1)), *database_,
             *region.tier, *region.log, std::move(node)));
         nodes.push_back(region.nodes.back().get());
+        nodes.back()->on_applied(
+            [this, node = nodes.size() - 1](std::string_view key) { spread_.note(node, key, world_.now()); });
       }
     }
     clients_ = std::make_unique<Clients>(world_, *database_, nodes, features_, draw_workload(), &history_);
@@ -217,6 +222,7 @@ class Run {
     if (world_.stats().afterlives_cut > 0)
       result_.defects.push_back(fmt::format("{} processes did not come to an end after their crash",
                                             world_.stats().afterlives_cut));
+    result_.lags = spread_.lags(history_, kCommitsApart);
     settle_unknown_writes();
     CheckOptions check;
     check.clock_ppm = kClockPpm;
@@ -252,6 +258,7 @@ class Run {
   History history_;
   std::vector<FeaturePolicy> features_;
   std::unique_ptr<Database> database_;
+  Spread spread_{options_.regions * options_.nodes};
   std::deque<Region> regions_;
   std::unique_ptr<Clients> clients_;
   std::unique_ptr<FaultPlan> plan_;

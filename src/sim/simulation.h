@@ -31,6 +31,8 @@ struct SimulationResult {
   std::uint64_t operations = 0, commits = 0, events = 0;
   std::uint64_t reads_of_tiers = 0;  // bounded, answered by a tier
   std::uint64_t bounded_reads = 0;
+  // From a commit to the last node's L1, in nanoseconds, one for each commit that reached all (spread.h).
+  std::vector<std::int64_t> lags;
   FaultLedger faults;
   std::string weather;  // the faults that were drawn, for a person
   std::vector<CheckResult> checks;
