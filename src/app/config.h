@@ -103,6 +103,7 @@ struct OriginConfig {
   unsigned max_concurrency = 0;
   unsigned waiting_max = 0;
   unsigned connections_max = 0;
+  unsigned repair_rate = 0;
   Duration connect_timeout{0}, statement_timeout{0};
 };
 

@@ -72,6 +72,9 @@ constexpr std::int64_t kOutputLeast = kMiB;
 // What a database server is ever configured to take from one client process.
 constexpr std::int64_t kOriginConcurrencyMost = 10'000;
 
+// Above it one question would be under way at every moment, whatever the origin.
+constexpr std::int64_t kRepairRateMost = 1'000'000;
+
 const std::array kSections = {
     ConfigSection{"node", "Who this node is and where it keeps its files."},
     ConfigSection{"resp", "The listener for Redis clients."},
@@ -285,6 +288,11 @@ const std::array kKeys = {
     ConfigKey{"origins.*", "connections_max", T::kCount, "0",
               "PostgreSQL: connections, which statements share. 0: as `max_concurrency`, at most 8.",
               origin<&OriginConfig::connections_max>, kNotReloaded, kOptional, kActive, "", 0, 1000},
+    ConfigKey{"origins.*", "repair_rate", T::kCount, "2000",
+              "After a gap in the changes: entries of L1 that are asked about again in a second, the most read "
+              "first; slower while the origin is. 0: only when they are read.",
+              origin<&OriginConfig::repair_rate>, kNotReloaded, kOptional, kActive, "", 0,
+              kRepairRateMost},
 
     ConfigKey{"features.*", "origin", T::kText, "",
               "A name from `[origins.NAME]`, or `none`: a plain shared cache.",

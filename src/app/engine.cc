@@ -104,6 +104,8 @@ Result<void> Engine::build(const Config& config, Room room) {
     parts_->cache = std::make_unique<CacheCore>(parts);
     for (const FeatureConfig& feature : config.features)
       if (built) built = add_feature(feature);
+    for (const OriginConfig& origin : config.origins)
+      parts_->cache->set_repair_rate(origin.name, origin.repair_rate);
     if (built) add_tags(config);
   });
   if (!built) return built;
@@ -280,7 +282,10 @@ void Engine::watch_health() {
 RiverReport Engine::river_report(bool with_lags) const {
   if (parts_->river == nullptr) return {};
   RiverReport river = parts_->river->report(with_lags);
-  for (RiverOrigin& origin : river.origins) origin.markers = parts_->cache->markers(origin.name);
+  for (RiverOrigin& origin : river.origins) {
+    origin.markers = parts_->cache->markers(origin.name);
+    origin.repair = parts_->cache->repair(origin.name).value_or(RepairStatus{});
+  }
   return river;
 }
 

@@ -87,6 +87,14 @@ constexpr std::array kSpecs = {
         "1 unless what is cached of the origin is suspect and waits for proof that nothing was missed."},
     MetricSpec{"candor_floors_total", kCounter, "origin region",
                "Times that everything cached of an origin, or of a feature, became suspect."},
+    MetricSpec{"candor_suspects_left", kGauge, "origin region",
+               "Entries of L1 from before a floor that are still to be confirmed or loaded again, as the last walk "
+               "of L1 saw them. 0 when none is left, or with `repair_rate = 0`."},
+    MetricSpec{"candor_suspects_repaired_total", kCounter, "origin how region",
+               "Entries that the repair after a floor dealt with. confirmed: the row is what was held; replaced: by "
+               "what L2 or the origin holds; dropped: it had to be forgotten; failed: the origin did not answer."},
+    MetricSpec{"candor_repair_keys_per_second", kGauge, "origin region",
+               "How fast suspects may be asked about now: `repair_rate`, less while the origin is slow."},
     MetricSpec{"candor_changes_applied_total", kCounter, "origin region", "Changes applied on this node."},
     MetricSpec{"candor_markers", kGauge, "origin region",
                "Names that L1 guards against loads from before a change."},
@@ -339,6 +347,12 @@ void collect_river_origin(Page& page, const RiverOrigin& origin, MonoTime now) {
   }
   page.put("candor_floor_settled", self, applied.settled ? 1.0 : 0.0);
   page.put("candor_floors_total", self, applied.floors);
+  page.put("candor_suspects_left", self, static_cast<double>(origin.repair.left));
+  page.put("candor_suspects_repaired_total", with("how", "confirmed"), origin.repair.confirmed);
+  page.put("candor_suspects_repaired_total", with("how", "replaced"), origin.repair.replaced);
+  page.put("candor_suspects_repaired_total", with("how", "dropped"), origin.repair.dropped);
+  page.put("candor_suspects_repaired_total", with("how", "failed"), origin.repair.failed);
+  page.put("candor_repair_keys_per_second", self, origin.repair.rate);
   page.put("candor_changes_applied_total", self, applied.changes);
   page.put("candor_markers", self, static_cast<double>(origin.markers));
   page.put("candor_origin_probes_total", with("outcome", "ok"), applied.probes);

@@ -6,6 +6,7 @@
 
 #include "base/counters.h"
 #include "bus/region_stream.h"
+#include "cache/gap_repair.h"
 #include "change/feed.h"
 #include "invalidation/applier.h"
 #include "invalidation/publisher.h"
@@ -27,6 +28,7 @@ struct RiverOrigin {
   PublisherStatus publisher;
   AppliedOrigin applied;
   RiverLag lag;
+  RepairStatus repair;
   std::size_t markers = 0;  // names of keys that a load must include a change of to be kept
 };
 

@@ -103,6 +103,13 @@ json lag_json(const RiverLag& lag) {
           {"applied", quantiles_json(lag.applied)}};
 }
 
+json repair_json(const RepairStatus& repair) {
+  return {{"running", repair.is_running},     {"suspects_left", repair.left},
+          {"confirmed", repair.confirmed},    {"replaced", repair.replaced},
+          {"dropped", repair.dropped},        {"failed", repair.failed},
+          {"keys_per_second", repair.rate}};
+}
+
 // null: none since the start.
 json last_floor_json(const AppliedOrigin& applied, MonoTime now) {
   if (applied.last_floor_at.ns == 0) return nullptr;
@@ -130,6 +137,7 @@ json river_origin_json(const RiverOrigin& origin, MonoTime now) {
               {"waiting_batches", publisher.waiting_slices},
               {"debts_to_l2", publisher.l2.owed},
               {"lag", lag_json(origin.lag)}};
+  out["repair"] = repair_json(origin.repair);
   out["last_floor"] = last_floor_json(applied, now);
   out["fresh_within_ms"] =
       applied.fresh_as_of.ns == 0 ? json(nullptr) : json((now - applied.fresh_as_of) / 1ms);

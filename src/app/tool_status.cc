@@ -64,6 +64,14 @@ void print_last_floor(const json& origin) {
              origin["settled"].get<bool>() ? "settled" : "NOT settled", floor["reason"].get<std::string>());
 }
 
+void print_repair(const json& repair) {
+  if (!repair["running"].get<bool>()) return;
+  fmt::print("         repair: {} suspects left, at most {:.0f} a second; {} confirmed, {} replaced, {} failed\n",
+             repair["suspects_left"].get<std::uint64_t>(), repair["keys_per_second"].get<double>(),
+             repair["confirmed"].get<std::uint64_t>(), repair["replaced"].get<std::uint64_t>(),
+             repair["failed"].get<std::uint64_t>());
+}
+
 void print_river(const json& river) {
   if (!river.is_object()) return;
   fmt::print("stream   {}, {}, {} node{}, {} gap{}\n", river["stream"].get<std::string>(),
@@ -85,6 +93,7 @@ void print_river(const json& river) {
     if (!origin["problem"].get<std::string>().empty())
       fmt::print("         {}\n", origin["problem"].get<std::string>());
     print_last_floor(origin);
+    print_repair(origin["repair"]);
   }
 }
 
