@@ -95,6 +95,7 @@ Task<std::optional<CacheCore::MissPath::Loaded>> CacheCore::MissPath::confirm_su
   std::shared_ptr<const std::string> early;
   if (mutant(Mutant::kRepairUnfenced)) early = held_value(*feature, key, asked_about);
   Result<bool> same = co_await feature->origin()->confirm(key, held, deadline);
+  if (mutant(Mutant::kErrorKeepsEntry) && !same) same = true;
   if (!same || !*same) co_return std::nullopt;
   // The value is taken now: while the origin was asked the entry may have gone, or become another one.
   std::shared_ptr<const std::string> value = held_value(*feature, key, asked_about);

@@ -42,7 +42,7 @@ enum class Mutant : std::uint8_t {
   kMarkersOff,           // L1 keeps no markers
   kSeenMarkersOff,       // loads beyond the watermark leave no trace
   kFenceOff,             // loads under way are stored after an invalidation
-  kErrorKeepsEntry,      // an entry stays when its write failed
+  kErrorKeepsEntry,      // an error keeps what is held: of a write, of a question about a suspect
   kBoundIgnored,         // bounded reads are served without proof
   kStrongUnconfirmed,    // strong reads are served without the origin's word
   kTokenIgnored,         // an adopted token has no effect
