@@ -288,11 +288,11 @@ const std::array kKeys = {
     ConfigKey{"origins.*", "connections_max", T::kCount, "0",
               "PostgreSQL: connections, which statements share. 0: as `max_concurrency`, at most 8.",
               origin<&OriginConfig::connections_max>, kNotReloaded, kOptional, kActive, "", 0, 1000},
-    ConfigKey{"origins.*", "repair_rate", T::kCount, "2000",
-              "After a gap in the changes: entries of L1 that are asked about again in a second, the most read "
-              "first; slower while the origin is. 0: only when they are read.",
-              origin<&OriginConfig::repair_rate>, kNotReloaded, kOptional, kActive, "", 0,
-              kRepairRateMost},
+    ConfigKey{
+        "origins.*", "repair_rate", T::kCount, "2000",
+        "After a gap in the changes: entries of L1 that are asked about again in a second, the most read "
+        "first; slower while the origin is. 0: only when they are read.",
+        origin<&OriginConfig::repair_rate>, kNotReloaded, kOptional, kActive, "", 0, kRepairRateMost},
 
     ConfigKey{"features.*", "origin", T::kText, "",
               "A name from `[origins.NAME]`, or `none`: a plain shared cache.",

@@ -87,12 +87,14 @@ constexpr std::array kSpecs = {
         "1 unless what is cached of the origin is suspect and waits for proof that nothing was missed."},
     MetricSpec{"candor_floors_total", kCounter, "origin region",
                "Times that everything cached of an origin, or of a feature, became suspect."},
-    MetricSpec{"candor_suspects_left", kGauge, "origin region",
-               "Entries of L1 from before a floor that are still to be confirmed or loaded again, as the last walk "
-               "of L1 saw them. 0 when none is left, or with `repair_rate = 0`."},
-    MetricSpec{"candor_suspects_repaired_total", kCounter, "origin how region",
-               "Entries that the repair after a floor dealt with. confirmed: the row is what was held; replaced: by "
-               "what L2 or the origin holds; dropped: it had to be forgotten; failed: the origin did not answer."},
+    MetricSpec{
+        "candor_suspects_left", kGauge, "origin region",
+        "Entries of L1 from before a floor that are still to be confirmed or loaded again, as the last walk "
+        "of L1 saw them. 0 when none is left, or with `repair_rate = 0`."},
+    MetricSpec{
+        "candor_suspects_repaired_total", kCounter, "origin how region",
+        "Entries that the repair after a floor dealt with. confirmed: the row is what was held; replaced: by "
+        "what L2 or the origin holds; dropped: it had to be forgotten; failed: the origin did not answer."},
     MetricSpec{"candor_repair_keys_per_second", kGauge, "origin region",
                "How fast suspects may be asked about now: `repair_rate`, less while the origin is slow."},
     MetricSpec{"candor_changes_applied_total", kCounter, "origin region", "Changes applied on this node."},

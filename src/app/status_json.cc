@@ -104,9 +104,8 @@ json lag_json(const RiverLag& lag) {
 }
 
 json repair_json(const RepairStatus& repair) {
-  return {{"running", repair.is_running},     {"suspects_left", repair.left},
-          {"confirmed", repair.confirmed},    {"replaced", repair.replaced},
-          {"dropped", repair.dropped},        {"failed", repair.failed},
+  return {{"running", repair.is_running},  {"suspects_left", repair.left}, {"confirmed", repair.confirmed},
+          {"replaced", repair.replaced},   {"dropped", repair.dropped},    {"failed", repair.failed},
           {"keys_per_second", repair.rate}};
 }
 

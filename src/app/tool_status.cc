@@ -66,10 +66,11 @@ void print_last_floor(const json& origin) {
 
 void print_repair(const json& repair) {
   if (!repair["running"].get<bool>()) return;
-  fmt::print("         repair: {} suspects left, at most {:.0f} a second; {} confirmed, {} replaced, {} failed\n",
-             repair["suspects_left"].get<std::uint64_t>(), repair["keys_per_second"].get<double>(),
-             repair["confirmed"].get<std::uint64_t>(), repair["replaced"].get<std::uint64_t>(),
-             repair["failed"].get<std::uint64_t>());
+  fmt::print(
+      "         repair: {} suspects left, at most {:.0f} a second; {} confirmed, {} replaced, {} failed\n",
+      repair["suspects_left"].get<std::uint64_t>(), repair["keys_per_second"].get<double>(),
+      repair["confirmed"].get<std::uint64_t>(), repair["replaced"].get<std::uint64_t>(),
+      repair["failed"].get<std::uint64_t>());
 }
 
 void print_river(const json& river) {
