@@ -106,7 +106,8 @@ class Hits {
         const std::string& key = keys_[order_[at + i]];
         lookups[i] = {store_->hash(feature.id(), key), feature.id(), key, false, {}};
       }
-      ProofTime proof = cache_->proof_time(variant_ == Variant::kBounded);
+      Proof proof;
+      if (variant_ == Variant::kBounded) proof = cache_->proof_of(feature, cache_->now_ms());
       store_->find_many(guard, std::span(lookups).first(count), now);
       for (std::size_t i = 0; i < count; ++i) {
         const auto& lookup = lookups[i];

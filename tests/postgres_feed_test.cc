@@ -680,6 +680,34 @@ TEST_F(PostgresFeedTest, ASlotThatWasDroppedIsMadeAgainWithABreakAndAnotherHisto
   EXPECT_THAT(node.sink.names(), Contains("profile:2"));
 }
 
+// What was changed in between is in nobody's log.
+TEST_F(PostgresFeedTest, ATableThatLeftThePublicationAndCameBackIsABreak) {
+  auto& node = lead();
+  ASSERT_TRUE(is_told(node));
+  sql(
+      fmt::format("begin; alter publication candor_{0} drop table profile; insert into profile values (1); "
+                  "alter publication candor_{0} add table profile; commit",
+                  origin_));
+  ASSERT_TRUE(turn_until([&] { return node.sink.breaks.size() == 2 && node.sink.leading; }));
+  sql("insert into profile values (2)");
+  ASSERT_TRUE(turn_until([&] { return node.sink.seen.contains("profile:2"); }));
+}
+
+// "o7_eu" beside "o7": its slots begin as ours do.
+TEST_F(PostgresFeedTest, SlotsOfAnOriginWhoseNameBeginsAsOursAreLeftAlone) {
+  ASSERT_TRUE(is_told(lead()));
+  nodes_.clear();
+  const auto ours = sql("select slot_name from pg_replication_slots");
+  const auto theirs = fmt::format("candor_eu_{}_eu_1_0123456789ab", origin_);
+  ASSERT_TRUE(theirs.starts_with(ours.substr(0, ours.rfind('_', ours.size() - 14)))) << ours;
+  sql(fmt::format("select pg_create_logical_replication_slot('{}', 'pgoutput')", theirs));
+  auto& node = lead();
+  ASSERT_TRUE(catch_up(node));
+  EXPECT_EQ(sql(fmt::format("select count(*) from pg_replication_slots where slot_name in ('{}', '{}')", ours,
+                            theirs)),
+            "2");
+}
+
 TEST_F(PostgresFeedTest, APublicationThatWasDroppedIsMadeAgainWithABreak) {
   auto& node = lead();
   sql(fmt::format("drop publication candor_{}", origin_));

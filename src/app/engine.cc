@@ -317,7 +317,8 @@ std::vector<std::string> Engine::degraded_reasons(const RiverReport& river) cons
 }
 
 bool Engine::is_quiet() const {
-  if (parts_->cache != nullptr && parts_->cache->waiting() > 0) return false;
+  if (parts_->cache != nullptr && (parts_->cache->waiting() > 0 || parts_->cache->flights() > 0))
+    return false;
   return std::ranges::all_of(parts_->origins, [](const Parts::NamedOrigin& named) {
     const OriginStats stats = named.origin->stats();
     return stats.in_flight == 0 && stats.waiting == 0;
@@ -347,6 +348,7 @@ Engine::~Engine() {
   if (home_ != nullptr)
     home_->run_there([this] {
       if (parts_->river != nullptr) parts_->river->stop();
+      if (parts_->cache != nullptr) parts_->cache->close();  // no suspect is asked about any more
     });
   const bool quiet = home_ == nullptr || wait_until_quiet();
   if (quiet) {

@@ -137,41 +137,41 @@ l1::Millis CacheCore::now_ms() const { return parts_.clock->now().ms(); }
 
 bool CacheCore::try_hit(const l1::Store::ReadGuard& guard, const Feature& feature, l1::KeyHash hash,
                         std::string_view key, l1::Millis now, Hit* out) {
-  ProofTime proof = proof_time(needs_proof(feature.policy().consistency));
+  const bool is_bounded = needs_proof(feature.policy().consistency);
+  const Proof proof = proof_of(feature, is_bounded ? now_ms() : now);
   l1::EntryView view;
   if (!parts_.l1->find(guard, hash, feature.id(), key, now, &view)) return false;
   if (!may_serve(feature, key, view, now, proof)) return false;
-  *out = Hit{view.value, view.meta, view.meta.negative};
+  *out = Hit{view.value, view.meta, view.meta.negative, proof.fresh_as_of};
   return true;
 }
 
 bool CacheCore::try_hit_at(const l1::Store::ReadGuard& guard, const Feature& feature, l1::KeyHash hash,
                            std::string_view key, l1::Millis now, Consistency level, Duration bound,
                            Hit* out) {
-  ProofTime proof = proof_time(needs_proof(level));
+  const Proof proof = proof_of(feature, needs_proof(level) ? now_ms() : now);
   l1::EntryView view;
   if (!parts_.l1->find(guard, hash, feature.id(), key, now, &view)) return false;
   if (!serves_at(feature, key, view, now, level, bound, proof)) return false;
-  *out = Hit{view.value, view.meta, view.meta.negative};
+  *out = Hit{view.value, view.meta, view.meta.negative, proof.fresh_as_of};
   return true;
 }
 
 bool CacheCore::may_serve(const Feature& feature, std::string_view key, const l1::EntryView& view,
-                          l1::Millis now, ProofTime& proof) {
+                          l1::Millis now, const Proof& proof) {
   const FeaturePolicy& policy = feature.policy();
   return serves_at(feature, key, view, now, policy.consistency, policy.max_staleness, proof);
 }
 
 bool CacheCore::serves_at(const Feature& feature, std::string_view key, const l1::EntryView& view,
-                          l1::Millis now, Consistency level, Duration bound, ProofTime& proof) {
+                          l1::Millis now, Consistency level, Duration bound, const Proof& proof) {
   const FeaturePolicy& policy = feature.policy();
   if (policy.plain) return true;
   if (feature.is_suspect(view.meta.loaded_at)) return false;
   if (feature.is_dropped_by_key(key, view.meta.loaded_at)) return false;
   if (!tiers_may_answer(level)) {
     if (!needs_proof(level) || feature.trust() == nullptr) return false;
-    const l1::Millis as_of = feature.trust()->fresh_as_of_ms.load(std::memory_order_relaxed);
-    if (!is_proven(view.meta, as_of, proof.ms(), bound)) return false;
+    if (!is_proven(view.meta, proof.fresh_as_of, proof.at, bound)) return false;
   }
   const l1::Millis until = fresh_until(policy, view.meta);
   if (until == 0) return true;
@@ -199,8 +199,11 @@ bool CacheCore::serves_at(const Feature& feature, std::string_view key, const l1
   }
 }
 
-std::optional<Duration> CacheCore::fresh_within(const Feature& feature, const l1::EntryMeta& meta) const {
-  return entry_within(feature, meta, parts_.clock->now());
+std::optional<Duration> CacheCore::fresh_within(const Feature& feature, const Hit& hit) const {
+  if (feature.policy().plain || feature.is_suspect(hit.meta.loaded_at)) return std::nullopt;
+  const auto within = proven_within(hit.meta, hit.fresh_as_of, now_ms());
+  if (!within) return std::nullopt;
+  return std::chrono::milliseconds(*within);
 }
 
 void CacheCore::count_hits(const Feature& feature, std::uint64_t hits, std::uint64_t negatives) {
@@ -269,6 +272,7 @@ void CacheCore::flush(std::optional<FeatureId> feature, WriteDone done) {
 }
 
 std::size_t CacheCore::waiting() const { return miss_->waiting.load(std::memory_order_relaxed); }
+std::size_t CacheCore::flights() const { return miss_->flights(); }
 std::size_t CacheCore::owed_invalidations() const { return miss_->owed.load(std::memory_order_relaxed); }
 
 }  // namespace candor

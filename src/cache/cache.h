@@ -98,22 +98,25 @@ class CacheCore final : public ChangeTarget {
     std::string_view value;  // valid while the guard lives
     l1::EntryMeta meta;
     bool negative = false;
+    l1::Millis fresh_as_of = OriginTrust::kNever;  // read before the entry was looked up (Proof)
   };
   // True: the value may be served now at the feature's level. May ask for a background refresh of a hot
   // entry.
   [[nodiscard]] bool try_hit(const l1::Store::ReadGuard& guard, const Feature& feature, l1::KeyHash hash,
                              std::string_view key, l1::Millis now, Hit* out);
-  // After Store::find_many(): the same decision for an entry already found. `proof`: one proof_time() for all
-  // of them, made when their requests were here.
+  // After Store::find_many(): the same decision for an entry already found. `proof`: of bounded features;
+  // made before the lookup (proof_of).
   [[nodiscard]] bool may_serve(const Feature& feature, std::string_view key, const l1::EntryView& view,
-                               l1::Millis now, ProofTime& proof);
-  [[nodiscard]] ProofTime proof_time(bool read_now) const { return {*parts_.clock, read_now}; }
+                               l1::Millis now, const Proof& proof);
+  [[nodiscard]] Proof proof_of(const Feature& feature, l1::Millis at) const {
+    return {at, vouched_for(feature)};
+  }
   // As try_hit() at another level than the feature's own: kEventual, kSession, or kBounded with its bound.
   [[nodiscard]] bool try_hit_at(const l1::Store::ReadGuard& guard, const Feature& feature, l1::KeyHash hash,
                                 std::string_view key, l1::Millis now, Consistency level, Duration bound,
                                 Hit* out);
-  // How long ago an L1 entry can have been superseded, at most.
-  [[nodiscard]] std::optional<Duration> fresh_within(const Feature& feature, const l1::EntryMeta& meta) const;
+  // How long ago what was hit can have been superseded, at most.
+  [[nodiscard]] std::optional<Duration> fresh_within(const Feature& feature, const Hit& hit) const;
   // Callers count their hits in batches: cheaper than one by one.
   void count_hits(const Feature& feature, std::uint64_t hits, std::uint64_t negatives);
 
@@ -185,13 +188,15 @@ class CacheCore final : public ChangeTarget {
 
   [[nodiscard]] l1::Store& l1() { return *parts_.l1; }
   [[nodiscard]] L2* l2() { return parts_.l2; }
-  [[nodiscard]] std::size_t waiting() const;             // reads on the miss path now
+  [[nodiscard]] std::size_t waiting() const;  // reads on the miss path now
+  // Loads under way, for readers, refreshes and repair alike. On home.
+  [[nodiscard]] std::size_t flights() const;
   [[nodiscard]] std::size_t owed_invalidations() const;  // keys whose invalidation L2 has not taken yet
 
  private:
   class MissPath;
   [[nodiscard]] bool serves_at(const Feature& feature, std::string_view key, const l1::EntryView& view,
-                               l1::Millis now, Consistency level, Duration bound, ProofTime& proof);
+                               l1::Millis now, Consistency level, Duration bound, const Proof& proof);
   void ask_for_refresh(const Feature& feature, std::string_view key, const l1::EntryView& view,
                        l1::Millis now, l1::Millis until);
   Parts parts_;

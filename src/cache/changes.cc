@@ -158,7 +158,8 @@ void CacheCore::MissPath::trust_l2(std::string_view origin, bool trusted) {
 void CacheCore::MissPath::prove(std::string_view origin, MonoTime fresh_as_of) {
   Watched* source = watched(origin);
   if (source == nullptr) return;
-  source->trust->fresh_as_of_ms.store(fresh_as_of.ms(), std::memory_order_relaxed);
+  // Behind the changes that it speaks of (Proof).
+  source->trust->fresh_as_of_ms.store(fresh_as_of.ms(), std::memory_order_release);
   source->markers.prove(fresh_as_of);
 }
 

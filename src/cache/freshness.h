@@ -63,7 +63,8 @@ inline constexpr std::uint8_t kAgeFromL2 = 1;
   }
   return within;
 }
-// The same of an entry of this feature, as the feature stands now.
+// The same of an entry of this feature, as the feature stands now. On the cache's home executor, where
+// nothing comes between the entry and its proof.
 [[nodiscard]] inline std::optional<Duration> entry_within(const Feature& feature, const l1::EntryMeta& meta,
                                                           MonoTime now) {
   if (feature.policy().plain || feature.is_suspect(meta.loaded_at)) return std::nullopt;
@@ -87,25 +88,25 @@ inline constexpr std::uint8_t kAgeFromL2 = 1;
 }
 [[nodiscard]] inline bool needs_proof(Consistency level) { return level == Consistency::kBounded; }
 
-// The time against which the proofs of reads that are answered together are judged: the clock, read when it
-// is needed and once. To be made after the last of their requests has arrived: then every proof speaks
-// of a moment after them, also when the process is stopped for an hour right here. A time read before, as the
-// event loop's, would prove what it cannot. Reading the clock waits for all loads under way: best done before
-// the lookups, or nothing of the next key overlaps with this one's misses.
-class ProofTime {
- public:
-  ProofTime(const Clock& clock, bool read_now) : clock_(clock) {
-    if (read_now) at_ = clock.now().ms();
-  }
-  [[nodiscard]] l1::Millis ms() {
-    if (!at_) at_ = clock_.now().ms();
-    return *at_;
-  }
-
- private:
-  const Clock& clock_;
-  std::optional<l1::Millis> at_;
+// What a read's proof rests on. Two orders make it hold on any thread:
+//   - `at` is read after the request has arrived, so that the proof speaks of a moment after it, also when
+//   the
+//     process is stopped for an hour right here. A time read before, as the event loop's, would prove too
+//     much.
+//   - `fresh_as_of` is read before the entry is looked up. Changes are applied first and vouched for
+//   afterwards:
+//     whoever sees the word finds what it speaks of. The other way round an entry that was found just before
+//     its change would be vouched for by a word that came with the change.
+// One clock reading does for all requests that are answered together. It waits for all loads under way, so it
+// is best done before the lookups, or nothing of the next key overlaps with this one's misses.
+struct Proof {
+  l1::Millis at = 0;
+  l1::Millis fresh_as_of = OriginTrust::kNever;
 };
+[[nodiscard]] inline l1::Millis vouched_for(const Feature& feature) {
+  const OriginTrust* trust = feature.trust();
+  return trust == nullptr ? OriginTrust::kNever : trust->fresh_as_of_ms.load(std::memory_order_acquire);
+}
 
 // Whether should_refresh_early() is worth its draw: beyond 16 scales the chance is below 2e-7.
 [[nodiscard]] inline bool may_refresh_early(const FeaturePolicy& policy, Duration load_cost, l1::Millis until,

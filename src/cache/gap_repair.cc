@@ -133,7 +133,7 @@ void GapRepair::on_repaired(const std::shared_ptr<Batch>& batch, Repaired how) {
   counts_.failed += how == Repaired::kFailed ? 1 : 0;
   batch->failed = batch->failed || how == Repaired::kFailed;
   if (batch->walk == walk_) {
-    const bool is_better = how != Repaired::kFailed && how != Repaired::kLeft;
+    const bool is_better = how != Repaired::kFailed && how != Repaired::kLeft && how != Repaired::kElsewhere;
     handled_ += is_better ? 1 : 0;
     bettered_ += is_better ? 1 : 0;
   }

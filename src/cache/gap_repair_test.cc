@@ -319,6 +319,7 @@ TEST_F(GapRepairTest, ChangeThatArrivesMeanwhileWins) {
   settle();
   executor_.advance(200ms);
   ASSERT_EQ(origin_->confirmations.size(), 1u);
+  EXPECT_EQ(cache_->flights(), 1u) << "nobody waits for it, and whoever ends the cache has to";
   // Applied here before readers can see it, and before the origin's word, which is from before it.
   apply("0", 12);
   origin_->answer_all();

@@ -72,6 +72,7 @@ class CacheCore::MissPath {
   // ---- changes.cc: the change river ----
   void watch_origin(OriginTrust* trust);
   [[nodiscard]] std::size_t markers(std::string_view origin) const;
+  [[nodiscard]] std::size_t flights() const { return flights_.size(); }
   void apply_change(std::string_view origin, const candor::Change& change);
   void raise_floor(std::string_view origin, std::string_view only, Suspects suspects);
   void settle_floor(std::string_view origin, MonoTime since);

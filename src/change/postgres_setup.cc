@@ -121,9 +121,8 @@ std::string postgres_slots_sql(const PostgresNames& names) {
       "select slot_name, active, coalesce(wal_status, '') = 'lost', active_pid, confirmed_flush_lsn, "
       "greatest(0, pg_wal_lsn_diff(pg_current_wal_lsn(), coalesce(restart_lsn, "
       "confirmed_flush_lsn)))::bigint "
-      "from pg_replication_slots where slot_type = 'logical' and plugin = 'pgoutput' "
-      "and database = current_database() and left(slot_name, {}) = {} order by active desc, slot_name",
-      names.slot_prefix.size() + 1, literal(names.slot_prefix + "_"));
+      "from pg_replication_slots where {} order by active desc, slot_name",
+      postgres_slot_condition(names.slot_prefix));
 }
 
 std::vector<PostgresSlot> read_slots(const PostgresRows& rows) {
@@ -182,7 +181,9 @@ std::string postgres_tables_sql(const PostgresNames& names, const std::vector<Wa
       "md5(concat(c.oid, ' ', d.leaves, ' ', (select string_agg(a.attnum || a.attname || a.atttypid || "
       "a.attisdropped, ' ' order by a.attnum) from pg_attribute a where a.attrelid = c.oid and a.attnum > "
       "0), "
-      "' ', d.covered)), "
+      "' ', d.covered, ' ', p.oid, ' ', p.xmin, ' ', (select r.oid from pg_publication_rel r where r.prpubid "
+      "= "
+      "p.oid and r.prrelid = c.oid))), "
       "exists (select from pg_attribute a join pg_collation o on o.oid = a.attcollation where a.attrelid = "
       "c.oid and a.attname = any (k.keys) and not o.collisdeterministic) "
       "from k left join pg_class c on c.oid = k.oid left join pg_namespace n on n.oid = c.relnamespace "

@@ -106,6 +106,14 @@ std::optional<PostgresSlotName> parse_postgres_slot_name(std::string_view prefix
   return parts;
 }
 
+// Prefixes are of a-z, 0-9 and _ (postgres_slot_prefix), so that they need no quoting.
+std::string postgres_slot_condition(std::string_view prefix) {
+  return fmt::format(
+      "slot_type = 'logical' and plugin = 'pgoutput' and database = current_database() and "
+      "slot_name ~ '^{}_[0-9a-f]+_[0-9a-f]{{{}}}$'",
+      prefix, kNonceDigits);
+}
+
 Incarnation postgres_incarnation(std::string_view prefix, std::string_view slot_name,
                                  std::uint32_t timeline) {
   const auto parts = parse_postgres_slot_name(prefix, slot_name);

@@ -53,6 +53,8 @@ inline constexpr std::uint64_t kPostgresNonceMask = (std::uint64_t{1} << 48) - 1
 // Nothing, when `name` is not a slot of this prefix.
 [[nodiscard]] std::optional<PostgresSlotName> parse_postgres_slot_name(std::string_view prefix,
                                                                        std::string_view name);
+// The same as a condition in SQL on pg_replication_slots: names of another origin may begin with the prefix.
+[[nodiscard]] std::string postgres_slot_condition(std::string_view prefix);
 // Of a slot's name, while the server is on the slot's timeline; else unknown (0).
 [[nodiscard]] Incarnation postgres_incarnation(std::string_view prefix, std::string_view slot_name,
                                                std::uint32_t timeline);

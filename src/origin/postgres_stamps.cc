@@ -81,10 +81,9 @@ constexpr std::string_view kTimelineSql = "left(pg_walfile_name(pg_current_wal_i
 std::string slot_sql(std::string_view slot_prefix) {
   if (slot_prefix.empty()) return "''";
   return fmt::format(
-      "(select slot_name::text from pg_catalog.pg_replication_slots where slot_type = 'logical' and "
-      "plugin = 'pgoutput' and database = current_database() and coalesce(wal_status, '') <> 'lost' and "
-      "left(slot_name, {}) = {} order by active desc, slot_name limit 1)",
-      slot_prefix.size() + 1, literal(fmt::format("{}_", slot_prefix)));
+      "(select slot_name::text from pg_catalog.pg_replication_slots where coalesce(wal_status, '') <> 'lost' "
+      "and {} order by active desc, slot_name limit 1)",
+      postgres_slot_condition(slot_prefix));
 }
 
 // All slots of the region, those too whose log was removed: one that is gone was dropped, or is of another
@@ -93,9 +92,8 @@ std::string slots_sql(std::string_view slot_prefix) {
   if (slot_prefix.empty()) return "''";
   return fmt::format(
       "(select string_agg(slot_name::text, ' ' order by slot_name) from pg_catalog.pg_replication_slots "
-      "where slot_type = 'logical' and plugin = 'pgoutput' and database = current_database() and "
-      "left(slot_name, {}) = {})",
-      slot_prefix.size() + 1, literal(fmt::format("{}_", slot_prefix)));
+      "where {})",
+      postgres_slot_condition(slot_prefix));
 }
 
 Result<PostgresPlace> place_of(const PGresult* rows, int timeline, int snapshot, int slots) {

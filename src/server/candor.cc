@@ -126,7 +126,7 @@ void explain_hit(Session& session, const Target& target, Consistency level, cons
   read.level = level;
   read.age_ms = now - hit.meta.loaded_at;
   read.ttl_ms = ttl_left_ms(target, hit.meta, now);
-  read.fresh_within = session.cache().fresh_within(*target.feature, hit.meta);
+  read.fresh_within = session.cache().fresh_within(*target.feature, hit);
   write_explained(session.out(), session.protocol(), read);
 }
 

@@ -26,6 +26,7 @@ struct ReadBatch {
   bool needs_proof = false;  // a bounded feature is among them
   std::vector<l1::Store::Lookup> lookups = std::vector<l1::Store::Lookup>(kReadBatchMax);
   std::vector<const Feature*> features = std::vector<const Feature*>(kReadBatchMax);
+  std::vector<Proof> proofs = std::vector<Proof>(kReadBatchMax);  // where needs_proof says so
 };
 
 class LoopState : public std::enable_shared_from_this<LoopState> {

@@ -61,7 +61,10 @@ void Session::answer_batch() {
 void Session::answer_lookups(const l1::Store::ReadGuard& guard) {
   ReadBatch& batch = loop_->batch;
   const l1::Millis now = now_ms();
-  ProofTime proof = cache().proof_time(batch.needs_proof);
+  if (batch.needs_proof) {
+    const l1::Millis at = cache().now_ms();
+    for (std::size_t i = 0; i < batch.size; ++i) batch.proofs[i] = cache().proof_of(*batch.features[i], at);
+  }
   if (batch.size == 1) {
     l1::Store::Lookup& only = batch.lookups[0];
     only.found = store().find(guard, only.hash, only.feature, only.key, now, &only.view);
@@ -79,7 +82,7 @@ void Session::answer_lookups(const l1::Store::ReadGuard& guard) {
       counted = &feature;
       hits = negatives = 0;
     }
-    if (!lookup.found || !cache().may_serve(feature, lookup.key, lookup.view, now, proof)) {
+    if (!lookup.found || !cache().may_serve(feature, lookup.key, lookup.view, now, batch.proofs[i])) {
       answer_miss(lookup, feature);
     } else if (lookup.view.meta.negative) {
       ++negatives;

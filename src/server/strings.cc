@@ -87,7 +87,11 @@ std::size_t look_up(Session& session, const l1::Store::ReadGuard& guard, const s
   CacheCore& cache = session.cache();
   const l1::Millis now = session.now_ms();
   const auto is_bounded = [](const Target& t) { return needs_proof(t.feature->policy().consistency); };
-  ProofTime proof = cache.proof_time(std::ranges::any_of(targets, is_bounded));
+  std::vector<Proof> proofs(targets.size());
+  if (std::ranges::any_of(targets, is_bounded)) {
+    const l1::Millis at = cache.now_ms();
+    for (std::size_t i = 0; i < targets.size(); ++i) proofs[i] = cache.proof_of(*targets[i].feature, at);
+  }
   for (const auto& target : targets)
     lookups->push_back({target.hash, target.feature->id(), target.key, false, {}});
   for (std::size_t i = 0; i < lookups->size(); i += kReadBatchMax) {
@@ -99,7 +103,7 @@ std::size_t look_up(Session& session, const l1::Store::ReadGuard& guard, const s
     auto& lookup = (*lookups)[i];
     const Feature& feature = *targets[i].feature;
     lookup.found = lookup.found && !session.is_behind(feature) &&
-                   cache.may_serve(feature, lookup.key, lookup.view, now, proof);
+                   cache.may_serve(feature, lookup.key, lookup.view, now, proofs[i]);
     if (lookup.found) {
       cache.count_hits(feature, lookup.view.meta.negative ? 0 : 1, lookup.view.meta.negative ? 1 : 0);
       if (lookup.view.meta.negative) lookup.found = false;

@@ -177,7 +177,7 @@ void SimNode::read(const Read& wanted, std::function<void(Result<Answer>)> done)
       Answer answer;
       if (!hit.negative) answer.version = version_of(hit.value);
       answer.tier = candor::Tier::kL1;
-      if (const auto within = cache.fresh_within(feature, hit.meta)) answer.fresh_within_ns = within->count();
+      if (const auto within = cache.fresh_within(feature, hit)) answer.fresh_within_ns = within->count();
       return done(answer);
     }
   }
