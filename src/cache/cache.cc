@@ -92,6 +92,10 @@ Result<FeatureId> CacheCore::add_feature(FeaturePolicy policy, std::unique_ptr<O
     }
     features_.back()->set_trust(known->get());
   }
+  if (parts_.tap != nullptr) {
+    lanes_ = std::make_unique<ReadLanes>(parts_.tap, features_.size(), mix64(parts_.seed + 6));
+    miss_->lanes = lanes_.get();
+  }
   return id;
 }
 
@@ -174,11 +178,21 @@ bool CacheCore::serves_at(const Feature& feature, std::string_view key, const l1
     if (!is_proven(view.meta, proof.fresh_as_of, proof.at, bound)) return false;
   }
   const l1::Millis until = fresh_until(policy, view.meta);
-  if (until == 0) return true;
-  if (now >= until) return false;
-  const Duration cost{static_cast<std::int64_t>(feature.load_cost_ns.load(std::memory_order_relaxed))};
-  if (may_refresh_early(policy, cost, until, now)) ask_for_refresh(feature, key, view, now, until);
+  if (until != 0) {
+    if (now >= until) return false;
+    const Duration cost{static_cast<std::int64_t>(feature.load_cost_ns.load(std::memory_order_relaxed))};
+    if (may_refresh_early(policy, cost, until, now)) ask_for_refresh(feature, key, view, now, until);
+  }
+  if (lanes_ != nullptr && lanes_->is_due(feature.id())) [[unlikely]]
+    show(feature, key, view, now, level);
   return true;
+}
+
+[[gnu::noinline, gnu::cold]] void CacheCore::show(const Feature& feature, std::string_view key,
+                                                  const l1::EntryView& view, l1::Millis now,
+                                                  Consistency level) {
+  parts_.tap->take({feature.id(), key, view.value, view.meta.negative, Tier::kL1, level, false,
+                    view.meta.stamp, view.meta.loaded_at, now});
 }
 
 // Apart from serves_at(), whose frame it would make as large as its own.

@@ -31,6 +31,7 @@
 #include "cache/freshness.h"
 #include "cache/gap_repair.h"
 #include "cache/observer.h"
+#include "cache/read_tap.h"
 #include "tier/l1/store.h"
 #include "tier/l2.h"
 
@@ -49,6 +50,7 @@ struct ReadResult {
   const char* degraded = nullptr;  // null or the reason ("origin down", "soft timeout"): a static string
   // How long ago the value can have been superseded, at most; nullopt: nothing is proven.
   std::optional<Duration> fresh_within{};
+  StampBound stamp{};  // of the load that it came from
 };
 using ReadDone = std::move_only_function<void(Result<ReadResult>)>;
 
@@ -67,6 +69,7 @@ class CacheCore final : public ChangeTarget {
     L2* l2 = nullptr;              // null: none
     bool l2_is_shared = false;     // other nodes use the same L2 (anything but `memory:`)
     Observer* observer = nullptr;  // null: nobody watches
+    ReadTap* tap = nullptr;        // is shown some of the reads; null: nobody measures
     std::uint64_t seed = 0;
     std::size_t waiters_max = 100'000;  // reads waiting on the miss path; beyond it OVERLOADED
   };
@@ -202,6 +205,11 @@ class CacheCore final : public ChangeTarget {
   Parts parts_;
   std::vector<std::unique_ptr<Feature>> features_;
   std::vector<std::unique_ptr<OriginTrust>> trusts_;
+  // Shows this read to the tap.
+  void show(const Feature& feature, std::string_view key, const l1::EntryView& view, l1::Millis now,
+            Consistency level);
+  // Made anew with each feature that is added. Null: nobody measures.
+  std::unique_ptr<ReadLanes> lanes_;
   std::unique_ptr<TagTimes> tag_times_;  // null: no feature has tags of single keys
   std::unique_ptr<MissPath> miss_;
 };

@@ -87,7 +87,10 @@ void CacheCore::MissPath::apply_change(std::string_view origin, const candor::Ch
     source->markers.add_feature_change(change.feature, change.id, change.position);
     flights_.fence_if([&](const Flights::Flight& flight) { return flight.feature == feature.id(); });
     parts_.l1->erase_feature(feature.id());
-    if (parts_.observer != nullptr) parts_.observer->on_invalidate_feature(feature.id());
+    if (parts_.observer != nullptr) {
+      parts_.observer->on_invalidate_feature(feature.id());
+      parts_.observer->on_change(feature.id(), std::nullopt, change);
+    }
     return;
   }
   const std::string name = name_of(feature, change.key);
@@ -109,6 +112,7 @@ void CacheCore::MissPath::apply_change(std::string_view origin, const candor::Ch
   if (parts_.observer != nullptr) {
     const KeyRef ref{feature.id(), change.key};
     parts_.observer->on_invalidate(ref, "change");
+    parts_.observer->on_change(feature.id(), change.key, change);
   }
 }
 
@@ -161,6 +165,7 @@ void CacheCore::MissPath::prove(std::string_view origin, MonoTime fresh_as_of) {
   // Behind the changes that it speaks of (Proof).
   source->trust->fresh_as_of_ms.store(fresh_as_of.ms(), std::memory_order_release);
   source->markers.prove(fresh_as_of);
+  if (parts_.observer != nullptr) parts_.observer->on_proven(origin, fresh_as_of);
 }
 
 void CacheCore::MissPath::retire_markers(std::string_view origin, ChangeId visible, MonoTime asked,

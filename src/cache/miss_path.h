@@ -96,6 +96,7 @@ class CacheCore::MissPath {
   std::atomic<std::uint64_t> l2_lost_writes{0};  // lookups that found an L2 which had forgotten invalidations
   std::atomic<unsigned> refreshes_asked{0};      // early refreshes posted and not yet looked at
   std::atomic<std::uint64_t> refresh_draws{0};   // by readers near an expiry
+  ReadLanes* lanes = nullptr;                    // CacheCore's; null: nobody measures
 
  private:
   // One reader of a flight.
@@ -103,7 +104,7 @@ class CacheCore::MissPath {
     ReadDone done;
     MonoTime asked;
     bool served = false;  // by its own deadline or the soft timeout
-    // kBounded, kStrong: never an old value, whatever fails. `bound`: of kBounded.
+    // kBounded, kStrong with an origin: never an old value, whatever fails. `bound`: of kBounded.
     Consistency level = Consistency::kSession;
     Duration bound{0};
     [[nodiscard]] bool is_strict() const {
@@ -180,7 +181,8 @@ class CacheCore::MissPath {
   std::shared_ptr<Waiter> admit(Feature& feature, ReadDone done);
   void arm(const FlightPtr& flight, const std::shared_ptr<Waiter>& waiter, const std::string& key,
            MonoTime deadline);
-  void answer(const Feature& feature, Waiter& waiter, Result<ReadResult> result);
+  void answer(const Feature& feature, std::string_view key, Waiter& waiter, Result<ReadResult> result);
+  void show(const Feature& feature, std::string_view key, Consistency level, const ReadResult& result);
   std::optional<ReadResult> stale_copy(const Feature& feature, std::string_view key, const char* reason);
   [[nodiscard]] ReadResult copy_of(const Feature& feature, const l1::EntryView& view) const;
   [[nodiscard]] std::optional<Duration> within_of(const Feature& feature, const Loaded& loaded,

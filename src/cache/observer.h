@@ -3,9 +3,11 @@
 #pragma once
 
 #include <optional>
+#include <string_view>
 
 #include "base/ids.h"
 #include "base/time.h"
+#include "version/change.h"
 #include "version/stamp.h"
 
 namespace candor {
@@ -21,6 +23,10 @@ class Observer {
   // Whatever is held of a feature may be old, or of all features (nullopt): a flush, a gap, a change whose
   // key nobody knows.
   virtual void on_invalidate_feature(std::optional<FeatureId>) {}
+  // A change has been applied here: of one key, or of every key of the feature (nullopt).
+  virtual void on_change(FeatureId, std::optional<std::string_view> /*key*/, const Change&) {}
+  // Every change of this origin that was committed before `fresh_as_of` has been applied here.
+  virtual void on_proven(std::string_view /*origin*/, MonoTime /*fresh_as_of*/) {}
 };
 
 }  // namespace candor

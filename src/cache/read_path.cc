@@ -239,8 +239,8 @@ void CacheCore::MissPath::read(FeatureId id, std::string key, ReadOptions option
   const MonoTime deadline = std::min(options.deadline, now + feature.policy().hard_timeout);
 
   const Consistency level = options.use_feature_level ? feature.policy().consistency : options.level;
+  if (feature.origin() != nullptr) waiter->level = level;
   if (!tiers_may_answer(level) && feature.origin() != nullptr) {
-    waiter->level = level;
     waiter->bound = options.use_feature_level ? feature.policy().max_staleness : options.bound;
     const bool is_watched = feature.trust() != nullptr;
     if (level == Consistency::kBounded && is_watched) {
@@ -255,7 +255,7 @@ void CacheCore::MissPath::read(FeatureId id, std::string key, ReadOptions option
   // Somebody may have filled the key between the caller's miss and now.
   if (auto copy = feature.origin() != nullptr ? l1_copy(feature, key) : std::nullopt) {
     feature.counters.hits_l1.add();
-    answer(feature, *waiter, std::move(*copy));
+    answer(feature, key, *waiter, std::move(*copy));
     return;
   }
   join_flight(feature, std::move(key), waiter, deadline);
@@ -309,6 +309,7 @@ Task<void> CacheCore::MissPath::run_flight(FlightPtr flight, std::string key) {
   if (loaded) {
     if (flight->confirmed) feature->counters.hits_l1.add(flight->waiters.size());
     result->value = loaded->value;
+    result->stamp = loaded->stamp.bound();
     result->tier = loaded->tier;
     result->age = parts_.home->now() - loaded->as_of;
     result->ttl_left = loaded->ttl;
@@ -326,7 +327,7 @@ Task<void> CacheCore::MissPath::run_flight(FlightPtr flight, std::string key) {
     if (unproven && !waiter->served) {
       spawn(bypass(feature, key, waiter, parts_.home->now() + feature->policy().hard_timeout));
     } else {
-      answer(*feature, *waiter, strictly(*feature, *waiter, result));
+      answer(*feature, key, *waiter, strictly(*feature, *waiter, result));
     }
   }
   for (const auto& origin : watched_) retire_what_may(*origin);
@@ -345,6 +346,7 @@ Task<void> CacheCore::MissPath::bypass(Feature* feature, std::string key, std::s
     if (loaded) {
       keep_bypassed(*feature, key, *loaded, forgets);
       result->value = loaded->value;
+      result->stamp = loaded->stamp.bound();
       result->age = parts_.home->now() - loaded->as_of;
       result->fresh_within = parts_.clock->now() - began;
     } else {
@@ -352,7 +354,7 @@ Task<void> CacheCore::MissPath::bypass(Feature* feature, std::string key, std::s
     }
   }
   for (const auto& origin : watched_) retire_what_may(*origin);
-  answer(*feature, *waiter, strictly(*feature, *waiter, std::move(result)));
+  answer(*feature, key, *waiter, strictly(*feature, *waiter, std::move(result)));
 }
 
 // Counts the reader in, or refuses it.
@@ -381,9 +383,9 @@ void CacheCore::MissPath::arm(const FlightPtr& flight, const std::shared_ptr<Wai
     waiter->timer = {};
     auto stale = waiter->is_strict() ? std::nullopt : stale_copy(feature, key, kHardTimeout);
     if (stale) {
-      answer(feature, *waiter, std::move(*stale));
+      answer(feature, key, *waiter, std::move(*stale));
     } else {
-      answer(feature, *waiter, strictly(feature, *waiter, std::unexpected(timed_out(feature))));
+      answer(feature, key, *waiter, strictly(feature, *waiter, std::unexpected(timed_out(feature))));
     }
   };
   if (!waiter->is_strict() && policy.soft_timeout > Duration::zero() &&
@@ -391,7 +393,7 @@ void CacheCore::MissPath::arm(const FlightPtr& flight, const std::shared_ptr<Wai
     auto soft = [this, &feature, waiter, key, deadline, give_up]() mutable {
       waiter->timer = {};
       if (auto stale = stale_copy(feature, key, kSoftTimeout)) {
-        answer(feature, *waiter, std::move(*stale));
+        answer(feature, key, *waiter, std::move(*stale));
       } else {
         waiter->timer = parts_.home->schedule(deadline, std::move(give_up));
       }
@@ -402,7 +404,8 @@ void CacheCore::MissPath::arm(const FlightPtr& flight, const std::shared_ptr<Wai
   }
 }
 
-void CacheCore::MissPath::answer(const Feature& feature, Waiter& waiter, Result<ReadResult> result) {
+void CacheCore::MissPath::answer(const Feature& feature, std::string_view key, Waiter& waiter,
+                                 Result<ReadResult> result) {
   if (waiter.served) return;
   waiter.served = true;
   parts_.home->cancel(waiter.timer);
@@ -416,10 +419,28 @@ void CacheCore::MissPath::answer(const Feature& feature, Waiter& waiter, Result<
   } else if (result->tier == Tier::kOrigin) {
     feature.counters.reads_origin.add();
   }
+  if (result && lanes != nullptr && !feature.policy().plain && lanes->is_due(feature.id()))
+    show(feature, key, waiter.level, *result);
   const Duration took = parts_.home->now() - waiter.asked;
   feature.counters.read_miss_ns.record(static_cast<std::uint64_t>(std::max<std::int64_t>(0, took.count())));
   ReadDone done = std::move(waiter.done);
   done(std::move(result));
+}
+
+void CacheCore::MissPath::show(const Feature& feature, std::string_view key, Consistency level,
+                               const ReadResult& result) {
+  SampledRead read;
+  read.feature = feature.id();
+  read.key = key;
+  if (result.value != nullptr) read.value = *result.value;
+  read.negative = result.value == nullptr;
+  read.tier = result.tier;
+  read.level = level;
+  read.degraded = result.degraded != nullptr;
+  read.stamp = result.stamp;
+  read.at = now_ms();
+  read.loaded_at = read.at - std::chrono::duration_cast<std::chrono::milliseconds>(result.age).count();
+  parts_.tap->take(read);
 }
 
 // A value past its ttl that the owner allows to be served when the origin fails.
@@ -436,6 +457,7 @@ std::optional<ReadResult> CacheCore::MissPath::stale_copy(const Feature& feature
   ReadResult result;
   result.value = std::make_shared<const std::string>(view.value);
   result.tier = Tier::kL1;
+  result.stamp = view.meta.stamp;
   result.age = std::chrono::milliseconds(now - view.meta.loaded_at);
   result.degraded = reason;
   return result;
@@ -458,6 +480,7 @@ ReadResult CacheCore::MissPath::copy_of(const Feature& feature, const l1::EntryV
   ReadResult result;
   if (!view.meta.negative) result.value = std::make_shared<const std::string>(view.value);
   result.tier = Tier::kL1;
+  result.stamp = view.meta.stamp;
   result.age = std::chrono::milliseconds(now - view.meta.loaded_at);
   const l1::Millis until = fresh_until(feature.policy(), view.meta);
   if (until != 0) result.ttl_left = std::chrono::milliseconds(std::max<l1::Millis>(1, until - now));

@@ -14,7 +14,7 @@ void CacheCore::MissPath::read_bounded(Feature& feature, std::string key, std::s
                                        MonoTime deadline) {
   if (auto copy = l1_copy(feature, key); copy && copy->fresh_within && *copy->fresh_within <= waiter->bound) {
     feature.counters.hits_l1.add();
-    return answer(feature, *waiter, std::move(*copy));
+    return answer(feature, key, *waiter, std::move(*copy));
   }
   if (proof_holds(feature, waiter->bound)) return join_flight(feature, std::move(key), waiter, deadline);
   spawn(bypass(&feature, std::move(key), std::move(waiter), deadline));
@@ -41,7 +41,7 @@ Task<void> CacheCore::MissPath::read_strong(Feature* feature, std::string key, s
       feature->counters.confirmed.add();
       feature->counters.hits_l1.add();
       copy->fresh_within = parts_.clock->now() - began;
-      answer(*feature, *waiter, std::move(*copy));
+      answer(*feature, key, *waiter, std::move(*copy));
       co_return;
     }
   }

@@ -60,6 +60,39 @@ struct Predicted {
   double over_limit = 0.0;  // exact, of reads staler than max_staleness
 };
 
+// Of the reads judged since the start, one way, one tier, one level: sums of weights.
+struct JudgedPart {
+  bool by_origin = false;            // else by the stream
+  std::uint8_t tier = 0, level = 0;  // as in cache/cache.h
+  double reads = 0.0, stale = 0.0;
+};
+
+// Staleness of reads that were stale at all, since the start: counts below each edge, and all.
+inline constexpr std::array<double, 14> kStalenessEdges = {0.001, 0.003, 0.01, 0.03,  0.1,   0.3,    1.0,
+                                                           3.0,   10.0,  30.0, 100.0, 300.0, 1000.0, 3600.0};
+struct StalenessHistogram {
+  std::array<double, kStalenessEdges.size() + 1> counts{};  // not cumulative; the last: above all edges
+  double sum_seconds = 0.0;
+  void add(double seconds, double weight) {
+    std::size_t i = 0;
+    while (i < kStalenessEdges.size() && seconds > kStalenessEdges[i]) ++i;
+    counts[i] += weight;
+    sum_seconds += seconds * weight;
+  }
+  [[nodiscard]] double total() const {
+    double sum = 0.0;
+    for (const double count : counts) sum += count;
+    return sum;
+  }
+};
+
+// Totals of one way of judging since the start, for counters.
+struct JudgedTotals {
+  double reads = 0.0;
+  std::array<double, kStaleCauses> stale{};  // staler than the limit, by cause
+  StalenessHistogram staleness;
+};
+
 struct FeatureExposure {
   std::string feature, region, origin;
   std::string level;  // consistency, as served
@@ -88,6 +121,11 @@ struct FeatureExposure {
   double origin_loads_per_second = 0.0;  // of this feature, readers' and refreshes'
   double check_loads_per_second = 0.0;   // of the monitor
   double load_seconds_mean = 0.0;
+
+  JudgedTotals stream_totals, origin_totals;
+  std::vector<JudgedPart> parts;
+  std::uint64_t not_judged = 0;  // by the stream: it gave no proof in time
+  bool checks_paused = false;    // the origin suffers
 };
 
 struct ExposureReport {

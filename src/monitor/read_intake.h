@@ -1,0 +1,66 @@
+// Takes the reads that the hit path shows, on the reader's thread, and hands them over in batches. How many
+// are taken follows the traffic: all of a quiet feature, a bounded number each second of a busy one, and
+// never less than the part that its owner wants checked.
+//
+// Invariants
+//   - At most kWaitingMax reads wait in one slot; beyond it they are counted and left out, and the others of
+//   the
+//     batch stand for them.
+// Thread safety: take() and chance() from any thread; the rest on the monitor's executor.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/counters.h"
+#include "base/mutex.h"
+#include "base/random.h"
+#include "cache/read_tap.h"
+#include "monitor/picked_read.h"
+
+namespace candor {
+
+class ReadIntake final : public ReadTap {
+ public:
+  // Of one feature, each second: the interval of a fraction of 0.001 over a minute is then ± 0.00025.
+  static constexpr double kReadsPerSecond = 1000.0;
+  static constexpr std::size_t kWaitingMax = 1U << 14;
+
+  ReadIntake(std::size_t features_max, std::uint64_t seed);
+
+  void take(const SampledRead& read) override;
+  [[nodiscard]] double chance(FeatureId feature) const override;
+
+  // Is it measured at all, and what part of its reads is to be checked against the origin?
+  void watch(FeatureId feature, double checked);
+  // The feature's reads of late: sets the chance from now on.
+  void set_rate(FeatureId feature, double reads_per_second);
+  // What was taken since the last call, with weights, by time.
+  [[nodiscard]] std::vector<PickedRead> drain();
+  [[nodiscard]] std::uint64_t left_out() const { return left_out_total_; }
+  [[nodiscard]] std::uint64_t key_hash(FeatureId feature, std::string_view key) const;
+  [[nodiscard]] std::uint64_t feature_hash(FeatureId feature) const;
+
+ private:
+  struct Rate {
+    std::atomic<double> chance{0.0};
+    double checked = 0.0;  // written before traffic and by reload, read at drain()
+  };
+  struct alignas(64) Slot {
+    Mutex mutex;
+    std::vector<PickedRead> reads CANDOR_GUARDED_BY(mutex);
+    std::vector<std::uint64_t> left_out CANDOR_GUARDED_BY(mutex);  // by feature
+  };
+
+  std::uint64_t seed_;
+  std::vector<Rate> rates_;  // by feature
+  std::array<Slot, kCounterSlots> slots_;
+  Random random_;
+  std::uint64_t left_out_total_ = 0;
+};
+
+}  // namespace candor
