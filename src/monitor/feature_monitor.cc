@@ -62,7 +62,7 @@ double FeatureMonitor::lag_quantile(double q) const {
   return static_cast<double>(both.quantile_ns(q)) * 1e-9;
 }
 
-void FeatureMonitor::Judgements::add(MonoTime now, const PickedRead& read, const Tally::Judged& judged,
+void FeatureMonitor::Judgements::add(MonoTime now, const PickedRead& read, const SpanTally::Judged& judged,
                                      bool is_stale, Duration staleness) {
   tally.add(now, judged);
   totals.reads += judged.weight;
@@ -79,7 +79,7 @@ void FeatureMonitor::settle_stream(MonoTime now, MonoTime proven, News& news) {
       ++not_judged_;
       continue;
     }
-    Tally::Judged judged;
+    SpanTally::Judged judged;
     judged.weight = verdict.read.weight;
     judged.over = verdict.is_stale && verdict.staleness > facts_.budget.max_staleness ? 1.0 : 0.0;
     judged.cause = verdict.cause;
@@ -101,7 +101,7 @@ void FeatureMonitor::settle_origin(MonoTime now, MonoTime proven, News& news) {
     origin_.add(now, verdict.read, verdict.judged, verdict.is_stale, verdict.staleness);
     const double over = verdict.judged.weight * verdict.judged.over;
     const bool is_lost = verdict.judged.cause == StaleCause::kLost && verdict.judged.over > 0.0;
-    Tally::Judged lost = verdict.judged;
+    SpanTally::Judged lost = verdict.judged;
     if (!is_lost) lost.over = 0.0;
     lost_.add(now, lost);
     if (is_lost) note_lost(verdict.read.key, news);

@@ -10,7 +10,7 @@
 #include "monitor/exposure_report.h"
 #include "monitor/origin_judge.h"
 #include "monitor/stream_judge.h"
-#include "monitor/tally.h"
+#include "monitor/span_tally.h"
 #include "monitor/workload_estimator.h"
 
 namespace candor {
@@ -62,10 +62,10 @@ class FeatureMonitor {
  private:
   // Added up one way.
   struct Judgements {
-    Tally tally;
+    SpanTally tally;
     JudgedTotals totals;
     std::array<std::array<JudgedPart, 5>, 4> parts{};  // by tier, level
-    void add(MonoTime now, const PickedRead& read, const Tally::Judged& judged, bool is_stale,
+    void add(MonoTime now, const PickedRead& read, const SpanTally::Judged& judged, bool is_stale,
              Duration staleness);
   };
   void settle_stream(MonoTime now, MonoTime proven, News& news);
@@ -79,7 +79,7 @@ class FeatureMonitor {
   StreamJudge by_stream_;
   OriginJudge by_origin_;
   Judgements stream_, origin_;
-  Tally lost_;  // of the checked reads: those that only the origin knew of
+  SpanTally lost_;  // of the checked reads: those that only the origin knew of
   WorkloadEstimator workload_;
   // Delays from commit to this node, of the last minutes: current and previous minute.
   std::array<LatencyHistogram::Snapshot, 2> lags_{};

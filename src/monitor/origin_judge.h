@@ -36,7 +36,7 @@
 #include "monitor/exposure_report.h"
 #include "monitor/picked_read.h"
 #include "monitor/supersession.h"
-#include "monitor/tally.h"
+#include "monitor/span_tally.h"
 
 namespace candor {
 
@@ -72,7 +72,7 @@ class OriginJudge {
 
   struct Verdict {
     PickedRead read;
-    Tally::Judged judged;
+    SpanTally::Judged judged;
     Duration staleness{0};  // as well as is known: the middle of what is possible
     bool is_stale = false;  // superseded before the read, within the limit or not, for certain
   };

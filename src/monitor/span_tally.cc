@@ -1,4 +1,4 @@
-#include "monitor/tally.h"
+#include "monitor/span_tally.h"
 
 #include <algorithm>
 #include <cmath>
@@ -8,7 +8,7 @@
 
 namespace candor {
 
-void Tally::Sum::add(const Judged& read) {
+void SpanTally::Sum::add(const Judged& read) {
   reads += read.weight;
   squares += read.weight * read.weight;
   ++samples;
@@ -24,7 +24,7 @@ void Tally::Sum::add(const Judged& read) {
   by_cause[static_cast<std::size_t>(read.cause)] += read.weight * read.over;
 }
 
-void Tally::Sum::add(const Sum& other) {
+void SpanTally::Sum::add(const Sum& other) {
   reads += other.reads;
   squares += other.squares;
   over += other.over;
@@ -35,7 +35,7 @@ void Tally::Sum::add(const Sum& other) {
   for (std::size_t i = 0; i < kStaleCauses; ++i) by_cause[i] += other.by_cause[i];
 }
 
-void Tally::add(MonoTime now, const Judged& read) {
+void SpanTally::add(MonoTime now, const Judged& read) {
   const std::int64_t number = step_of(now);
   Step& step = steps_[static_cast<std::size_t>(number) % steps_.size()];
   if (step.number != number) step = Step{number, {}};
@@ -43,7 +43,7 @@ void Tally::add(MonoTime now, const Judged& read) {
   total_.add(read);
 }
 
-Measured Tally::over_span(MonoTime now) const {
+Measured SpanTally::over_span(MonoTime now) const {
   const std::int64_t current = step_of(now);
   Sum sum;
   for (const Step& step : steps_)
@@ -53,7 +53,7 @@ Measured Tally::over_span(MonoTime now) const {
   return measured(sum);
 }
 
-Measured Tally::measured(const Sum& sum) {
+Measured SpanTally::measured(const Sum& sum) {
   Measured out;
   if (sum.reads <= 0.0) return out;
   out.reads = sum.reads * sum.reads / sum.squares;

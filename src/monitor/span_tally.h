@@ -13,7 +13,7 @@
 
 namespace candor {
 
-class Tally {
+class SpanTally {
  public:
   // The span is kept as kSteps buckets: what leaves it leaves in steps of a sixth.
   static constexpr Duration kSpan = 60s;
