@@ -50,6 +50,13 @@ struct Delivery {
   bool is_pushed = false;      // the feature's changes are heard of
   double delay_seconds = 0.0;  // D: mean time from commit to this node's L1
   double loss = 0.0;           // q: fraction of changes that never arrive
+  // What is known of the delay besides its mean. Its tail decides how many reads exceed a limit that is far
+  // above the mean: a constant delay of 50 ms never makes a read staler than 5 s, a real one does.
+  double delay_p99_seconds = 0.0;  // 0: not known, the delay counts as constant
+  double ttl_jitter = 0.0;         // each ttl is shortened by a random share up to this
+  // Of the changes: made through this node, whose own tiers drop the old value before the write is
+  // acknowledged, with or without push.
+  double own_share = 0.0;
 };
 
 }  // namespace candor
