@@ -7,7 +7,7 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/units.h"
-#include "monitor/wilson.h"
+#include "monitor/interval.h"
 
 namespace candor {
 namespace {

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/random.h"
-#include "monitor/wilson.h"
+#include "monitor/interval.h"
 
 namespace candor {
 namespace {
