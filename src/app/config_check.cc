@@ -314,9 +314,6 @@ class Checker {
     for (const FeatureConfig& f : config_.features) {
       const std::string at = "features." + f.name;
       if (f.warm) warn(at + ".warm", "warming is not built yet; the cache starts cold", f.line);
-      if (f.budget && !f.is_plain())
-        warn(at + ".budget.max_staleness", "staleness is not measured yet; the budget has no effect",
-             f.budget->line);
     }
   }
 

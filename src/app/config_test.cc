@@ -345,8 +345,7 @@ load = "select body from profile where id = :key"
 [features.profile.budget]
 owner = "growth"
 )x",
-              R"x(candor.toml:6: features.profile.budget.max_staleness: missing; a read may show a value that was superseded at most this long ago …
-candor.toml:6: warning: features.profile.budget.max_staleness: staleness is not measured yet; the budget has no effect)x"},
+              R"x(candor.toml:6: features.profile.budget.max_staleness: missing; a read may show a value that was superseded at most this long ago …)x"},
     BadConfig{"BudgetLargerThanWindow", R"x([origins.shop]
 url = "sqlite:shop.db"
 [features.profile]
@@ -356,8 +355,7 @@ load = "select body from profile where id = :key"
 max_staleness = "2h"
 window = "1h"
 )x",
-              R"x(candor.toml:7: features.profile.budget.max_staleness: impossible budget: max_staleness 2h is not shorter than window 1h, so no read could ever be too stale
-candor.toml:7: warning: features.profile.budget.max_staleness: staleness is not measured yet; the budget has no effect)x"},
+              R"x(candor.toml:7: features.profile.budget.max_staleness: impossible budget: max_staleness 2h is not shorter than window 1h, so no read could ever be too stale)x"},
     BadConfig{"BudgetFractionAboveOne", R"x([origins.shop]
 url = "sqlite:shop.db"
 [features.profile]
@@ -367,8 +365,7 @@ load = "select body from profile where id = :key"
 max_staleness = "5s"
 stale_fraction = 2
 )x",
-              R"x(candor.toml:7: warning: features.profile.budget.max_staleness: staleness is not measured yet; the budget has no effect
-candor.toml:8: features.profile.budget.stale_fraction: 2 is outside the limits; use 0 to 1)x"},
+              R"x(candor.toml:8: features.profile.budget.stale_fraction: 2 is outside the limits; use 0 to 1)x"},
     BadConfig{"BudgetThatOnlyTtlCouldKeep", R"x([origins.shop]
 url = "sqlite:shop.db"
 [features.profile]
@@ -380,8 +377,7 @@ ttl = "60s"
 max_staleness = "5s"
 stale_fraction = 0
 )x",
-              R"x(candor.toml:9: warning: features.profile.budget.max_staleness: staleness is not measured yet; the budget has no effect
-candor.toml:10: features.profile.budget.stale_fraction: impossible budget: no read may be staler than 5s, but without watch only ttl = 1m ends an old value; shorten the ttl, add watch, allow a fraction, or use consistency = "bounded")x"},
+              R"x(candor.toml:10: features.profile.budget.stale_fraction: impossible budget: no read may be staler than 5s, but without watch only ttl = 1m ends an old value; shorten the ttl, add watch, allow a fraction, or use consistency = "bounded")x"},
     BadConfig{"BoundedWithoutBound", R"x([origins.shop]
 url = "sqlite:shop.db"
 [features.profile]

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "app/budget_json.h"
 #include "app/metrics.h"
 #include "app/status_json.h"
 #include "app/version.h"
@@ -88,6 +89,11 @@ struct ControlRoutes {
        [](S& s, R r, HttpRequest&) { s.get_features(r); }},
       {"GET", "/api/v1/features/{f}", Guard::kPage, "One feature.",
        [](S& s, R r, HttpRequest& q) { s.get_feature(r, q.path.substr(kFeaturePrefix.size())); }},
+      {"GET", "/api/v1/budgets", Guard::kPage,
+       "Every budget: predicted and measured exposure, burn rates, state; as of the last evaluation.",
+       [](S& s, R r, HttpRequest&) { s.get_budgets(r); }},
+      {"POST", "/api/v1/lost-keys", Guard::kToken, "Keys of which a change was lost, by feature.",
+       [](S& s, R r, HttpRequest&) { s.post_lost_keys(r); }},
       {"GET", "/api/v1/openapi.json", Guard::kPage, "This list.",
        [](S& s, R r, HttpRequest&) { s.get_openapi(r); }},
       {"GET", "/api/v1/events", Guard::kPage, "Server-sent events: `history` once, then `tick` every second.",
@@ -247,6 +253,23 @@ void ControlService::get_feature(const HttpReply& reply, std::string name) {
   });
 }
 
+void ControlService::get_budgets(const HttpReply& reply) {
+  with_report(reply, [](const NodeReport& report) {
+    if (report.exposure == nullptr)
+      return json_response(200, {{"at_ms", nullptr}, {"features", json::array()}});
+    return json_response(200, exposures_json(*report.exposure, WithKeys::kNo));
+  });
+}
+
+void ControlService::post_lost_keys(const HttpReply& reply) {
+  with_report(reply, [](const NodeReport& report) {
+    json features = json::object();
+    if (report.exposure != nullptr)
+      for (const FeatureExposure& one : report.exposure->features) features[one.feature] = one.lost_keys;
+    return json_response(200, {{"features", std::move(features)}});
+  });
+}
+
 void ControlService::get_openapi(const HttpReply& reply) {
   json paths = json::object();
   for (const Route& candidate : ControlRoutes::kAll)
@@ -278,6 +301,8 @@ void ControlService::tick() {
     const bool added = s.timeline_.add(*report);
     if (s.watchers_.empty()) return;
     json data = {{"status", status_json(*report, s.options_.event_features_max)}};
+    data["budgets"] =
+        report->exposure == nullptr ? json(nullptr) : exposures_json(*report->exposure, WithKeys::kNo);
     data["point"] = added ? point_json(s.timeline_.points().back()) : json(nullptr);
     const std::string text = event("tick", data);
     std::erase_if(s.watchers_, [&](const HttpReply& watcher) { return !watcher.send_event(text); });

@@ -61,6 +61,8 @@ class ControlService final : public ConnectionFactory, public HttpService {
   void get_status(const HttpReply& reply);
   void get_features(const HttpReply& reply);
   void get_feature(const HttpReply& reply, std::string name);
+  void get_budgets(const HttpReply& reply);
+  void post_lost_keys(const HttpReply& reply);
   void get_openapi(const HttpReply& reply);
   void get_events(const HttpReply& reply);
   void post_flush(const HttpReply& reply, const HttpRequest& request);

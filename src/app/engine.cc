@@ -93,8 +93,10 @@ Result<void> Engine::build(const Config& config, Room room) {
     parts_->tracking = std::make_unique<server::Tracking>(mix64(seed_ + 3));
     parts_->watchers = std::make_unique<Watchers>(config.features.size() + room.features);
     parts_->watchers->add(parts_->tracking.get());
+    make_budgets(config, config.features.size() + room.features);
     CacheCore::Parts parts;
     parts.clock = &clock_;
+    parts.tap = parts_->budgets->tap();
     parts.observer = parts_->watchers.get();
     parts.home = &home();
     parts.l1 = parts_->store.get();
@@ -114,7 +116,10 @@ Result<void> Engine::build(const Config& config, Room room) {
   if (auto opened = open_river(config, room); !opened) return opened;
   catch_up_until_ = clock_.now() + config.node.ready_patience;
   upkeep_->run_there([this] { keep_up(); });
-  home_->run_there([this] { watch_health(); });
+  home_->run_there([this] {
+    watch_health();
+    parts_->budgets->start();
+  });
   return {};
 }
 
@@ -186,7 +191,30 @@ Result<void> Engine::add_feature(const FeatureConfig& config) {
   auto id = parts_->cache->add_feature(feature_policy(config), std::move(bound), watched_origin);
   if (!id) return std::unexpected(std::move(id.error()));
   parts_->features.push_back(config);
+  if (config.budget && !config.is_plain()) parts_->budgets->add(parts_->cache.get(), *id, config);
   return {};
+}
+
+void Engine::make_budgets(const Config& config, std::size_t features_max) {
+  BudgetLoop::World world;
+  world.home = &home();
+  world.clock = &clock_;
+  world.seed = mix64(seed_ + 5);
+  world.origin_suffers = [this](std::string_view name) {
+    const auto it = std::ranges::find(parts_->origins, name, &Parts::NamedOrigin::name);
+    if (it == parts_->origins.end()) return false;
+    const OriginStats stats = it->origin->stats();
+    return !stats.connected || stats.waiting > 0;
+  };
+  // Keys are no matter for a log; who may see them asks the API.
+  world.tell_lost = [](const std::string& feature, const std::vector<std::string>& keys) {
+    spdlog::warn(
+        "feature {}: the origin has changes of {} key(s) that the change feed never told of; see "
+        "/api/v1/lost-keys",
+        feature, keys.size());
+  };
+  parts_->budgets = std::make_unique<BudgetLoop>(config, features_max, std::move(world));
+  parts_->watchers->add(parts_->budgets->observer());
 }
 
 // `candor check` has refused what cannot be parsed.
@@ -347,6 +375,7 @@ Engine::~Engine() {
   // one may lead at once.
   if (home_ != nullptr)
     home_->run_there([this] {
+      if (parts_->budgets != nullptr) parts_->budgets->stop();
       if (parts_->river != nullptr) parts_->river->stop();
       if (parts_->cache != nullptr) parts_->cache->close();  // no suspect is asked about any more
     });
@@ -434,6 +463,7 @@ void Engine::report_tiers(NodeReport& report) {
   for (const auto& [name, origin] : parts_->origins) {
     report.origins.push_back({name, origin->describe(), origin->stats()});
   }
+  report.exposure = parts_->budgets->latest();
   report.waiting = parts_->cache->waiting();
   report.owed_invalidations = parts_->cache->owed_invalidations();
   report.river = river_report(true);

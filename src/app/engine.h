@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "app/budget_loop.h"
 #include "app/config.h"
 #include "app/floor_log.h"
 #include "app/health_log.h"
@@ -76,6 +77,9 @@ class Engine {
   [[nodiscard]] RegionDesk* region() { return parts_->region.get(); }
   // Who of the clients keeps values on its side. Lives as long as this.
   [[nodiscard]] server::Tracking* tracking() { return parts_->tracking.get(); }
+  // What is known of the features' exposure, as of the last evaluation; null: no feature has a budget. Any
+  // thread.
+  [[nodiscard]] std::shared_ptr<const ExposureReport> exposure() const { return parts_->budgets->latest(); }
   // Replaces the policies of features that both configurations have. On home().
   void reload(const Config& config);
 
@@ -99,6 +103,7 @@ class Engine {
     std::vector<NamedOrigin> origins;
     std::unique_ptr<server::Tracking> tracking;
     std::unique_ptr<Watchers> watchers;
+    std::unique_ptr<BudgetLoop> budgets;
     std::unique_ptr<CacheCore> cache;
     std::vector<FeatureConfig> features;  // by FeatureId
     std::unique_ptr<SessionDesk> desk;    // null as the river
@@ -113,6 +118,7 @@ class Engine {
   Result<void> make_origin(const OriginConfig& config, const std::string& region);
   Result<void> add_feature(const FeatureConfig& config);
   void add_tags(const Config& config);
+  void make_budgets(const Config& config, std::size_t features_max);
   Result<void> open_river(const Config& config, const Room& room);
   Result<void> prepare_origins(const Config& config);
   void keep_up();

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "app/watchers.h"
 #include "base/counters.h"
 #include "base/time.h"
+#include "monitor/exposure_report.h"
 #include "origin/origin.h"
 #include "tier/l1/store.h"
 #include "tier/l2.h"
@@ -81,6 +83,7 @@ struct NodeReport {
   std::uint64_t waiting = 0;             // reads on the miss path
   std::uint64_t owed_invalidations = 0;  // that L2 has not taken yet
   RiverReport river;
+  std::shared_ptr<const ExposureReport> exposure;         // null: no feature has a budget
   std::uint64_t tracking_clients = 0, tracking_keys = 0;  // CLIENT TRACKING
   ConnectionReport connections;
   ProcessReport process;

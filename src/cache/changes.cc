@@ -89,7 +89,7 @@ void CacheCore::MissPath::apply_change(std::string_view origin, const candor::Ch
     parts_.l1->erase_feature(feature.id());
     if (parts_.observer != nullptr) {
       parts_.observer->on_invalidate_feature(feature.id());
-      parts_.observer->on_change(feature.id(), std::nullopt, change);
+      parts_.observer->on_change_applied(feature.id(), std::nullopt, change);
     }
     return;
   }
@@ -112,7 +112,7 @@ void CacheCore::MissPath::apply_change(std::string_view origin, const candor::Ch
   if (parts_.observer != nullptr) {
     const KeyRef ref{feature.id(), change.key};
     parts_.observer->on_invalidate(ref, "change");
-    parts_.observer->on_change(feature.id(), change.key, change);
+    parts_.observer->on_change_applied(feature.id(), change.key, change);
   }
 }
 

@@ -24,7 +24,7 @@ class Observer {
   // key nobody knows.
   virtual void on_invalidate_feature(std::optional<FeatureId>) {}
   // A change has been applied here: of one key, or of every key of the feature (nullopt).
-  virtual void on_change(FeatureId, std::optional<std::string_view> /*key*/, const Change&) {}
+  virtual void on_change_applied(FeatureId, std::optional<std::string_view> /*key*/, const Change&) {}
   // Every change of this origin that was committed before `fresh_as_of` has been applied here.
   virtual void on_proven(std::string_view /*origin*/, MonoTime /*fresh_as_of*/) {}
 };

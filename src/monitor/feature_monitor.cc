@@ -8,9 +8,6 @@ namespace candor {
 namespace {
 
 constexpr Duration kLagsKept = 60s;
-// Longer without a proof: what the stream cannot say is left to the origin.
-constexpr Duration kSilence = 30s;
-
 double in_seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
 
 OriginJudge::Options judge_options(const MonitoredFeature& facts) {
@@ -84,8 +81,7 @@ void FeatureMonitor::settle_stream(MonoTime now, MonoTime proven, News& news) {
     judged.over = verdict.is_stale && verdict.staleness > facts_.budget.max_staleness ? 1.0 : 0.0;
     judged.cause = verdict.cause;
     stream_.add(now, verdict.read, judged, verdict.is_stale, verdict.staleness);
-    news.reads += judged.weight;
-    news.over += judged.weight * judged.over;
+    news.by_stream.add(judged);
   }
 }
 
@@ -99,26 +95,17 @@ void FeatureMonitor::note_lost(const std::string& key, News& news) {
 void FeatureMonitor::settle_origin(MonoTime now, MonoTime proven, News& news) {
   for (OriginJudge::Verdict& verdict : by_origin_.take(now, proven)) {
     origin_.add(now, verdict.read, verdict.judged, verdict.is_stale, verdict.staleness);
-    const double over = verdict.judged.weight * verdict.judged.over;
     const bool is_lost = verdict.judged.cause == StaleCause::kLost && verdict.judged.over > 0.0;
+    news.by_origin.add(verdict.judged);
     SpanTally::Judged lost = verdict.judged;
     if (!is_lost) lost.over = 0.0;
     lost_.add(now, lost);
     if (is_lost) note_lost(verdict.read.key, news);
-    // Each read counts once for the budget: by the stream where it speaks, and by the origin what the stream
-    // does not know of.
-    if (history_ == nullptr || stream_is_silent_) {
-      news.reads += verdict.judged.weight;
-      news.over += over;
-    } else if (is_lost) {
-      news.over += over;
-    }
   }
 }
 
 FeatureMonitor::News FeatureMonitor::settle(MonoTime now, MonoTime proven) {
   News news;
-  stream_is_silent_ = now - proven > kSilence;
   if (history_ != nullptr) settle_stream(now, proven, news);
   settle_origin(now, proven, news);
   return news;

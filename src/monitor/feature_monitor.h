@@ -9,8 +9,8 @@
 
 #include "monitor/exposure_report.h"
 #include "monitor/origin_judge.h"
-#include "monitor/stream_judge.h"
 #include "monitor/span_tally.h"
+#include "monitor/stream_judge.h"
 #include "monitor/workload_estimator.h"
 
 namespace candor {
@@ -37,7 +37,7 @@ class FeatureMonitor {
 
   // What has been decided since the last call.
   struct News {
-    double reads = 0.0, over = 0.0;      // for the budget's windows
+    SpanTally::Sum by_stream, by_origin;
     std::vector<std::string> lost_keys;  // found just now
   };
   [[nodiscard]] News settle(MonoTime now, MonoTime proven);
@@ -86,7 +86,6 @@ class FeatureMonitor {
   MonoTime lags_turned_{0};
   std::deque<std::string> lost_keys_;
   std::uint64_t not_judged_ = 0;
-  bool stream_is_silent_ = false;
 };
 
 }  // namespace candor

@@ -78,7 +78,7 @@ void Monitor::set_budget(std::string_view feature, const Budget& budget) {
   }
 }
 
-void Monitor::on_change(FeatureId feature, std::optional<std::string_view> key, const Change& change) {
+void Monitor::on_change_applied(FeatureId feature, std::optional<std::string_view> key, const Change& change) {
   Watched* watched = find(feature);
   if (watched == nullptr || watched->source == nullptr) return;
   const MonoTime now = world_.clock->now();
@@ -99,8 +99,8 @@ void Monitor::settle(std::size_t index) {
   Watched& watched = *features_[index];
   const MonoTime proven = watched.source == nullptr ? MonoTime{0} : watched.source->proven;
   FeatureMonitor::News news = watched.monitor->settle(world_.clock->now(), proven);
-  watched.news_reads += news.reads;
-  watched.news_over += news.over;
+  watched.by_stream.add(news.by_stream);
+  watched.by_origin.add(news.by_origin);
   if (!news.lost_keys.empty() && world_.tell_lost)
     world_.tell_lost(watched.monitor->facts().name, news.lost_keys);
 }
@@ -143,8 +143,8 @@ void Monitor::tick() {
     Watched& watched = *features_[i];
     if (seconds > 0.0) measure_rates(watched, seconds);
     watched.monitor->tick(now);
-    if (world_.count) world_.count(i, now, watched.news_reads, watched.news_over);
-    watched.news_reads = watched.news_over = 0.0;
+    if (world_.count) world_.count(i, now, watched.by_stream, watched.by_origin);
+    watched.by_stream = watched.by_origin = {};
   }
   tick_timer_ = world_.home->schedule(world_.home->now() + kTickPeriod, [this] { tick(); });
 }

@@ -37,8 +37,11 @@ class Monitor final : public Observer {
     std::function<bool(std::string_view origin)> origin_suffers{};
     // Keys of a feature of which a change was lost: an alarm of its own. Null: nobody listens.
     std::function<void(const std::string& feature, const std::vector<std::string>& keys)> tell_lost{};
-    // Reads judged for the budget's windows, weighted: once a second for each feature. Null: nobody listens.
-    std::function<void(std::size_t index, MonoTime now, double reads, double over)> count{};
+    // What was judged since the last call: once a second for each feature, by its place in the order of
+    // watch(). Null: nobody listens.
+    std::function<void(std::size_t index, MonoTime now, const SpanTally::Sum& by_stream,
+                       const SpanTally::Sum& by_origin)>
+        count{};
   };
   explicit Monitor(World world);
   ~Monitor() override;
@@ -57,7 +60,7 @@ class Monitor final : public Observer {
   [[nodiscard]] std::vector<FeatureExposure> exposures() const;
   [[nodiscard]] std::size_t size() const { return features_.size(); }
 
-  void on_change(FeatureId feature, std::optional<std::string_view> key, const Change& change) override;
+  void on_change_applied(FeatureId feature, std::optional<std::string_view> key, const Change& change) override;
   void on_proven(std::string_view origin, MonoTime fresh_as_of) override;
 
   static constexpr Duration kDrainPeriod = 100ms;
@@ -86,7 +89,7 @@ class Monitor final : public Observer {
     double loads_per_second = 0.0, checks_per_second = 0.0;
     std::uint64_t asked = 0;  // since the last tick
     bool is_paused = false;
-    double news_reads = 0.0, news_over = 0.0;  // since the last tick
+    SpanTally::Sum by_stream, by_origin;  // since the last tick
   };
   void drain();
   void tick();

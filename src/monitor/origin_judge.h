@@ -35,8 +35,8 @@
 #include "monitor/change_rate.h"
 #include "monitor/exposure_report.h"
 #include "monitor/picked_read.h"
-#include "monitor/supersession.h"
 #include "monitor/span_tally.h"
+#include "monitor/supersession.h"
 
 namespace candor {
 

@@ -1,0 +1,153 @@
+#include "app/budget_json.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "cache/cache.h"
+
+namespace candor::app {
+
+using nlohmann::json;
+
+namespace {
+
+// Six significant digits: fractions are small.
+json number(double value) {
+  if (!std::isfinite(value)) return nullptr;
+  if (value == 0.0) return 0.0;
+  const double scale = std::pow(10.0, 5.0 - std::floor(std::log10(std::fabs(value))));
+  return std::round(value * scale) / scale;
+}
+
+json causes_json(const std::array<double, kStaleCauses>& by_cause) {
+  json out = json::object();
+  for (std::size_t i = 0; i < kStaleCauses; ++i)
+    out[std::string(stale_cause_name(static_cast<StaleCause>(i)))] = number(by_cause[i]);
+  return out;
+}
+
+json measured_json(const Measured& measured) {
+  if (!measured.is_measured()) return nullptr;
+  return {{"reads", number(measured.reads)},
+          {"stale_fraction", number(measured.stale_fraction)},
+          {"low", number(measured.low)},
+          {"high", number(measured.high)},
+          {"by_cause", causes_json(measured.by_cause)}};
+}
+
+json histogram_json(const JudgedTotals& totals) {
+  json edges = json::array();
+  json counts = json::array();
+  for (const double edge : kStalenessEdges) edges.push_back(edge);
+  for (const double count : totals.staleness.counts) counts.push_back(number(count));
+  return {{"reads", number(totals.reads)},
+          {"stale", causes_json(totals.stale)},
+          {"staleness_edges_seconds", std::move(edges)},
+          {"staleness_counts", std::move(counts)},
+          {"staleness_sum_seconds", number(totals.staleness.sum_seconds)}};
+}
+
+json workload_json(const FeatureExposure& e) {
+  const Workload& workload = e.workload;
+  const bool is_known = !workload.classes.empty();
+  json classes = json::array();
+  for (const KeyClass& one : workload.classes)
+    classes.push_back({{"read_share", number(one.read_share)},
+                       {"reads_per_second", number(one.reads_per_second)},
+                       {"updates_per_second", number(one.updates_per_second)}});
+  return {{"reads_per_second", number(workload.reads_per_second)},
+          {"updates_per_second", number(workload.updates_per_second)},
+          {"u_per_second", is_known ? number(workload.read_weighted_updates()) : json(nullptr)},
+          {"r_per_second", is_known ? number(workload.read_weighted_reads()) : json(nullptr)},
+          {"classes", std::move(classes)}};
+}
+
+json delivery_json(const FeatureExposure& e) {
+  return {{"ttl_seconds", number(e.delivery.ttl_seconds)},
+          {"is_pushed", e.delivery.is_pushed},
+          {"delay_seconds", number(e.delivery.delay_seconds)},
+          {"lag_p99_seconds", number(std::chrono::duration<double>(e.lag_p99).count())},
+          {"loss", number(e.delivery.loss)}};
+}
+
+json predicted_json(const Predicted& predicted) {
+  if (!predicted.is_known) return nullptr;
+  return {{"bound", number(predicted.bound)},
+          {"stale", number(predicted.stale)},
+          {"over_limit", number(predicted.over_limit)}};
+}
+
+json parts_json(const std::vector<JudgedPart>& parts) {
+  json out = json::array();
+  for (const JudgedPart& part : parts)
+    out.push_back({{"by", part.by_origin ? "origin" : "stream"},
+                   {"tier", tier_name(static_cast<Tier>(part.tier))},
+                   {"level", consistency_name(static_cast<Consistency>(part.level))},
+                   {"reads", number(part.reads)},
+                   {"stale", number(part.stale)}});
+  return out;
+}
+
+}  // namespace
+
+std::string_view verdict_of(const FeatureExposure& exposure) {
+  bool is_measured = false;
+  for (const Measured* measured : {&exposure.by_stream_window, &exposure.by_origin_window}) {
+    if (!measured->is_measured()) continue;
+    is_measured = true;
+    if (measured->low > exposure.budget.stale_fraction) return "outside";
+  }
+  return is_measured ? "inside" : "not measured";
+}
+
+json exposure_json(const FeatureExposure& e, WithKeys with_keys) {
+  json burn = json::array();
+  for (const BurnRate& one : e.burn)
+    burn.push_back(
+        {{"window_ms", one.window / 1ms}, {"rate", number(one.rate)}, {"reads", number(one.reads)}});
+  json out = {{"feature", e.feature},
+              {"region", e.region},
+              {"origin", e.origin},
+              {"level", e.level},
+              {"owner", e.owner},
+              {"impact", e.impact},
+              {"control", e.may_steer ? "auto" : "advise"},
+              {"budget",
+               {{"max_staleness_ms", e.budget.max_staleness / 1ms},
+                {"stale_fraction", number(e.budget.stale_fraction)},
+                {"window_ms", e.budget.window / 1ms},
+                {"sample", number(e.budget.sample)}}},
+              {"workload", workload_json(e)},
+              {"delivery", delivery_json(e)},
+              {"predicted", predicted_json(e.predicted)},
+              {"measured",
+               {{"by_stream", measured_json(e.by_stream)},
+                {"by_origin", measured_json(e.by_origin)},
+                {"by_stream_window", measured_json(e.by_stream_window)},
+                {"by_origin_window", measured_json(e.by_origin_window)}}},
+              {"lost_fraction", number(e.lost_fraction)},
+              {"budget_remaining", number(e.budget_remaining)},
+              {"reads_window", number(e.reads_window)},
+              {"burn", std::move(burn)},
+              {"state", budget_state_name(e.state)},
+              {"verdict", verdict_of(e)},
+              {"origin_loads_per_second", number(e.origin_loads_per_second)},
+              {"check_loads_per_second", number(e.check_loads_per_second)},
+              {"load_seconds_mean", number(e.load_seconds_mean)},
+              {"checks_paused", e.checks_paused},
+              {"not_judged", e.not_judged},
+              {"by_stream_totals", histogram_json(e.stream_totals)},
+              {"by_origin_totals", histogram_json(e.origin_totals)},
+              {"parts", parts_json(e.parts)}};
+  out["lost_keys_known"] = e.lost_keys.size();
+  if (with_keys == WithKeys::kYes) out["lost_keys"] = e.lost_keys;
+  return out;
+}
+
+json exposures_json(const ExposureReport& report, WithKeys with_keys) {
+  json features = json::array();
+  for (const FeatureExposure& one : report.features) features.push_back(exposure_json(one, with_keys));
+  return {{"at_ms", report.wall.ms()}, {"features", std::move(features)}};
+}
+
+}  // namespace candor::app

@@ -1,0 +1,20 @@
+// What is known of exposure, as JSON: one form for the API, the dashboard's events, and `candor budget`.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "monitor/exposure_report.h"
+
+namespace candor::app {
+
+enum class WithKeys : bool { kNo, kYes };
+
+// null where nothing is measured or known.
+[[nodiscard]] nlohmann::json exposure_json(const FeatureExposure& exposure, WithKeys with_keys);
+[[nodiscard]] nlohmann::json exposures_json(const ExposureReport& report, WithKeys with_keys);
+
+// "inside", "outside", or "not measured": is the budget kept, by what the interval says? Outside only when
+// even the interval's lower end is over the allowed fraction; inside when the measured fraction is within it.
+[[nodiscard]] std::string_view verdict_of(const FeatureExposure& exposure);
+
+}  // namespace candor::app
