@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/units.h"
 
 namespace candor::app {
 namespace {
@@ -137,6 +138,35 @@ constexpr std::array kSpecs = {
                "held (markers kept alive until their change is visible)."},
     MetricSpec{"candor_l2_losses_total", kCounter, "origin region",
                "Times that L2 was found to have forgotten invalidations: flushed, restored, failed over."},
+    MetricSpec{"candor_checked_reads_total", kCounter, "by feature region",
+               "Reads judged: by=\"stream\" from the change stream, by=\"origin\" against the origin itself. "
+               "Weighted: each stands for the reads that it was picked from."},
+    MetricSpec{
+        "candor_stale_reads_total", kCounter, "by cause feature region",
+        "Of the reads judged: staler than their feature's max_staleness, by cause: lag, lost, ttl-only, "
+        "race, serve-stale, replica."},
+    MetricSpec{
+        "candor_staleness_seconds", kHistogram, "by feature region",
+        "Staleness of the reads judged that were stale at all: time since the commit of the first change "
+        "that the value did not include."},
+    MetricSpec{"candor_unjudged_reads_total", kCounter, "feature region",
+               "Picked reads that the stream could not judge, because it gave no proof in time."},
+    MetricSpec{
+        "candor_lost_fraction", kGauge, "feature region",
+        "Of the reads checked against the origin in the last minute: stale by a change that the stream "
+        "never told of."},
+    MetricSpec{
+        "candor_expected_stale_fraction", kGauge, "feature model region",
+        "What the model says of the feature as it is read and changed now: bound is min(1, u T), stale is "
+        "exact, over_limit is exact for reads staler than max_staleness."},
+    MetricSpec{"candor_budget_burn_rate", kGauge, "feature region window",
+               "How fast the error budget is spent over this window; 1: it lasts exactly its own window."},
+    MetricSpec{"candor_budget_remaining", kGauge, "feature region",
+               "Part of the error budget that is left in its window; below 0: overspent."},
+    MetricSpec{"candor_budget_state", kGauge, "feature region state",
+               "1 for the state that the budget is in: unknown, ok, ticket, page."},
+    MetricSpec{"candor_check_loads_per_second", kGauge, "feature region",
+               "Loads that measuring asks of the origin."},
     MetricSpec{"candor_tracking_clients", kGauge, "region", "Connections with CLIENT TRACKING on."},
     MetricSpec{"candor_tracking_keys", kGauge, "region", "Keys remembered for them."},
     MetricSpec{"candor_owed_invalidations", kGauge, "region",
@@ -230,6 +260,58 @@ void put_histogram(Page& page, std::string_view name, const Labels& labels,
   histogram.bucket.push_back({snapshot.count, std::numeric_limits<double>::infinity()});
   histogram.sample_count = snapshot.count;
   histogram.sample_sum = static_cast<double>(snapshot.sum_ns) * 1e-9;
+}
+
+void put_staleness(Page& page, const Labels& labels, const StalenessHistogram& staleness) {
+  auto& histogram = page.series("candor_staleness_seconds", labels).histogram;
+  double cumulative = 0.0;
+  for (std::size_t i = 0; i < staleness.counts.size(); ++i) {
+    cumulative += staleness.counts[i];
+    const bool is_last = i == kStalenessEdges.size();
+    histogram.bucket.push_back({static_cast<std::uint64_t>(cumulative),
+                                is_last ? std::numeric_limits<double>::infinity() : kStalenessEdges[i]});
+  }
+  histogram.sample_count = static_cast<std::uint64_t>(cumulative);
+  histogram.sample_sum = staleness.sum_seconds;
+}
+
+Labels with_label(Labels labels, const char* label, std::string value) {
+  labels.emplace_back(label, std::move(value));
+  return labels;
+}
+
+// Nothing of a way that has judged nothing: not measured is not zero.
+void collect_judged(Page& page, const Labels& self, const char* by, const JudgedTotals& totals) {
+  if (totals.reads <= 0.0) return;
+  const Labels labels = with_label(self, "by", by);
+  page.put("candor_checked_reads_total", labels, totals.reads);
+  for (std::size_t i = 0; i < kStaleCauses; ++i)
+    page.put("candor_stale_reads_total",
+             with_label(labels, "cause", std::string(stale_cause_name(static_cast<StaleCause>(i)))),
+             totals.stale[i]);
+  put_staleness(page, labels, totals.staleness);
+}
+
+void collect_exposure(Page& page, const FeatureExposure& e) {
+  const Labels self = {{"feature", e.feature}, {"region", page.region}};
+  collect_judged(page, self, "stream", e.stream_totals);
+  collect_judged(page, self, "origin", e.origin_totals);
+  page.put("candor_unjudged_reads_total", self, e.not_judged);
+  if (e.by_origin.is_measured()) page.put("candor_lost_fraction", self, e.lost_fraction);
+  if (e.predicted.is_known) {
+    page.put("candor_expected_stale_fraction", with_label(self, "model", "bound"), e.predicted.bound);
+    page.put("candor_expected_stale_fraction", with_label(self, "model", "stale"), e.predicted.stale);
+    page.put("candor_expected_stale_fraction", with_label(self, "model", "over_limit"),
+             e.predicted.over_limit);
+  }
+  for (const BurnRate& burn : e.burn)
+    if (burn.reads > 0.0)
+      page.put("candor_budget_burn_rate", with_label(self, "window", format_duration(burn.window)),
+               burn.rate);
+  if (e.state != BudgetState::kUnknown) page.put("candor_budget_remaining", self, e.budget_remaining);
+  page.put("candor_budget_state", with_label(self, "state", std::string(budget_state_name(e.state))),
+           std::uint64_t{1});
+  page.put("candor_check_loads_per_second", self, e.check_loads_per_second);
 }
 
 void collect_feature(Page& page, const FeatureReport& f) {
@@ -419,6 +501,8 @@ void collect_process(Page& page, const ProcessReport& p) {
 void collect(Page& page, const NodeReport& report) {
   const Labels self = {{"region", page.region}};
   for (const FeatureReport& feature : report.features) collect_feature(page, feature);
+  if (report.exposure != nullptr)
+    for (const FeatureExposure& exposure : report.exposure->features) collect_exposure(page, exposure);
   for (const OriginReport& origin : report.origins) collect_origin(page, origin);
   collect_tiers(page, report);
   collect_river(page, report.river, report.at);

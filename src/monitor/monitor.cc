@@ -78,7 +78,8 @@ void Monitor::set_budget(std::string_view feature, const Budget& budget) {
   }
 }
 
-void Monitor::on_change_applied(FeatureId feature, std::optional<std::string_view> key, const Change& change) {
+void Monitor::on_change_applied(FeatureId feature, std::optional<std::string_view> key,
+                                const Change& change) {
   Watched* watched = find(feature);
   if (watched == nullptr || watched->source == nullptr) return;
   const MonoTime now = world_.clock->now();
