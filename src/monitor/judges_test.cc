@@ -362,7 +362,23 @@ TEST(ReadIntakeTest, TakesAllOfAQuietFeatureAndABoundedNumberOfABusyOne) {
   EXPECT_EQ(intake.chance(quiet), 1.0);
   EXPECT_EQ(intake.chance(busy), 0.05);  // what the owner wants checked
   intake.set_rate(busy, 10'000.0);
+  EXPECT_NEAR(intake.chance(busy), 0.075, 1e-9);  // rises by steps
+  intake.set_rate(busy, 10'000.0);
   EXPECT_EQ(intake.chance(busy), 0.1);
+}
+
+TEST(ReadIntakeTest, ABurstIsMetAtOnceAndQuietIsBelievedSlowly) {
+  ReadIntake intake(1, 1);
+  const FeatureId feature{0};
+  intake.watch(feature, 0.0);
+  SampledRead read;
+  read.feature = feature;
+  read.key = "k";
+  for (int i = 0; i < 2000; ++i) intake.take(read);
+  (void)intake.drain();
+  EXPECT_EQ(intake.chance(feature), 0.25);
+  intake.set_rate(feature, 0.0);
+  EXPECT_EQ(intake.chance(feature), 0.375);
 }
 
 TEST(ReadIntakeTest, ThoseThatHadNoRoomAreStoodFor) {
