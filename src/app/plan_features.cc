@@ -120,10 +120,11 @@ class FeaturePlanner {
     }
     delivery.own_share = own_share();
     if (known_ != nullptr && known_->delay_seconds && known_->loss) return;
-    out_.assumptions.push_back(fmt::format("a change is heard of after {} (p99 {}), and {} of them never",
-                                           format_seconds(facts.push_delay_seconds),
-                                           format_seconds(facts.push_delay_p99_seconds),
-                                           format_fraction(facts.push_loss)));
+    out_.assumptions.push_back(
+        fmt::format("{} after {} (p99 {}), and {} of them never",
+                    delivery.is_pushed ? "a change is heard of" : "if watched, a change would be heard of",
+                    format_seconds(facts.push_delay_seconds), format_seconds(facts.push_delay_p99_seconds),
+                    format_fraction(facts.push_loss)));
   }
 
   // A node drops what it writes from its own tiers before it acknowledges the write; if no other node serves

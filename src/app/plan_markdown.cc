@@ -98,8 +98,8 @@ std::string costs_in_words(const Outcome& before, const Outcome& after) {
   std::vector<std::string> costs;
   const double loads = after.origin_loads_per_second - before.origin_loads_per_second;
   if (std::abs(loads) >= 0.005)
-    costs.push_back(fmt::format("{} {} a second from the database than today's {}",
-                                format_rate(std::abs(loads)), loads > 0.0 ? "more loads" : "fewer loads",
+    costs.push_back(fmt::format("{} loads a second {} from the database ({} as configured)",
+                                format_rate(std::abs(loads)), loads > 0.0 ? "more" : "fewer",
                                 format_rate(before.origin_loads_per_second)));
   if (after.write_wait_seconds > before.write_wait_seconds)
     costs.push_back(fmt::format("{} more for each write",
@@ -114,7 +114,7 @@ std::string costs_in_words(const Outcome& before, const Outcome& after) {
     costs.push_back(
         fmt::format("{} rows a second compared with the database",
                     format_rate(after.origin_checks_per_second - before.origin_checks_per_second)));
-  return costs.empty() ? "nothing beyond today's load" : fmt::format("{}", fmt::join(costs, "; "));
+  return costs.empty() ? "nothing beyond what is configured" : fmt::format("{}", fmt::join(costs, "; "));
 }
 
 std::string section(const PlannedFeature& one) {
@@ -143,7 +143,9 @@ std::string section(const PlannedFeature& one) {
   if (one.measured)
     row("Measured", fmt::format("{} ({} to {}, 95 %)", format_fraction(one.measured->fraction),
                                 format_fraction(one.measured->low), format_fraction(one.measured->high)));
-  row("Verdict", fmt::format("{}: {}", verdict(one), plain(plan.reason)));
+  // "kept as configured" says it all; what goes beyond it is worth reading.
+  row("Verdict",
+      plan.reason == verdict(one) ? verdict(one) : fmt::format("{}: {}", verdict(one), plain(plan.reason)));
   std::vector<std::string> changes;
   for (const LeverSetting& setting : plan.cheapest) changes.push_back(change_in_words(setting, one));
   if (!changes.empty()) {

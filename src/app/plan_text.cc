@@ -128,13 +128,12 @@ std::string other_costs(const LeverEffect& effect) {
   if (const double checks = after.origin_checks_per_second - before.origin_checks_per_second; checks > 5e-4)
     costs.push_back(fmt::format("{} rows/s checked", format_rate(checks)));
   if (effect.lever == Lever::kWatch) costs.emplace_back("a change feed");
-  if (effect.lever == Lever::kRelax) costs.emplace_back("the owner's word");
   return costs.empty() ? "-" : fmt::format("{}", fmt::join(costs, ", "));
 }
 
 std::string keeps_text(const PlannedFeature& one, std::size_t index) {
   const LeverEffect& effect = one.plan.levers[index];
-  if (effect.lever == Lever::kRelax) return "by decision";
+  if (effect.lever == Lever::kRelax) return "if agreed";
   if (one.plan.suffices[index]) return "yes";
   const bool would = effect.after.exposure.over_limit <= one.model.budget.stale_fraction;
   return would ? "over a cap" : "no";

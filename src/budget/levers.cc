@@ -230,7 +230,7 @@ Outcome outcome_of(const FeatureModel& model, const LeverPositions& positions) {
   Exposure& exposure = outcome.exposure;
   for (double* fraction : {&exposure.bound, &exposure.first_order, &exposure.hot, &exposure.stale,
                            &exposure.over_limit, &exposure.over_limit_bound})
-    *fraction *= kept;
+    *fraction = std::min(1.0, *fraction * kept);
   outcome.origin_loads_per_second += exposure.loads_per_second + exposure.refreshes_per_second +
                                      model.workload.reads_per_second * (1.0 - kept);
   if (positions.sweep_seconds > 0.0)

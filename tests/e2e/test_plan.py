@@ -115,7 +115,7 @@ def test_impossible_is_said_with_the_reason(plan):
 
 def test_text_fits_a_terminal(plan):
     done = plan("--rate", PROFILE)
-    assert max(map(len, done.stdout.splitlines())) <= 110
+    assert max(map(len, done.stdout.splitlines())) <= 100
     assert "\x1b" not in done.stdout
 
 
@@ -191,7 +191,7 @@ def test_a_running_node_says_it(plan, endpoint):
                           "by_origin": {"reads": 900, "stale_fraction": 0.31, "low": 0.28, "high": 0.34}}]}
     done = plan("--url", endpoint(json.dumps(body)), "--json")
     by_hand = plan("--rate", PROFILE, "--json")
-    assert feature(done, "profile")["predicted"] == feature(by_hand, "profile")["predicted"]
+    assert feature(done, "profile")["predicted"] == pytest.approx(feature(by_hand, "profile")["predicted"])
     assert feature(done, "profile")["measured"]["over_limit"] == 0.31
     # Figures by hand win over the node's.
     other = plan("--url", endpoint(json.dumps(body)), "--rate", "profile:reads_per_second=10,updates_per_second=0,keys=1", "--json")
