@@ -203,9 +203,9 @@ TEST(WorkloadNodeTest, AnswerOfANode) {
     {"feature": "profile", "workload": {"reads_per_second": 100, "updates_per_second": 2, "classes": [
         {"read_share": 0.5, "reads_per_second": 10, "updates_per_second": 0.1},
         {"read_share": 0.5, "reads_per_second": 1, "updates_per_second": 0}]},
-     "delivery": {"ttl_seconds": 60, "is_pushed": true, "delay_seconds": 0.004, "loss": 0},
-     "lag_p99_seconds": 0.03, "load_seconds_mean": 0.0007,
-     "by_origin": {"reads": 500, "stale_fraction": 0.01, "low": 0.002, "high": 0.02}},
+     "delivery": {"ttl_seconds": 60, "is_pushed": true, "delay_seconds": 0.004, "lag_p99_seconds": 0.03, "loss": 0},
+     "load_seconds_mean": 0.0007,
+     "measured": {"by_origin": {"reads": 500, "stale_fraction": 0.01, "low": 0.002, "high": 0.02}}},
     {"feature": "price"}, {"nonsense": 1}, 7]})",
                                        "n:1");
   ASSERT_TRUE(known) << known.error().message;
@@ -224,7 +224,7 @@ TEST(WorkloadNodeTest, AnythingElseIsRefusedOrUnknown) {
   for (const char* bad : {"", "nonsense", "{}", "5", "null", "{\"features\": 5}"})
     EXPECT_FALSE(read_node_budgets(bad, "n:1")) << bad;
   const auto known = read_node_budgets(
-      R"([{"feature": "a", "workload": [], "delivery": 5, "by_origin": null, "load_seconds_mean": "fast"},
+      R"([{"feature": "a", "workload": [], "delivery": 5, "measured": null, "load_seconds_mean": "fast"},
           {"feature": "b", "workload": {"classes": [{"read_share": -1, "reads_per_second": 1, "updates_per_second": 1},
             5, null, {"read_share": 1e999}]}}])",
       "n:1");

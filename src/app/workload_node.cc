@@ -51,8 +51,9 @@ Workload workload_in(const json& table) {
 
 std::optional<MeasuredFraction> measured_in(const json& feature) {
   // Against the origin when that was done: the stream cannot see what it lost.
+  const json& ways = part(feature, "measured");
   for (const char* name : {"by_origin_window", "by_stream_window", "by_origin", "by_stream"}) {
-    const json& table = part(feature, name);
+    const json& table = part(ways, name);
     const auto reads = number(table, "reads");
     const auto fraction = number(table, "stale_fraction");
     if (!reads || *reads <= 0.0 || !fraction) continue;
@@ -72,8 +73,7 @@ KnownWorkload feature_in(const json& feature, const std::string& node) {
     known.notes.emplace_back("the node has not seen enough of it to know its workload");
   const json& delivery = part(feature, "delivery");
   known.delay_seconds = number(delivery, "delay_seconds");
-  known.delay_p99_seconds = number(delivery, "delay_p99_seconds");
-  if (!known.delay_p99_seconds) known.delay_p99_seconds = number(feature, "lag_p99_seconds");
+  known.delay_p99_seconds = number(delivery, "lag_p99_seconds");
   known.loss = number(delivery, "loss");
   known.own_share = number(delivery, "own_share");
   known.through_share = known.own_share;

@@ -188,7 +188,7 @@ def endpoint():
 def test_a_running_node_says_it(plan, endpoint):
     body = {"features": [{"feature": "profile", "workload": {"reads_per_second": 1000, "updates_per_second": 2,
                                                              "classes": [{"read_share": 1, "reads_per_second": 10, "updates_per_second": 0.02}]},
-                          "by_origin": {"reads": 900, "stale_fraction": 0.31, "low": 0.28, "high": 0.34}}]}
+                          "measured": {"by_origin": {"reads": 900, "stale_fraction": 0.31, "low": 0.28, "high": 0.34}}}]}
     done = plan("--url", endpoint(json.dumps(body)), "--json")
     by_hand = plan("--rate", PROFILE, "--json")
     assert feature(done, "profile")["predicted"] == pytest.approx(feature(by_hand, "profile")["predicted"])
@@ -196,6 +196,14 @@ def test_a_running_node_says_it(plan, endpoint):
     # Figures by hand win over the node's.
     other = plan("--url", endpoint(json.dumps(body)), "--rate", "profile:reads_per_second=10,updates_per_second=0,keys=1", "--json")
     assert feature(other, "profile")["predicted"]["stale"] == 0
+
+
+def test_a_real_node_is_understood(plan, node):
+    """Its endpoint and this reader agree on the names, whatever it has seen so far."""
+    done = subprocess.run([BUILD / "candor", "plan", node.config, "--url", f"127.0.0.1:{node.http_port}", "--json"], cwd=plan.folder,
+                          capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+    assert done.returncode in (0, 1) and done.stderr == "", done
+    assert {f["feature"] for f in json.loads(done.stdout)["features"]} >= {"item"}
 
 
 def test_a_node_that_does_not_answer_is_a_failure(plan, endpoint):
