@@ -183,6 +183,15 @@ TEST_F(WorkloadFilesTest, NoChangeSeenIsSaidNotConcluded) {
   EXPECT_THAT(known->at("a").notes[0], HasSubstr("less than 0.03 times a second"));
 }
 
+TEST_F(WorkloadFilesTest, FilesThatSpellKeysDifferentlyAreNotAFreshCache) {
+  const auto known = read_seen_files(
+      {.reads = file("reads", "0 a 1\n100 a 2\n"), .writes = file("w", "5 a user:1\n6 a user:2\n")});
+  ASSERT_TRUE(known);
+  EXPECT_TRUE(known->at("a").workload.classes.empty());
+  ASSERT_EQ(known->at("a").notes.size(), 1u);
+  EXPECT_THAT(known->at("a").notes[0], HasSubstr("spell keys alike"));
+}
+
 TEST_F(WorkloadFilesTest, BadFilesNameTheirLine) {
   const std::string good = file("good", "0 a 1\n9 a 1\n");
   const auto refusal_of = [&](const SeenFiles& files) {

@@ -161,11 +161,12 @@ class Seen {
 
  private:
   static KnownWorkload describe(std::vector<KeyCount> list, double seconds, const SeenFiles& files) {
-    std::uint64_t reads = 0, updates = 0, keys = 0;
+    std::uint64_t reads = 0, updates = 0, keys = 0, updates_of_read = 0;
     for (const KeyCount& one : list) {
       reads += one.reads;
       updates += one.updates;
       keys += one.reads > 0 ? 1 : 0;
+      updates_of_read += one.reads > 0 ? one.updates : 0;
     }
     KnownWorkload known;
     known.workload = workload_of(std::move(list), seconds);
@@ -173,6 +174,15 @@ class Seen {
         fmt::format("{}: {} reads of {} keys, {} changes in {:.0f} s",
                     files.trace.empty() ? files.reads : files.trace, reads, keys, updates, seconds);
     if (reads == 0) known.notes.emplace_back("nobody read it in that time: its workload is not known");
+    // Reads and changes of wholly different keys are far likelier two spellings than two worlds, and would be
+    // predicted never to be stale.
+    if (reads > 0 && updates > 0 && updates_of_read == 0) {
+      known.workload.classes.clear();
+      known.notes.push_back(
+          fmt::format("none of its {} changes is of a key that was read: do the two files spell keys "
+                      "alike? Its workload counts as not known",
+                      updates));
+    }
     // With none seen in t, rates above 3 / t are refuted at 95 %.
     if (updates == 0)
       known.notes.push_back(
