@@ -26,6 +26,7 @@ void add_json_flag(CLI::App& command, ToolRun& run);
 void report_failure(ToolRun& run, const char* command, const std::string& message);
 
 void add_check(CLI::App& tool, ToolRun& run);
+void add_plan(CLI::App& tool, ToolRun& run);
 void add_status(CLI::App& tool, ToolRun& run);
 void add_get(CLI::App& tool, ToolRun& run);
 void add_replay(CLI::App& tool, ToolRun& run);
