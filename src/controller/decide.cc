@@ -34,8 +34,9 @@ std::size_t index_of(Lever lever) { return static_cast<std::size_t>(lever); }
 
 // What was measured of one feature, as far as levers are concerned.
 struct Evidence {
-  std::string_view by;  // "the stream", "the origin"; empty: not measured
-  Measured measured;
+  std::string_view by;      // "the stream", "the origin"; empty: not measured
+  Measured measured;        // `reads`: of those, as many as are independent
+  double judged = 0.0;      // all of them
   bool is_outside = false;  // even the low end
   bool is_burning = false;  // by a burn-rate rule, and the span agrees
   double by_failure = 0.0;  // of reads: over the limit because the origin failed
@@ -47,16 +48,45 @@ double shortest_burn(const FeatureExposure& e) {
   return 0.0;
 }
 
+// Reads of one key are stale together, from the limit on until its entry ends: how many reads tell as much as
+// one. Where few hot keys make most of the reads, a minute's thousands are worth some tens, and a single
+// change of a hot key is no trend.
+double reads_together(const FeatureExposure& e, const Measured& measured) {
+  const double all = e.workload.reads_per_second * seconds_of(SpanTally::kSpan);
+  if (all <= 0.0) return 1.0;
+  const double judged = std::min(1.0, measured.reads / all);
+  const double limit = seconds_of(e.budget.max_staleness);
+  const double by_lag = measured.by_cause[static_cast<std::size_t>(StaleCause::kLag)];
+  const double until_ttl = std::max(0.0, e.delivery.ttl_seconds - limit) / 2.0;
+  const bool is_lag = e.delivery.is_pushed && by_lag >= measured.stale_fraction / 2.0;
+  const double run = is_lag ? std::min(until_ttl, seconds_of(e.lag_p99)) : until_ttl;
+  return 1.0 + judged * e.workload.read_weighted_reads() * run;
+}
+
+// As the report has it, with that in mind.
+Measured judged_together(const FeatureExposure& e, Measured measured) {
+  if (!measured.is_measured()) return measured;
+  measured.reads /= reads_together(e, measured);
+  const Interval interval = wilson_interval(measured.stale_fraction, measured.reads);
+  measured.low = std::min(measured.low, interval.low);
+  measured.high = std::max(measured.high, interval.high);
+  return measured;
+}
+
 // The worse of the two ways of judging: the origin knows of changes that the stream never told of.
 Evidence evidence_of(const FeatureExposure& e) {
   Evidence evidence;
-  if (e.by_stream.is_measured()) {
+  const Measured by_stream = judged_together(e, e.by_stream);
+  const Measured by_origin = judged_together(e, e.by_origin);
+  if (by_stream.is_measured()) {
     evidence.by = "the stream";
-    evidence.measured = e.by_stream;
+    evidence.judged = e.by_stream.reads;
+    evidence.measured = by_stream;
   }
-  if (e.by_origin.is_measured() && (evidence.by.empty() || e.by_origin.low > e.by_stream.low)) {
+  if (by_origin.is_measured() && (evidence.by.empty() || by_origin.low > by_stream.low)) {
     evidence.by = "the origin";
-    evidence.measured = e.by_origin;
+    evidence.judged = e.by_origin.reads;
+    evidence.measured = by_origin;
   }
   if (evidence.by.empty()) return evidence;
   const double allowed = e.budget.stale_fraction;
@@ -73,10 +103,11 @@ std::string percent(double fraction) { return fmt::format("{:.3g} %", 100.0 * fr
 
 std::string measured_text(const FeatureExposure& e, const Evidence& evidence) {
   return fmt::format(
-      "{} of reads were staler than {:.3g} s (95 %: {} to {}; {:.0f} judged by {}), {} are allowed",
+      "{} of reads were staler than {:.3g} s (95 %: {} to {}; {:.0f} judged by {}, worth {:.0f}), {} are "
+      "allowed",
       percent(evidence.measured.stale_fraction), seconds_of(e.budget.max_staleness),
-      percent(evidence.measured.low), percent(evidence.measured.high), evidence.measured.reads, evidence.by,
-      percent(e.budget.stale_fraction));
+      percent(evidence.measured.low), percent(evidence.measured.high), evidence.judged, evidence.by,
+      evidence.measured.reads, percent(e.budget.stale_fraction));
 }
 
 void add_measured(Action& action, const FeatureExposure& e, const Evidence& evidence) {
@@ -84,7 +115,8 @@ void add_measured(Action& action, const FeatureExposure& e, const Evidence& evid
   add(action, "measured", evidence.measured.stale_fraction);
   add(action, "measured_low", evidence.measured.low);
   add(action, "measured_high", evidence.measured.high);
-  add(action, "judged_reads", evidence.measured.reads);
+  add(action, "judged_reads", evidence.judged);
+  add(action, "independent_reads", evidence.measured.reads);
   if (evidence.is_burning) add(action, "burn_rate", shortest_burn(e));
   add(action, "u_per_second", e.workload.read_weighted_updates());
   add(action, "r_per_second", e.workload.read_weighted_reads());
@@ -116,6 +148,10 @@ class FeatureTurn {
     if (!memory_.pulled.empty()) added_ = std::max(0.0, loads - base_loads_) * memory_.load_factor;
     std::erase_if(memory_.actions, [&](MonoTime at) { return now_ - at >= limits_.actions_window; });
     note_calm();
+    if (!is_outside())
+      memory_.outside_since.reset();
+    else if (!memory_.outside_since)
+      memory_.outside_since = now_;
     memory_.seen = now_;
   }
   [[nodiscard]] double added() const { return added_; }
@@ -124,10 +160,8 @@ class FeatureTurn {
   // `room`: loads a second that this feature may add more than now.
   void steer(double room, std::vector<Action>& actions) {
     if (!is_known() || !is_settled()) return;
-    if (evidence_.is_outside || evidence_.is_burning)
-      pull(room, actions);
-    else
-      give_back(actions);
+    if (!is_outside()) return give_back(actions);
+    if (now_ - *memory_.outside_since >= limits_.outside_for) pull(room, actions);
   }
   // Levers add more than they may: gives back until it is at most `added_most`.
   void give_way(double added_most, double cap, std::vector<Action>& actions);
@@ -138,6 +172,7 @@ class FeatureTurn {
   [[nodiscard]] bool is_settled() const {
     return !memory_.acted_last || now_ - *memory_.acted_last >= std::max(kSettle, limits_.cooldown);
   }
+  [[nodiscard]] bool is_outside() const { return evidence_.is_outside || evidence_.is_burning; }
   [[nodiscard]] bool may_act(Lever lever) const {
     const MonoTime acted = memory_.acted[index_of(lever)];
     return acted.ns == 0 || now_ - acted >= limits_.cooldown;
@@ -248,10 +283,8 @@ void FeatureTurn::pull(double room, std::vector<Action>& actions) {
   Outcome reached = outcome_of(model, at);
   if (reached.exposure.over_limit <= target)
     return ask_people(model, at, actions);  // the model cannot explain it
-  // Changes that are more than before cost loads of themselves, which is nobody's lever.
-  const double loads_most =
-      outcome_of(model, {}).origin_loads_per_second + (added_ + std::max(0.0, room)) / memory_.load_factor;
-  const Weighing weighing(model, feature_, limits_, {target, loads_most});
+  const double loads_most = base_loads_ + (added_ + std::max(0.0, room)) / memory_.load_factor;
+  const Weighing weighing(model, feature_, limits_, {target, loads_most, &model_});
   for (int i = 0; i < kPullsAtOnce && reached.exposure.over_limit > target; ++i) {
     if (memory_.actions.size() + static_cast<std::size_t>(i) >= limits_.actions_max) return;
     const auto next = weighing.next(at, [&](Lever lever) { return may_act(lever); });
@@ -315,7 +348,7 @@ void FeatureTurn::give_back(std::vector<Action>& actions) {
   if (!may_act(lever)) return;
   const FeatureModel model = explained();
   const double target = limits_.undo_predicted * allowed();
-  const Weighing weighing(model, feature_, limits_, {target, 0.0});
+  const Weighing weighing(model, feature_, limits_, {target});
   const auto to = weighing.milder(memory_.positions, lever);
   if (!to) return;
   Action made = action(ActionKind::kUndo, setting_at(memory_.positions, lever), *to);

@@ -48,13 +48,14 @@ struct ControlLimits {
   double write_wait_seconds_max = 0.1;  // added to a write; more is felt by whoever writes
   double batch_seconds_max = 5.0;       // a write that others see later than this surprises people
   double origin_fraction_max = 1.0;
+  Duration outside_for = 15s;    // outside in each report for this long before anything is pulled
   Duration cooldown = 30s;       // between two actions on one lever of a feature
   Duration calm = 5min;          // inside with a margin for this long before something is given back
   unsigned actions_max = 12;     // of one feature …
   Duration actions_window = 1h;  // … within this
   // Of what is allowed, kept in reserve by what is pulled: the model is within 10 % of measurements, and
   // rates drift.
-  double headroom = 0.3;
+  double headroom = 0.45;
   // Of what is allowed: what the model may predict without a lever that is given back. The distance to
   // 1 - headroom is the hysteresis.
   double undo_predicted = 0.5;
@@ -97,7 +98,7 @@ struct FeatureMemory {
   std::array<MonoTime, kLevers> acted{};
   std::vector<MonoTime> actions;  // within actions_window; at most actions_max and what the cap took back
   std::optional<MonoTime> acted_last, undone_last;
-  std::optional<MonoTime> calm_since;
+  std::optional<MonoTime> outside_since, calm_since;
   double calm_reads = 0.0, calm_over = 0.0;  // judged since then
   MonoTime seen{0};                          // the last report
   unsigned regrets = 0;                      // levers pulled again soon after they were given back

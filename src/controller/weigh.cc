@@ -14,6 +14,9 @@ constexpr double kFactorMost = 64.0;
 constexpr double kHelpsLeast = 0.2;
 // A milder setting is worth an action when it is milder by this factor.
 constexpr double kMilderLeast = 2.0;
+// Of the target: what a milder setting may predict. Whoever goes only part of the way stays further from
+// where it would be pulled again.
+constexpr double kMilderTarget = 0.75;
 
 // The largest share in [0, 1] that holds; nothing if not even 0 does. Requires: what holds for a share holds
 // for every smaller one.
@@ -87,7 +90,8 @@ double changes_factor(const FeatureModel& model, const LeverPositions& positions
   return std::exp(share.value_or(0.0) * most);
 }
 
-bool Weighing::is_allowed(const Outcome& outcome) const {
+bool Weighing::is_allowed(const LeverPositions& positions) const {
+  const Outcome outcome = outcome_of(bounds_.estimated != nullptr ? *bounds_.estimated : model_, positions);
   return outcome.origin_loads_per_second <= bounds_.loads_most &&
          outcome.write_wait_seconds <= limits_.write_wait_seconds_max;
 }
@@ -119,7 +123,7 @@ LeverSetting Weighing::strength(Lever lever, double share, const LeverPositions&
 }
 
 std::optional<LeverSetting> Weighing::strongest_allowed(const LeverPositions& at, Lever lever) const {
-  const auto allowed = [&](double share) { return is_allowed(outcome_with(at, strength(lever, share, at))); };
+  const auto allowed = [&](double share) { return is_allowed(with_setting(at, strength(lever, share, at))); };
   if (allowed(1.0)) return strength(lever, 1.0, at);
   if (!has_range(lever)) return std::nullopt;
   const auto share = largest_share(allowed);
@@ -138,7 +142,7 @@ std::optional<Pull> Weighing::pull(const LeverPositions& at, const LeverSetting&
   pull.cost = cost_of(model_, at, pull.before, with_setting(at, to), pull.after, {});
   pull.suffices = keeps(pull.after);
   const bool helps = pull.after.exposure.over_limit <= (1.0 - kHelpsLeast) * pull.before.exposure.over_limit;
-  if (!is_allowed(pull.after) || (!pull.suffices && !helps)) return std::nullopt;
+  if (!is_allowed(with_setting(at, to)) || (!pull.suffices && !helps)) return std::nullopt;
   return pull;
 }
 
@@ -178,7 +182,9 @@ std::optional<LeverSetting> Weighing::milder(const LeverPositions& at, Lever lev
       setting.value = now.value * (1.0 - share);
     return setting;
   };
-  const auto share = largest_share([&](double part) { return keeps(outcome_with(at, at_share(part))); });
+  const auto share = largest_share([&](double part) {
+    return outcome_with(at, at_share(part)).exposure.over_limit <= kMilderTarget * bounds_.target;
+  });
   if (!share) return std::nullopt;
   const LeverSetting found = rounded(at_share(*share), true);
   const double ratio =

@@ -35,8 +35,11 @@ class Weighing {
  public:
   struct Bounds {
     double target = 0.0;  // of reads over the limit
-    double loads_most =
-        0.0;  // a second, of this feature: its own without levers, and what room the cap leaves
+    // Loads a second of this feature: its own without levers, and what the cap leaves.
+    double loads_most = 1e300;
+    // Loads are counted with the changes as estimated, as they will be when the cap is looked after; null:
+    // with the same model.
+    const FeatureModel* estimated = nullptr;
   };
   Weighing(const FeatureModel& model, const SteeredFeature& feature, const ControlLimits& limits,
            const Bounds& bounds)
@@ -64,7 +67,7 @@ class Weighing {
   [[nodiscard]] LeverSetting within_loads(const LeverPositions& at, Lever lever) const;
 
  private:
-  [[nodiscard]] bool is_allowed(const Outcome& outcome) const;
+  [[nodiscard]] bool is_allowed(const LeverPositions& positions) const;
   [[nodiscard]] bool keeps(const Outcome& outcome) const {
     return outcome.exposure.over_limit <= bounds_.target;
   }
