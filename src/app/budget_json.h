@@ -3,6 +3,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "app/steering.h"
 #include "monitor/exposure_report.h"
 
 namespace candor::app {
@@ -12,6 +13,9 @@ enum class WithKeys : bool { kNo, kYes };
 // null where nothing is measured or known.
 [[nodiscard]] nlohmann::json exposure_json(const FeatureExposure& exposure, WithKeys with_keys);
 [[nodiscard]] nlohmann::json exposures_json(const ExposureReport& report, WithKeys with_keys);
+
+// What is pulled and what was done, the newest first; null: nothing was evaluated yet.
+[[nodiscard]] nlohmann::json levers_json(const LeverSnapshot* levers);
 
 // "inside", "outside", or "not measured": is the budget kept, by what the interval says? Outside only when
 // even the interval's lower end is over the allowed fraction; inside when the measured fraction is within it.

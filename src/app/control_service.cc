@@ -92,6 +92,10 @@ struct ControlRoutes {
       {"GET", "/api/v1/budgets", Guard::kPage,
        "Every budget: predicted and measured exposure, burn rates, state; as of the last evaluation.",
        [](S& s, R r, HttpRequest&) { s.get_budgets(r); }},
+      {"GET", "/api/v1/levers", Guard::kPage,
+       "What the controller did or advised, the newest first, with the numbers that caused it; what is "
+       "pulled.",
+       [](S& s, R r, HttpRequest&) { s.get_levers(r); }},
       {"POST", "/api/v1/lost-keys", Guard::kToken, "Keys of which a change was lost, by feature.",
        [](S& s, R r, HttpRequest&) { s.post_lost_keys(r); }},
       {"GET", "/api/v1/openapi.json", Guard::kPage, "This list.",
@@ -259,6 +263,11 @@ void ControlService::get_budgets(const HttpReply& reply) {
       return json_response(200, {{"at_ms", nullptr}, {"features", json::array()}});
     return json_response(200, exposures_json(*report.exposure, WithKeys::kNo));
   });
+}
+
+void ControlService::get_levers(const HttpReply& reply) {
+  with_report(reply,
+              [](const NodeReport& report) { return json_response(200, levers_json(report.levers.get())); });
 }
 
 void ControlService::post_lost_keys(const HttpReply& reply) {

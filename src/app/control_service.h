@@ -62,6 +62,7 @@ class ControlService final : public ConnectionFactory, public HttpService {
   void get_features(const HttpReply& reply);
   void get_feature(const HttpReply& reply, std::string name);
   void get_budgets(const HttpReply& reply);
+  void get_levers(const HttpReply& reply);
   void post_lost_keys(const HttpReply& reply);
   void get_openapi(const HttpReply& reply);
   void get_events(const HttpReply& reply);

@@ -104,6 +104,7 @@ Result<void> Engine::build(const Config& config, Room room) {
     parts.l2_is_shared = config.l2.url != "memory:";
     parts.seed = mix64(seed_ + 1);
     parts_->cache = std::make_unique<CacheCore>(parts);
+    parts_->steering = std::make_unique<Steering>(config, parts_->cache.get());
     for (const FeatureConfig& feature : config.features)
       if (built) built = add_feature(feature);
     for (const OriginConfig& origin : config.origins)
@@ -212,6 +213,9 @@ void Engine::make_budgets(const Config& config, std::size_t features_max) {
         "feature {}: the origin has changes of {} key(s) that the change feed never told of; see "
         "/api/v1/lost-keys",
         feature, keys.size());
+  };
+  world.evaluated = [this](const ExposureReport& report) {
+    if (parts_->steering != nullptr) parts_->steering->evaluated(report);
   };
   parts_->budgets = std::make_unique<BudgetLoop>(config, features_max, std::move(world));
   parts_->watchers->add(parts_->budgets->observer());
@@ -464,6 +468,7 @@ void Engine::report_tiers(NodeReport& report) {
     report.origins.push_back({name, origin->describe(), origin->stats()});
   }
   report.exposure = parts_->budgets->latest();
+  report.levers = parts_->steering->snapshot();
   report.waiting = parts_->cache->waiting();
   report.owed_invalidations = parts_->cache->owed_invalidations();
   report.river = river_report(true);
@@ -479,7 +484,9 @@ void Engine::reload(const Config& config) {
     if (fresh == nullptr || fresh->is_plain() != parts_->features[i].is_plain()) continue;
     FeatureConfig& held = parts_->features[i];
     adopt_reloadable(held, *fresh);
-    (void)parts_->cache->update_policy(FeatureId{static_cast<std::uint16_t>(i)}, feature_policy(held));
+    parts_->steering->adopt(held);
+    (void)parts_->cache->update_policy(FeatureId{static_cast<std::uint16_t>(i)},
+                                       parts_->steering->steered(feature_policy(held)));
   }
 }
 

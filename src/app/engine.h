@@ -21,6 +21,7 @@
 #include "app/region_desk.h"
 #include "app/river.h"
 #include "app/session_desk.h"
+#include "app/steering.h"
 #include "app/watchers.h"
 #include "cache/cache.h"
 #include "io/clock.h"
@@ -105,6 +106,7 @@ class Engine {
     std::unique_ptr<Watchers> watchers;
     std::unique_ptr<BudgetLoop> budgets;
     std::unique_ptr<CacheCore> cache;
+    std::unique_ptr<Steering> steering;
     std::vector<FeatureConfig> features;  // by FeatureId
     std::unique_ptr<SessionDesk> desk;    // null as the river
     std::unique_ptr<River> river;         // null: no feature is watched, and no stream is configured

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "app/river_report.h"
+#include "app/steering.h"
 #include "app/watchers.h"
 #include "base/counters.h"
 #include "base/time.h"
@@ -84,6 +85,7 @@ struct NodeReport {
   std::uint64_t owed_invalidations = 0;  // that L2 has not taken yet
   RiverReport river;
   std::shared_ptr<const ExposureReport> exposure;         // null: no feature has a budget
+  std::shared_ptr<const LeverSnapshot> levers;            // null: nothing was evaluated yet
   std::uint64_t tracking_clients = 0, tracking_keys = 0;  // CLIENT TRACKING
   ConnectionReport connections;
   ProcessReport process;
