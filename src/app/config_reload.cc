@@ -95,6 +95,8 @@ void adopt_reloadable(FeatureConfig& held, const FeatureConfig& fresh) {
   held.soft_timeout = fresh.soft_timeout;
   held.hard_timeout = fresh.hard_timeout;
   held.lease_ttl = fresh.lease_ttl;
+  held.write = fresh.write;
+  if (fresh.write_behind) held.write_behind = fresh.write_behind;
   held.serve_stale = fresh.serve_stale;  // on_origin_failure
 }
 

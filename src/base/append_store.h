@@ -1,5 +1,5 @@
-// The seam for files that only grow: one directory of them, for logs. io has the real one; memory_append_store.h has one that
-// fails, tears and loses what was not synced.
+// The seam for files that only grow: one directory of them, for logs. io has the real one;
+// memory_append_store.h has one that fails, tears and loses what was not synced.
 //
 // Blocking: belongs on a BlockingPool thread, one thread at a time.
 #pragma once

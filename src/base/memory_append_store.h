@@ -1,5 +1,5 @@
-// An AppendStore in memory, for tests: a crash keeps what was synced and some of the rest, and any call can be made to fail.
-// Thread safety: none.
+// An AppendStore in memory, for tests: a crash keeps what was synced and some of the rest, and any call can
+// be made to fail. Thread safety: none.
 #pragma once
 
 #include <algorithm>

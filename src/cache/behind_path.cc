@@ -1,10 +1,11 @@
-// Write-behind where it meets readers and tiers: what is pending is shown to this node's readers, and nothing that the origin
-// still says takes its place before the origin has it. See docs/write-behind.md.
+// Write-behind where it meets readers and tiers: what is pending is shown to this node's readers, and nothing
+// that the origin still says takes its place before the origin has it. See docs/write-behind.md.
 //
 //   SET a=2: in the log            reader A, before it: load begins         batch: UPDATE a=2 commits
 //   flights of a are fenced        …                                        L2 is told, its marker stays
 //   pending, in L1; answered       A's row a=1 arrives: A gets it, not kept L1 forgets a
-//   reader B: a=2                                                           no longer pending: the next reader loads a=2
+//   reader B: a=2                                                           no longer pending: the next
+//   reader loads a=2
 #include <algorithm>
 
 #include "cache/freshness.h"
@@ -17,7 +18,8 @@ using write_behind::RecordKind;
 using write_behind::WriteBehind;
 using write_behind::WriteMode;
 
-const write_behind::Queue::Pending* CacheCore::MissPath::pending(const Feature& feature, std::string_view key) {
+const write_behind::Queue::Pending* CacheCore::MissPath::pending(const Feature& feature,
+                                                                 std::string_view key) {
   return feature.behind() == nullptr ? nullptr : feature.behind()->find(key);
 }
 
@@ -63,7 +65,8 @@ void CacheCore::MissPath::show_pending(const Feature& feature, const std::string
   put.feature = feature.id();
   put.key = key;
   if (!is_gone) put.value = *write.value;
-  // No stamp: it includes no change that is heard of, so that any drops it, and the next reader is given it from the queue.
+  // No stamp: it includes no change that is heard of, so that any drops it, and the next reader is given it
+  // from the queue.
   put.meta.user_flags = kPendingWrite;
   put.meta.loaded_at = life.loaded_at;
   put.meta.expires_at = life.expires_at;
@@ -84,8 +87,8 @@ void CacheCore::MissPath::answer_pending(Feature& feature, Waiter& waiter,
   answer(feature, waiter, std::move(result));
 }
 
-// Of a key with a pending write. Levels that tiers may answer, and bounded ones, get it: nothing is newer. Who wants the
-// origin's own word gets it after the origin has the write.
+// Of a key with a pending write. Levels that tiers may answer, and bounded ones, get it: nothing is newer.
+// Who wants the origin's own word gets it after the origin has the write.
 Task<void> CacheCore::MissPath::read_behind(Feature* feature, std::string key, ReadOptions options,
                                             std::shared_ptr<Waiter> waiter, MonoTime deadline) {
   const Consistency level = options.use_feature_level ? feature->policy().consistency : options.level;
@@ -101,8 +104,8 @@ Task<void> CacheCore::MissPath::read_behind(Feature* feature, std::string key, R
   read_past_pending(*feature, std::move(key), options, std::move(waiter), deadline);
 }
 
-Task<Result<WriteResult>> CacheCore::MissPath::write_behind_of(Feature* feature, std::string key, std::string value,
-                                                               Change change) {
+Task<Result<WriteResult>> CacheCore::MissPath::write_behind_of(Feature* feature, std::string key,
+                                                               std::string value, Change change) {
   const bool is_erase = change == Change::kErase;
   WriteResult result;
   result.rows = 1;
@@ -122,8 +125,8 @@ Task<Result<WriteResult>> CacheCore::MissPath::write_behind_of(Feature* feature,
 // ---- CacheCore ----
 
 void CacheCore::use_write_behind(FeatureId feature, const WriteBehind::Options& options,
-                                 std::unique_ptr<write_behind::Log> log, write_behind::Log::Recovered recovered,
-                                 BlockingPool* pool) {
+                                 std::unique_ptr<write_behind::Log> log,
+                                 write_behind::Log::Recovered recovered, BlockingPool* pool) {
   miss_->use_write_behind(miss_->feature(feature), options, std::move(log), std::move(recovered), pool);
 }
 
@@ -148,7 +151,8 @@ Result<void> CacheCore::set_write_mode(FeatureId id, WriteMode mode, Duration wi
 
 Task<Result<void>> CacheCore::settle_writes(std::string origin, MonoTime deadline) const {
   for (const auto& feature : features_) {
-    if (feature->behind() == nullptr || feature->trust() == nullptr || feature->trust()->name != origin) continue;
+    if (feature->behind() == nullptr || feature->trust() == nullptr || feature->trust()->name != origin)
+      continue;
     Result<void> settled = co_await feature->behind()->settle(deadline);
     if (!settled) co_return settled;
   }

@@ -140,12 +140,13 @@ class CacheCore final : public ChangeTarget {
   void invalidate(FeatureId feature, std::string key, WriteDone done);
 
   // ---- write-behind (cache/write_behind.h); on home ----
-  // Takes up the log, with what it recovered: from now on readers see that. The feature has an origin that can_apply().
+  // Takes up the log, with what it recovered: from now on readers see that. The feature has an origin that
+  // can_apply().
   void use_write_behind(FeatureId feature, const write_behind::WriteBehind::Options& options,
                         std::unique_ptr<write_behind::Log> log, write_behind::Log::Recovered recovered,
                         BlockingPool* pool);
-  // Safe at any time: of each key what is pending reaches the origin before a later write does. kConfiguration: the
-  // feature has no log, or promises its readers what a pending write would break.
+  // Safe at any time: of each key what is pending reaches the origin before a later write does.
+  // kConfiguration: the feature has no log, or promises its readers what a pending write would break.
   [[nodiscard]] Result<void> set_write_mode(FeatureId feature, write_behind::WriteMode mode, Duration window);
   // Null: the feature has no log.
   [[nodiscard]] write_behind::WriteBehind* write_behind(FeatureId feature) const;

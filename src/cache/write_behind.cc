@@ -209,16 +209,18 @@ Task<Result<void>> WriteBehind::settle(MonoTime deadline) {
   const auto self = shared_from_this();
   if (is_empty()) co_return Result<void>{};
   if (is_closed_ || waiters_.size() >= kWaitersMax)
-    co_return fail(ErrorCode::kOverloaded, "feature '" + parts_.feature + "': too many wait for its pending writes");
+    co_return fail(ErrorCode::kOverloaded,
+                   "feature '" + parts_.feature + "': too many wait for its pending writes");
   Waiter waiter;
   waiter.target = target();
   const OneShot<Result<void>> answer = waiter.answer;
   std::string why = "feature '" + parts_.feature + "': pending writes did not reach the origin in time";
-  waiter.timer = parts_.home->schedule(deadline, [weak = weak_from_this(), answer, why = std::move(why)]() mutable {
-    auto alive = weak.lock();
-    if (alive && !alive->stats_.problem.empty()) why += ": " + alive->stats_.problem;
-    (void)answer.set(fail(ErrorCode::kOriginDown, std::move(why)));
-  });
+  waiter.timer =
+      parts_.home->schedule(deadline, [weak = weak_from_this(), answer, why = std::move(why)]() mutable {
+        auto alive = weak.lock();
+        if (alive && !alive->stats_.problem.empty()) why += ": " + alive->stats_.problem;
+        (void)answer.set(fail(ErrorCode::kOriginDown, std::move(why)));
+      });
   waiters_.push_back(waiter);
   arm();
   Result<void> result = co_await answer;
@@ -282,7 +284,8 @@ Task<Result<void>> WriteBehind::replay(std::uint64_t position) {
   const auto it = dead_.find(position);
   if (it == dead_.end()) co_return fail(ErrorCode::kNotFound, "no dead letter has this position");
   const DeadLetter letter = it->second;
-  // Durable as a new write first: a crash in between leaves it twice, and stores of one value may be repeated.
+  // Durable as a new write first: a crash in between leaves it twice, and stores of one value may be
+  // repeated.
   Result<void> written = co_await write(letter.key, letter.kind, letter.value);
   if (!written) co_return written;
   co_return co_await drop(position);

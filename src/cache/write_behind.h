@@ -1,14 +1,18 @@
-// Write-behind of one feature: a write is acknowledged when it is durable in a log of this node; batches of such writes, merged by
-// key, follow to the origin, each in one transaction with the log's position. See docs/write-behind.md and decision 0006.
+// Write-behind of one feature: a write is acknowledged when it is durable in a log of this node; batches of
+// such writes, merged by key, follow to the origin, each in one transaction with the log's position. See
+// docs/write-behind.md and decision 0006.
 //
-//   write → staged → log (one append and one sync for all that were staged) → queue, readers see it, acknowledged
-//   window over → round: all that is pending, in batches → origin → tiers are told, the queue forgets → hint in the log
+//   write → staged → log (one append and one sync for all that were staged) → queue, readers see it,
+//   acknowledged window over → round: all that is pending, in batches → origin → tiers are told, the queue
+//   forgets → hint in the log
 //
 // Invariants
 //   - Nothing is acknowledged, or shown to a reader, before it is in the log.
-//   - One round at a time, one batch of it at a time, one job of the log at a time: so that order by key is order by position.
+//   - One round at a time, one batch of it at a time, one job of the log at a time: so that order by key is
+//   order by position.
 //   - A write leaves the queue when the origin has it or a dead letter was written, and tiers were told.
-// Thread safety: one executor, the cache's home. Shared ownership, because jobs and tasks can outlive the cache.
+// Thread safety: one executor, the cache's home. Shared ownership, because jobs and tasks can outlive the
+// cache.
 #pragma once
 
 #include <cstdint>
@@ -43,9 +47,9 @@ struct Stats {
   std::uint64_t acknowledged = 0, merged = 0, applied = 0, refused = 0;  // writes
   std::uint64_t batches = 0, retries = 0, syncs = 0;
   std::size_t dead_letters = 0;
-  std::uint64_t lost = 0;            // acknowledged writes that a damaged log no longer holds
-  std::string problem;               // of now; empty: none
-  std::vector<std::string> damage;   // what the last start found
+  std::uint64_t lost = 0;           // acknowledged writes that a damaged log no longer holds
+  std::string problem;              // of now; empty: none
+  std::vector<std::string> damage;  // what the last start found
 };
 
 class WriteBehind : public std::enable_shared_from_this<WriteBehind> {
@@ -80,7 +84,8 @@ class WriteBehind : public std::enable_shared_from_this<WriteBehind> {
   // kOverloaded: a limit; kOriginDown: the log took nothing; kUnknownOutcome: nobody knows.
   [[nodiscard]] Task<Result<void>> write(std::string key, RecordKind kind, std::string value);
   [[nodiscard]] WriteMode mode() const { return mode_; }
-  // From now on. What is pending goes to the origin first, key by key: whoever writes through a key that holds() waits.
+  // From now on. What is pending goes to the origin first, key by key: whoever writes through a key that
+  // holds() waits.
   void set_mode(WriteMode mode, Duration window);
   // A write that goes straight to the origin, from before it is sent until its answer.
   void begin_through() { ++through_; }
@@ -91,7 +96,8 @@ class WriteBehind : public std::enable_shared_from_this<WriteBehind> {
   [[nodiscard]] const Queue::Pending* find(std::string_view key) const { return queue_.find(key); }
   // Pending, or on its way into the log.
   [[nodiscard]] bool holds(std::string_view key) const;
-  // Until everything that was acknowledged, or on its way, before this call is at the origin (or a dead letter).
+  // Until everything that was acknowledged, or on its way, before this call is at the origin (or a dead
+  // letter).
   [[nodiscard]] Task<Result<void>> settle(MonoTime deadline);
 
   // ---- life ----
@@ -99,7 +105,9 @@ class WriteBehind : public std::enable_shared_from_this<WriteBehind> {
   void hurry();
   // No further attempt; what is left stays in the log.
   void close();
-  [[nodiscard]] bool is_idle() const { return !is_appending_ && !is_round_ && jobs_.empty() && !is_job_running_; }
+  [[nodiscard]] bool is_idle() const {
+    return !is_appending_ && !is_round_ && jobs_.empty() && !is_job_running_;
+  }
   [[nodiscard]] bool is_empty() const { return queue_.empty() && staged_.empty() && !is_appending_; }
   [[nodiscard]] Stats stats() const;
 
@@ -129,7 +137,8 @@ class WriteBehind : public std::enable_shared_from_this<WriteBehind> {
   // Runs on the pool, after the log's earlier jobs.
   [[nodiscard]] OneShot<Result<void>> on_log(LogWork work);
   void run_job();
-  void job_done(const std::shared_ptr<LogJob>& job, Result<void> result, std::uint64_t bytes, std::uint64_t syncs);
+  void job_done(const std::shared_ptr<LogJob>& job, Result<void> result, std::uint64_t bytes,
+                std::uint64_t syncs);
 
   void append_soon();
   Task<void> append();
@@ -173,12 +182,13 @@ class WriteBehind : public std::enable_shared_from_this<WriteBehind> {
   bool is_append_asked_ = false, is_appending_ = false, is_sync_asked_ = false;
   std::uint64_t next_position_;
   std::uint64_t first_position_;  // of this run
-  std::uint64_t sent_up_to_;      // the highest position that this log ever brought to the origin, as far as is known
+  std::uint64_t
+      sent_up_to_;  // the highest position that this log ever brought to the origin, as far as is known
   std::optional<Error> log_failed_;
 
   bool is_closed_ = false, is_hurried_ = false, is_round_ = false;
   bool is_position_known_ = false;
-  bool is_foreign_ = false;  // the origin has a position of this log that this log never brought there
+  bool is_foreign_ = false;     // the origin has a position of this log that this log never brought there
   std::uint64_t expected_ = 0;  // the origin's position
   std::uint64_t covered_ = 0;   // everything up to it is at the origin, or dead
   MonoTime retry_at_{0};

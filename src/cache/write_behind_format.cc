@@ -47,7 +47,8 @@ std::optional<Record> record_at(std::string_view bytes, std::uint64_t seed, std:
   if (length < kBodyFixedBytes || length > kBodyBytesMax) return std::nullopt;
   if (bytes.size() - kRecordHeadBytes < length) return std::nullopt;
   const std::string_view body = bytes.substr(kRecordHeadBytes, length);
-  if (get<std::uint64_t>(bytes.substr(8)) != record_checksum(bytes.substr(0, 8), body, seed)) return std::nullopt;
+  if (get<std::uint64_t>(bytes.substr(8)) != record_checksum(bytes.substr(0, 8), body, seed))
+    return std::nullopt;
   const auto kind = static_cast<std::uint8_t>(body[8]);
   const std::size_t key_bytes = get<std::uint32_t>(body.substr(9));
   if (!is_kind(kind) || key_bytes > length - kBodyFixedBytes) return std::nullopt;

@@ -5,11 +5,12 @@
 //   record   = mark (4), body bytes (4), checksum of mark, length and body (8), body
 //   body     = position (8), kind (1), key bytes (4), key, value
 //
-// Numbers are little-endian, checksums XXH3-64. Each record has its own: a tail that a crash tore is told from damage by what
-// comes after it. Nothing whole after it: it was never acknowledged, and is cut off. Something whole after it: bytes that were
-// once whole are not any more, which is reported, and the records around them are kept. The mark is what a search for the next
-// whole record looks for; it is no proof, the checksum is. Checksums are seeded with the log's random id, so that a client
-// cannot put a record into a value, for a search behind damage to find.
+// Numbers are little-endian, checksums XXH3-64. Each record has its own: a tail that a crash tore is told
+// from damage by what comes after it. Nothing whole after it: it was never acknowledged, and is cut off.
+// Something whole after it: bytes that were once whole are not any more, which is reported, and the records
+// around them are kept. The mark is what a search for the next whole record looks for; it is no proof, the
+// checksum is. Checksums are seeded with the log's random id, so that a client cannot put a record into a
+// value, for a search behind damage to find.
 #pragma once
 
 #include <array>
@@ -69,7 +70,8 @@ struct SegmentScan {
   std::vector<Damage> damage;
   std::uint64_t whole_bytes = 0;  // behind it there is nothing whole
 };
-// `known`: the log's id from elsewhere, for a segment whose own header is damaged; null: then it has no records.
+// `known`: the log's id from elsewhere, for a segment whose own header is damaged; null: then it has no
+// records.
 [[nodiscard]] SegmentScan scan_segment(std::string_view bytes, const LogId* known = nullptr);
 
 // What a dead letter keeps of the write, and why it is one.

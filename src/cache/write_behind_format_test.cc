@@ -58,8 +58,8 @@ TEST_F(WriteBehindFormatTest, ATailThatIsTornAnywhereIsLeftOutAndIsNoDamage) {
   const std::string bytes = segment(3);
   for (std::size_t end = kHeaderBytes; end < bytes.size(); ++end) {
     const SegmentScan scan = scan_segment(std::string_view(bytes).substr(0, end));
-    const auto whole = static_cast<std::size_t>(
-        std::ranges::count_if(begins_, [&](std::size_t begin) { return begin + bytes.size() - begins_[2] <= end; }));
+    const auto whole = static_cast<std::size_t>(std::ranges::count_if(
+        begins_, [&](std::size_t begin) { return begin + bytes.size() - begins_[2] <= end; }));
     EXPECT_EQ(scan.records.size(), whole) << end;
     EXPECT_EQ(scan.whole_bytes, whole == 3 ? bytes.size() : begins_[whole]) << end;
     EXPECT_TRUE(scan.damage.empty()) << end;
@@ -83,7 +83,8 @@ TEST_F(WriteBehindFormatTest, AnyFlippedBitOfARecordIsFoundAndTheOthersAreKept) 
 }
 
 TEST_F(WriteBehindFormatTest, ARecordInsideAValueIsNeverFound) {
-  // A client who knows the format, and not the log's id, puts a record into a value; then the record around it is torn.
+  // A client who knows the format, and not the log's id, puts a record into a value; then the record around
+  // it is torn.
   std::string forged;
   append_record(forged, id_of(0), store(99, "other", "forged"));
   std::string bytes = segment_header(id_, 1);
@@ -110,13 +111,15 @@ TEST_F(WriteBehindFormatTest, WithoutAHeaderRecordsAreReadUnderAKnownIdOnly) {
 TEST_F(WriteBehindFormatTest, LengthsThatLieAreRefused) {
   std::string bytes = segment(1);
   for (const std::uint32_t length : {0u, 12u, 0x7fffffffu, 0xffffffffu}) {
-    for (int i = 0; i < 4; ++i) bytes[begins_[0] + 4 + static_cast<std::size_t>(i)] = static_cast<char>(length >> (8 * i));
+    for (int i = 0; i < 4; ++i)
+      bytes[begins_[0] + 4 + static_cast<std::size_t>(i)] = static_cast<char>(length >> (8 * i));
     EXPECT_TRUE(scan_segment(bytes).records.empty());
   }
 }
 
 TEST_F(WriteBehindFormatTest, ADeadLetterKeepsTheWriteAndItsReason) {
-  DeadLetter letter{17, RecordKind::kErase, "a:b", std::string("v\0w", 3), "NOT NULL constraint failed", 1234};
+  DeadLetter letter{17,  RecordKind::kErase, "a:b", std::string("v\0w", 3), "NOT NULL constraint failed",
+                    1234};
   DeadLetter read;
   ASSERT_TRUE(read_dead_record(dead_record(letter), &read));
   EXPECT_EQ(read.position, 17u);

@@ -35,13 +35,17 @@ void Log::take_segment(Found& found, const std::string& name, const SegmentScan&
                        std::uint64_t bytes, const AppendStore& store) {
   Recovered& out = found.recovered;
   for (const auto& damage : scan.damage)
-    out.problems.push_back(fmt::format(
-        "{}: {} bytes at {} are damaged; the records before and behind them are kept, a copy of the file stays "
-        "as {}.damaged", store.path_of(name), damage.bytes, damage.offset, name));
+    out.problems.push_back(
+        fmt::format("{}: {} bytes at {} are damaged; the records before and behind them are kept, a copy of "
+                    "the file stays "
+                    "as {}.damaged",
+                    store.path_of(name), damage.bytes, damage.offset, name));
   const bool is_torn = scan.has_header && scan.whole_bytes < bytes;
   if (is_torn && !is_last)
-    out.problems.push_back(fmt::format("{}: its last {} bytes are damaged, and later files follow it; a copy stays "
-                                       "as {}.damaged", store.path_of(name), bytes - scan.whole_bytes, name));
+    out.problems.push_back(
+        fmt::format("{}: its last {} bytes are damaged, and later files follow it; a copy stays "
+                    "as {}.damaged",
+                    store.path_of(name), bytes - scan.whole_bytes, name));
   if (is_torn && is_last) {
     found.torn = name;
     found.torn_at = scan.whole_bytes;
@@ -51,8 +55,8 @@ void Log::take_segment(Found& found, const std::string& name, const SegmentScan&
       found.headless.push_back(name);
       return;
     }
-    out.problems.push_back(fmt::format("{}: nothing of it can be read; a copy stays as {}.damaged",
-                                       store.path_of(name), name));
+    out.problems.push_back(
+        fmt::format("{}: nothing of it can be read; a copy stays as {}.damaged", store.path_of(name), name));
   }
   if (!scan.damage.empty() || (is_torn && !is_last) || !scan.has_header) found.damaged.push_back(name);
   Closed segment{bytes, 0};
@@ -81,9 +85,9 @@ void Log::note_gaps(Found& found) {
       const bool is_other_start = record.position >> kPositionBits != expected >> kPositionBits;
       const std::uint64_t from = is_other_start ? (record.position & ~kInRange) + 1 : expected;
       out.lost += record.position - from;
-      out.problems.push_back(fmt::format("writes {} to {} were acknowledged and cannot be read any more: {}", from,
-                                         record.position - 1,
-                                         "they are lost unless the copies of the damaged files can be mended"));
+      out.problems.push_back(fmt::format(
+          "writes {} to {} were acknowledged and cannot be read any more: {}", from, record.position - 1,
+          "they are lost unless the copies of the damaged files can be mended"));
     }
     expected = record.position + 1;
   }
@@ -122,13 +126,15 @@ Result<Log::Found> Log::read_all(AppendStore& store, const Options& options) {
     if (!bytes) return std::unexpected(bytes.error());
     sum += bytes->size();
     if (sum > options.bytes_max) {
-      return fail(ErrorCode::kLimit, fmt::format("{}: more than {} bytes of log; raise [write_behind] bytes_max",
-                                                 store.path_of(name), options.bytes_max));
+      return fail(ErrorCode::kLimit,
+                  fmt::format("{}: more than {} bytes of log; raise [write_behind] bytes_max",
+                              store.path_of(name), options.bytes_max));
     }
     const SegmentScan scan = scan_segment(*bytes, found.id ? &*found.id : nullptr);
     if (scan.has_header && found.id && !(scan.id == *found.id)) {
       return fail(ErrorCode::kCorrupt,
-                  fmt::format("{}: belongs to another log than the files before it; move it away", store.path_of(name)));
+                  fmt::format("{}: belongs to another log than the files before it; move it away",
+                              store.path_of(name)));
     }
     if (scan.has_header) found.id = scan.id;
     take_segment(found, name, scan, name == listed->back(), bytes->size(), store);
@@ -235,7 +241,8 @@ Result<void> Log::append(const std::vector<Record>& records) {
   if (auto put_there = put(*segment_, bytes); !put_there) return put_there;
   if (options_.fsync == Fsync::kAlways) {
     if (auto synced = sync(); !synced) {
-      // What the kernel holds of it may reach the disk or not. It is taken away, as the writers are told that it failed.
+      // What the kernel holds of it may reach the disk or not. It is taken away, as the writers are told that
+      // it failed.
       if (!segment_->cut_to(before)) synced.error().code = ErrorCode::kUnknownOutcome;
       return synced;
     }

@@ -1,11 +1,16 @@
-// The write-behind log of one feature: segments on disk, appended to, and removed once the origin has what they hold.
+// The write-behind log of one feature: segments on disk, appended to, and removed once the origin has what
+// they hold.
 //
 // Invariants
 //   - append() answers well only when every record of it is in the file and, with Fsync::kAlways, synced.
-//   - After an append that failed the file ends where it ended before; where that cannot be made sure, the log is broken and
-//     takes nothing more: a record of which the writer was told that it failed must not be applied after a restart.
-//   - Positions of writes rise by one, and each start begins a new range of them: what a power cut took from the end of the log
-//     may be at the origin all the same, under a position that is then never given again. A segment is removed only when every record in it is applied.
+//   - After an append that failed the file ends where it ended before; where that cannot be made sure, the
+//   log is broken and
+//     takes nothing more: a record of which the writer was told that it failed must not be applied after a
+//     restart.
+//   - Positions of writes rise by one, and each start begins a new range of them: what a power cut took from
+//   the end of the log
+//     may be at the origin all the same, under a position that is then never given again. A segment is
+//     removed only when every record in it is applied.
 // Blocking; one thread at a time, on a BlockingPool.
 #pragma once
 
@@ -29,7 +34,8 @@ class Log {
   };
   struct Options {
     Fsync fsync = Fsync::kAlways;
-    // A new file is begun beyond it: small enough that what is applied goes soon, large enough that files are rare.
+    // A new file is begun beyond it: small enough that what is applied goes soon, large enough that files are
+    // rare.
     std::uint64_t segment_bytes = std::uint64_t{16} << 20;
     // Of all segments together, at a start: above it something else has written here.
     std::uint64_t bytes_max = std::uint64_t{4} << 30;
@@ -44,16 +50,17 @@ class Log {
 
   struct Recovered {
     LogId id;
-    std::uint64_t last = 0;     // the highest position that was found
-    std::uint64_t next = 1;     // position of the next write
-    std::uint64_t applied = 0;  // the last hint: the origin has at least this
+    std::uint64_t last = 0;      // the highest position that was found
+    std::uint64_t next = 1;      // position of the next write
+    std::uint64_t applied = 0;   // the last hint: the origin has at least this
     std::vector<Record> writes;  // above `applied`, by position
     std::vector<DeadLetter> dead;
     // What is wrong with what was found: lines for people. Empty: nothing.
     std::vector<std::string> problems;
     std::uint64_t lost = 0;  // positions whose records are gone
   };
-  // Reads what is there, cuts a torn tail, begins a new segment. `fresh`: the id, if there is no log yet. Once, first.
+  // Reads what is there, cuts a torn tail, begins a new segment. `fresh`: the id, if there is no log yet.
+  // Once, first.
   [[nodiscard]] Result<Recovered> recover(const LogId& fresh);
 
   [[nodiscard]] Result<void> append(const std::vector<Record>& records);
@@ -83,7 +90,7 @@ class Log {
     Recovered recovered;
     std::optional<LogId> id;
     std::map<std::string, Closed> segments;
-    std::string torn;                                 // the last segment, if its tail is torn
+    std::string torn;  // the last segment, if its tail is torn
     std::uint64_t torn_at = 0;
     std::optional<std::uint64_t> dead_torn_at;
     std::vector<std::string> headless;  // begun, and nothing in them

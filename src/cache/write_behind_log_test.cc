@@ -50,9 +50,11 @@ class WriteBehindLogTest : public testing::Test {
   static std::string text(const std::vector<Record>& records) {
     std::string out;
     for (const Record& r : records)  // start.number: of the first start, the number alone
-      out += (out.empty() ? "" : " ") +
-             (r.position >> Log::kPositionBits == 0 ? "" : std::to_string(r.position >> Log::kPositionBits) + ".") +
-             std::to_string(r.position & 0xff) + ":" + r.key + "=" + *r.value;
+      out +=
+          (out.empty() ? "" : " ") +
+          (r.position >> Log::kPositionBits == 0 ? ""
+                                                 : std::to_string(r.position >> Log::kPositionBits) + ".") +
+          std::to_string(r.position & 0xff) + ":" + r.key + "=" + *r.value;
     return out;
   }
 

@@ -1,17 +1,19 @@
-// The writes of one feature that are durable in its log and not yet at the origin, merged by key. Pure: callers pass `now`.
+// The writes of one feature that are durable in its log and not yet at the origin, merged by key. Pure:
+// callers pass `now`.
 //
-// Of each key only the last write is kept: what an earlier one of the same window would have stored is replaced by it before
-// anybody but a reader of this node could see it. Batches go out in the order of the positions of these last writes, so that
-// "the origin has everything up to P" is one number:
+// Of each key only the last write is kept: what an earlier one of the same window would have stored is
+// replaced by it before anybody but a reader of this node could see it. Batches go out in the order of the
+// positions of these last writes, so that "the origin has everything up to P" is one number:
 //
 //   log:     a=1 (1)   b=1 (2)   a=2 (3)   c=1 (4)
 //   queue:   b=1 (2)   a=2 (3)   c=1 (4)
-//   a batch of two: b=1, a=2 with P = 3. A crash now replays what is above 3: c=1. Write 1 is below 3 and is not applied
-//   again, nor was it ever: write 3 is what came of it.
+//   a batch of two: b=1, a=2 with P = 3. A crash now replays what is above 3: c=1. Write 1 is below 3 and is
+//   not applied again, nor was it ever: write 3 is what came of it.
 //
 // Invariants
 //   - A pending write has the highest position of its key.
-//   - A key whose batch is under way stays pending, and readable, until finish(); a later write of it stays beyond that.
+//   - A key whose batch is under way stays pending, and readable, until finish(); a later write of it stays
+//   beyond that.
 // Thread safety: none. Belongs to the cache's home executor.
 #pragma once
 
@@ -53,7 +55,8 @@ class Queue {
 
   Queue(Options options, std::uint64_t seed) : options_(options), keys_(16, SeededHash{seed}) {}
 
-  // Why another write of `key` is not taken now; empty: it is. `on_the_way`: writes, and their bytes, that wait for the log.
+  // Why another write of `key` is not taken now; empty: it is. `on_the_way`: writes, and their bytes, that
+  // wait for the log.
   [[nodiscard]] std::string refusal(std::string_view key, std::size_t bytes, std::size_t on_the_way,
                                     std::size_t bytes_on_the_way, MonoTime now) const;
 
@@ -64,12 +67,14 @@ class Queue {
 
   // When the next batch is due; nothing: the queue is empty.
   [[nodiscard]] std::optional<MonoTime> due(MonoTime now) const;
-  // All that is pending, by position: what one round brings to the origin, in batches. Nothing is taken from the middle of the
-  // log, and nothing is left out: a key that is written without a pause would otherwise always be too new for the next batch.
+  // All that is pending, by position: what one round brings to the origin, in batches. Nothing is taken from
+  // the middle of the log, and nothing is left out: a key that is written without a pause would otherwise
+  // always be too new for the next batch.
   [[nodiscard]] std::vector<Item> snapshot() const;
   // How many of the items from `begin` on go into one batch: at least one.
   [[nodiscard]] std::size_t batch_size(const std::vector<Item>& items, std::size_t begin) const;
-  // The origin has the write, and tiers were told: forgets it, unless a later one of its key came. True: it is gone.
+  // The origin has the write, and tiers were told: forgets it, unless a later one of its key came. True: it
+  // is gone.
   bool finish(const std::string& key, std::uint64_t position);
   // What came up to now has been dealt with: a new window begins with what is left, if anything.
   void end_round(MonoTime now);
@@ -101,7 +106,7 @@ class Queue {
   std::size_t bytes_ = 0;
   std::uint64_t merged_ = 0;
   std::uint64_t last_position_ = 0;
-  MonoTime round_began_{0};    // of what waits now
+  MonoTime round_began_{0};         // of what waits now
   std::optional<MonoTime> oldest_;  // when the first write came that is not at the origin
 };
 

@@ -21,13 +21,18 @@ class WriteBehindQueueTest : public testing::Test {
   }
   static std::string text(const std::vector<Queue::Item>& items) {
     std::string out;
-    for (const auto& i : items) out += (out.empty() ? "" : " ") + i.key + "@" + std::to_string(i.write.position);
+    for (const auto& i : items)
+      out += (out.empty() ? "" : " ") + i.key + "@" + std::to_string(i.write.position);
     return out;
   }
 
   MonoTime now_{1'000'000'000};
   std::uint64_t position_ = 0;
-  Queue::Options options_{.window = 100ms, .batch_keys = 3, .batch_bytes = 1000, .keys_max = 5, .bytes_max = 3000,
+  Queue::Options options_{.window = 100ms,
+                          .batch_keys = 3,
+                          .batch_bytes = 1000,
+                          .keys_max = 5,
+                          .bytes_max = 3000,
                           .age_max = 10s};
   Queue queue_{options_, 1};
 };
@@ -110,9 +115,9 @@ TEST_F(WriteBehindQueueTest, AgeIsThatOfTheOldestAndEndsWithTheRoundThatTookIt) 
   EXPECT_EQ(queue_.age(now_), Duration::zero());
 }
 
-// Whatever is written and finished, in whatever order: what is pending is the last write of each key, batches are prefixes by
-// position, and applying them in order, with a crash after any of them and a replay of what is above its position, ends with
-// the values that were written last.
+// Whatever is written and finished, in whatever order: what is pending is the last write of each key, batches
+// are prefixes by position, and applying them in order, with a crash after any of them and a replay of what
+// is above its position, ends with the values that were written last.
 TEST_F(WriteBehindQueueTest, ACrashBetweenAnyTwoBatchesReplaysToTheSameEnd) {
   Random random(42);
   for (int run = 0; run < 300; ++run) {
@@ -140,7 +145,8 @@ TEST_F(WriteBehindQueueTest, ACrashBetweenAnyTwoBatchesReplaysToTheSameEnd) {
       }
       if (count > 0) origin_position = items[count - 1].write.position;
       if (random.below(3) == 0) {  // kill -9 after the commit
-        queue = Queue(Queue::Options{.batch_keys = 1 + random.below(4), .keys_max = 1000, .bytes_max = 1 << 20}, 1);
+        queue = Queue(
+            Queue::Options{.batch_keys = 1 + random.below(4), .keys_max = 1000, .bytes_max = 1 << 20}, 1);
         for (const Record& record : log)
           if (record.position > origin_position) queue.add(record, now_);
       } else {

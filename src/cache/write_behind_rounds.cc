@@ -8,7 +8,8 @@
 namespace candor::write_behind {
 namespace {
 
-// Times that the origin's position is read anew within one attempt: it moves when an earlier attempt arrives after all.
+// Times that the origin's position is read anew within one attempt: it moves when an earlier attempt arrives
+// after all.
 constexpr int kMovesMax = 3;
 
 bool is_below(const Queue::Item& item, std::uint64_t position) { return item.write.position <= position; }
@@ -75,7 +76,8 @@ void WriteBehind::attempt_failed(const std::string& why) {
   retry_at_ = parts_.home->now() + backoff_.next();
 }
 
-// Asks the origin how far it has the log's writes: at the start, and whenever an attempt ended without an answer.
+// Asks the origin how far it has the log's writes: at the start, and whenever an attempt ended without an
+// answer.
 Task<bool> WriteBehind::learn_position() {
   const auto self = shared_from_this();
   Result<std::uint64_t> position =
@@ -84,18 +86,22 @@ Task<bool> WriteBehind::learn_position() {
     attempt_failed(position.error().message);
     co_return false;
   }
-  // What a power cut took from the log's end lies below this run's positions. Above them there is somebody else.
+  // What a power cut took from the log's end lies below this run's positions. Above them there is somebody
+  // else.
   is_foreign_ = *position >= first_position_ && *position > sent_up_to_;
   if (is_foreign_) {
-    attempt_failed(fmt::format("the origin has writes of log {} up to {}, which this node did not bring there: its data_dir is "
-                               "an older copy, or another node runs on a copy; stop that node, or move the directory of this "
-                               "feature in data_dir/write-behind away to begin a new log", log_id_, *position));
+    attempt_failed(fmt::format(
+        "the origin has writes of log {} up to {}, which this node did not bring there: its data_dir is "
+        "an older copy, or another node runs on a copy; stop that node, or move the directory of this "
+        "feature in data_dir/write-behind away to begin a new log",
+        log_id_, *position));
     co_return false;
   }
   if (*position < covered_) {
-    stats_.damage.push_back(
-        fmt::format("the origin has writes up to {} only, and had them up to {}: it was restored from a backup; what was "
-                    "written between is as lost there as every other write of that time", *position, covered_));
+    stats_.damage.push_back(fmt::format(
+        "the origin has writes up to {} only, and had them up to {}: it was restored from a backup; what was "
+        "written between is as lost there as every other write of that time",
+        *position, covered_));
     covered_ = *position;
   }
   expected_ = *position;
@@ -134,15 +140,18 @@ Task<std::size_t> WriteBehind::apply_some(const Items* items, std::size_t begin)
     WriteBatchOutcome outcome =
         co_await parts_.origin->apply(std::move(batch), parts_.home->now() + options_.attempt_timeout);
     if (outcome.kind == WriteBatchOutcome::Kind::kMoved) ++moves;
-    std::optional<std::size_t> done = co_await judge(items, begin, &count, std::move(sent), std::move(outcome));
+    std::optional<std::size_t> done =
+        co_await judge(items, begin, &count, std::move(sent), std::move(outcome));
     if (done) co_return *done;
   }
-  attempt_failed("the origin's position of this log keeps moving: does another process use a copy of its data_dir?");
+  attempt_failed(
+      "the origin's position of this log keeps moving: does another process use a copy of its data_dir?");
   co_return 0;
 }
 
 Task<std::optional<std::size_t>> WriteBehind::judge(const Items* items, std::size_t begin, std::size_t* count,
-                                                    std::vector<std::size_t> sent, WriteBatchOutcome outcome) {
+                                                    std::vector<std::size_t> sent,
+                                                    WriteBatchOutcome outcome) {
   using Kind = WriteBatchOutcome::Kind;
   const auto first = items->begin() + static_cast<std::ptrdiff_t>(begin);
   switch (outcome.kind) {

@@ -1,4 +1,5 @@
-// Write-behind in the cache, on a virtual clock: a log in memory, and an origin that keeps its position as a database does.
+// Write-behind in the cache, on a virtual clock: a log in memory, and an origin that keeps its position as a
+// database does.
 #include "cache/write_behind.h"
 
 #include <gmock/gmock.h>
@@ -133,7 +134,9 @@ class SharedStore final : public AppendStore {
  public:
   explicit SharedStore(MemoryAppendStore* store) : store_(store) {}
   Result<std::vector<std::string>> list() override { return store_->list(); }
-  Result<std::string> read(const std::string& name, std::size_t max) override { return store_->read(name, max); }
+  Result<std::string> read(const std::string& name, std::size_t max) override {
+    return store_->read(name, max);
+  }
   Result<std::unique_ptr<AppendFile>> open(const std::string& name) override { return store_->open(name); }
   Result<void> remove(const std::string& name) override { return store_->remove(name); }
   [[nodiscard]] std::string path_of(const std::string& name) const override { return store_->path_of(name); }
@@ -247,7 +250,9 @@ class WriteBehindTest : public testing::Test {
     }
     auto slot = std::make_shared<std::string>("(no answer)");
     node_->cache->read(node_->id, key, options, [slot](Result<ReadResult> result) {
-      *slot = !result ? "error: " + result.error().message : result->value == nullptr ? "(none)" : *result->value;
+      *slot = !result                    ? "error: " + result.error().message
+              : result->value == nullptr ? "(none)"
+                                         : *result->value;
     });
     settle();
     last_ = slot;
@@ -256,8 +261,8 @@ class WriteBehindTest : public testing::Test {
   bool hit(const std::string& key) {
     const l1::Store::ReadGuard guard(node_->store);
     CacheCore::Hit hit;
-    return node_->cache->try_hit(guard, node_->cache->feature(node_->id), node_->store.hash(node_->id, key), key,
-                                 node_->cache->now_ms(), &hit);
+    return node_->cache->try_hit(guard, node_->cache->feature(node_->id), node_->store.hash(node_->id, key),
+                                 key, node_->cache->now_ms(), &hit);
   }
   WriteBehind& behind() { return *node_->cache->write_behind(node_->id); }
 

@@ -74,8 +74,8 @@ Task<Result<WriteResult>> CacheCore::MissPath::write(Feature* feature, std::stri
   co_return result;
 }
 
-Task<Result<WriteResult>> CacheCore::MissPath::write_through(Feature* feature, std::string key, std::string value,
-                                                             Change change) {
+Task<Result<WriteResult>> CacheCore::MissPath::write_through(Feature* feature, std::string key,
+                                                             std::string value, Change change) {
   OriginFeature* origin = feature->origin();
   const MonoTime deadline = parts_.home->now() + feature->policy().hard_timeout;
   Result<OriginWrite> wrote;

@@ -124,8 +124,9 @@ Result<std::unique_ptr<AppendStore>> open_append_store(const std::string& direct
   if (!lock.is_open()) return failed("open", path, errno);
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return failed("lock", path, errno);
-    return fail(ErrorCode::kConfiguration,
-                fmt::format("{}: another process has it open; give each node a data_dir of its own", directory));
+    return fail(
+        ErrorCode::kConfiguration,
+        fmt::format("{}: another process has it open; give each node a data_dir of its own", directory));
   }
   return std::make_unique<RealAppendStore>(directory, std::move(lock));
 }

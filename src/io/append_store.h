@@ -8,7 +8,8 @@
 
 namespace candor {
 
-// Makes the directory, and locks it for as long as the store lives: a second process that would write the same log is an error.
+// Makes the directory, and locks it for as long as the store lives: a second process that would write the
+// same log is an error.
 [[nodiscard]] Result<std::unique_ptr<AppendStore>> open_append_store(const std::string& directory);
 
 // For looking only: no lock, nothing is made.

@@ -70,7 +70,8 @@ struct BatchedWrite {
 };
 
 // What a write-behind log brings to the origin. The origin keeps one position for each log, in the table
-// `candor_write_behind(log_id, position)`; the transaction moves it from `expected` to `position`, or does nothing.
+// `candor_write_behind(log_id, position)`; the transaction moves it from `expected` to `position`, or does
+// nothing.
 struct WriteBatch {
   std::string log_id;
   std::uint64_t expected = 0;
@@ -80,10 +81,11 @@ struct WriteBatch {
 
 struct WriteBatchOutcome {
   enum class Kind : std::uint8_t {
-    kApplied,   // all of it, committed
-    kMoved,     // the position is not `expected`: nothing was done. It may be an earlier attempt that arrived after all
-    kRefused,   // nothing was done: the origin will never take write `index` (a constraint, a type)
-    kFailed,    // `error`; unless it says otherwise, nobody knows what was done: ask for the position
+    kApplied,  // all of it, committed
+    kMoved,    // the position is not `expected`: nothing was done. It may be an earlier attempt that arrived
+               // after all
+    kRefused,  // nothing was done: the origin will never take write `index` (a constraint, a type)
+    kFailed,   // `error`; unless it says otherwise, nobody knows what was done: ask for the position
   };
   static constexpr std::size_t kUnknownIndex = SIZE_MAX;  // refused at the commit: some write of it
 
@@ -128,8 +130,8 @@ class OriginFeature {
     outcome.error = Error{ErrorCode::kNotFound, "this origin takes no batches of writes"};
     co_return outcome;
   }
-  // Up to where the origin has the log's writes. Makes the table, and the log's row, where they are missing; where the
-  // right to do so is missing, the error has the SQL to run.
+  // Up to where the origin has the log's writes. Makes the table, and the log's row, where they are missing;
+  // where the right to do so is missing, the error has the SQL to run.
   virtual Task<Result<std::uint64_t>> applied_position(std::string log_id, MonoTime deadline) {
     (void)log_id, (void)deadline;
     co_return fail(ErrorCode::kNotFound, "this origin takes no batches of writes");

@@ -1,5 +1,6 @@
-// PostgresConnection and write-behind batches. One group of the pipeline is one transaction: first the log's position moves,
-// or fails on purpose when it is not where it was expected; then the writes; then the id of the transaction.
+// PostgresConnection and write-behind batches. One group of the pipeline is one transaction: first the log's
+// position moves, or fails on purpose when it is not where it was expected; then the writes; then the id of
+// the transaction.
 #include <fmt/format.h>
 
 #include <cstdlib>
@@ -15,19 +16,21 @@
 namespace candor {
 namespace {
 
-// Nothing in a pipeline can look at an answer before the next statement runs: so the wrong position divides by zero, which
-// ends the transaction. The row's lock makes an earlier attempt, which the server may still be at work on, come first.
+// Nothing in a pipeline can look at an answer before the next statement runs: so the wrong position divides
+// by zero, which ends the transaction. The row's lock makes an earlier attempt, which the server may still be
+// at work on, come first.
 constexpr const char* kMovePosition =
     "with moved as (update candor_write_behind set position = $3::bigint "
     "where log_id = $1 and position = $2::bigint returning 1) select 1 / count(*) from moved";
 constexpr const char* kDivisionByZero = "22012";
 constexpr const char* kChangeId = "select pg_current_xact_id_if_assigned()";
 
-// Would the same write fail again, whatever else happens? Data exceptions, broken constraints, a type that does not fit, and
-// what a trigger or a function raised itself. A missing table or right says nothing of the row.
+// Would the same write fail again, whatever else happens? Data exceptions, broken constraints, a type that
+// does not fit, and what a trigger or a function raised itself. A missing table or right says nothing of the
+// row.
 bool is_for_good(const std::string& sqlstate) {
-  return sqlstate.starts_with("22") || sqlstate.starts_with("23") || sqlstate == "42804" || sqlstate == "P0001" ||
-         sqlstate == "54000" || sqlstate == "44000";
+  return sqlstate.starts_with("22") || sqlstate.starts_with("23") || sqlstate == "42804" ||
+         sqlstate == "P0001" || sqlstate == "54000" || sqlstate == "44000";
 }
 
 }  // namespace

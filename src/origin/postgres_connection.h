@@ -114,8 +114,9 @@ class PostgresConnection : public std::enable_shared_from_this<PostgresConnectio
   // call.
   void ask(const std::string& sql, const std::vector<std::string>& parameters, Told told);
 
-  // A batch of write-behind, in one transaction with its position. The feature's statements have been checked. Only while
-  // ready; nothing leaves before flush(). `done` is called once, also when the connection is lost, never inside this call.
+  // A batch of write-behind, in one transaction with its position. The feature's statements have been
+  // checked. Only while ready; nothing leaves before flush(). `done` is called once, also when the connection
+  // is lost, never inside this call.
   using BatchDone = std::move_only_function<void(WriteBatchOutcome)>;
   void apply(const std::shared_ptr<const SqlFeature>& feature, const WriteBatch& batch, BatchDone done);
 

@@ -102,16 +102,19 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
     const OneShot<WriteBatchOutcome> answer;
     if (is_closed() || batches_.size() >= kBatchesMax) {
       WriteBatchOutcome refused;
-      refused.error = Error{ErrorCode::kOriginDown, fmt::format("origin {}: {}", options().name,
-                                                                is_closed() ? "closed" : "too many batches wait")};
+      refused.error = Error{
+          ErrorCode::kOriginDown,
+          fmt::format("origin {}: {}", options().name, is_closed() ? "closed" : "too many batches wait")};
       co_return refused;
     }
     auto waiting = std::make_shared<WaitingBatch>(WaitingBatch{std::move(feature), std::move(batch), answer});
     std::weak_ptr<SqlDesk> weak = shared_from_this();
     const TimerId timer = executor().schedule(deadline, [weak, waiting] {
       auto desk = std::static_pointer_cast<Desk>(weak.lock());
-      if (desk) desk->tell_batch(waiting, fail(ErrorCode::kTimeout, fmt::format("origin {}: no answer by the deadline",
-                                                                                desk->options().name)));
+      if (desk)
+        desk->tell_batch(waiting,
+                         fail(ErrorCode::kTimeout,
+                              fmt::format("origin {}: no answer by the deadline", desk->options().name)));
     });
     batches_.push_back(std::move(waiting));
     schedule_pump();
@@ -581,7 +584,8 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
       auto desk = std::static_pointer_cast<Desk>(weak.lock());
       if (!desk) return;
       desk->retry_timer_ = {};
-      if (desk->ready_.empty() || desk->line().oldest() || !desk->questions_.empty() || !desk->batches_.empty())
+      if (desk->ready_.empty() || desk->line().oldest() || !desk->questions_.empty() ||
+          !desk->batches_.empty())
         desk->connect();
     });
     if (ready_.empty()) {
@@ -695,13 +699,16 @@ Task<Result<std::uint64_t>> PostgresOrigin::Desk::applied_position(std::string l
     found = co_await asked;
     if (!found) {
       found.error().message += fmt::format(
-          "; write-behind keeps its position there: run \"{}; grant select, insert, update on candor_write_behind to "
-          "…\" as somebody who may", kMakeTable);
+          "; write-behind keeps its position there: run \"{}; grant select, insert, update on "
+          "candor_write_behind to "
+          "…\" as somebody who may",
+          kMakeTable);
     }
   }
   if (!found) co_return std::unexpected(found.error());
   if (*found) co_return **found;
-  asked = ask_one("insert into candor_write_behind(log_id, position) values ($1, 0) on conflict do nothing", {log_id});
+  asked = ask_one("insert into candor_write_behind(log_id, position) values ($1, 0) on conflict do nothing",
+                  {log_id});
   found = co_await asked;
   if (!found) co_return std::unexpected(found.error());
   asked = ask_one(find_sql, {log_id});

@@ -32,7 +32,8 @@ std::string_view parameter_bytes(const SqlRequest& request, const SqlParameter& 
   return request.key;
 }
 
-std::vector<SqlRequestPtr> requests_of(const std::shared_ptr<const SqlFeature>& feature, const WriteBatch& batch) {
+std::vector<SqlRequestPtr> requests_of(const std::shared_ptr<const SqlFeature>& feature,
+                                       const WriteBatch& batch) {
   std::vector<SqlRequestPtr> requests;
   requests.reserve(batch.writes.size());
   for (const BatchedWrite& write : batch.writes) {

@@ -63,7 +63,8 @@ using SqlRequestPtr = std::shared_ptr<SqlRequest>;
 [[nodiscard]] std::string_view parameter_bytes(const SqlRequest& request, const SqlParameter& parameter,
                                                const std::vector<std::string_view>& parts);
 
-// The writes of a batch as requests, which is what statements are bound from. Nobody waits for them one by one.
+// The writes of a batch as requests, which is what statements are bound from. Nobody waits for them one by
+// one.
 [[nodiscard]] std::vector<SqlRequestPtr> requests_of(const std::shared_ptr<const SqlFeature>& feature,
                                                      const WriteBatch& batch);
 

@@ -41,7 +41,8 @@ bool SqliteConnection::is_for_good(const Error& error) const {
 }
 
 Result<std::optional<std::uint64_t>> SqliteConnection::find_position(const std::string& log_id) {
-  auto compiled = compile("select position from candor_write_behind where log_id = ?1", "candor_write_behind");
+  auto compiled =
+      compile("select position from candor_write_behind where log_id = ?1", "candor_write_behind");
   if (!compiled) return std::unexpected(compiled.error());
   const Statement statement(*compiled);
   bind_text(statement.get(), 1, log_id);
@@ -118,7 +119,8 @@ WriteBatchOutcome SqliteConnection::apply_begun(const WriteBatch& batch,
   return outcome;
 }
 
-WriteBatchOutcome SqliteConnection::apply(const WriteBatch& batch, const std::vector<SqlRequestPtr>& requests) {
+WriteBatchOutcome SqliteConnection::apply(const WriteBatch& batch,
+                                          const std::vector<SqlRequestPtr>& requests) {
   if (auto begun = execute("begin immediate"); !begun) return failed(std::move(begun.error()));
   WriteBatchOutcome outcome = apply_begun(batch, requests);
   if (outcome.kind != WriteBatchOutcome::Kind::kApplied) roll_back();

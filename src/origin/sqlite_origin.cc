@@ -209,9 +209,9 @@ class SqliteOrigin::Desk final : public SqlDesk {
                                    MonoTime deadline) {
     auto errand = std::make_shared<Errand>(Errand{std::move(run), deadline, {}, {}});
     if (is_closed() || errands_.size() >= kErrandsMax) {
-      errand->answer.set(fail(is_closed() ? ErrorCode::kOriginDown : ErrorCode::kOverloaded,
-                              fmt::format("origin {}: {}", options().name,
-                                          is_closed() ? "is closed" : "too many batches wait")));
+      errand->answer.set(fail(
+          is_closed() ? ErrorCode::kOriginDown : ErrorCode::kOverloaded,
+          fmt::format("origin {}: {}", options().name, is_closed() ? "is closed" : "too many batches wait")));
       return errand->answer;
     }
     std::weak_ptr<SqlDesk> weak = shared_from_this();
@@ -228,7 +228,8 @@ class SqliteOrigin::Desk final : public SqlDesk {
     if (errand->answer.is_set()) return;
     if (errand == errand_) errand->connection->stop();
     std::erase(errands_, errand);
-    errand->answer.set(fail(ErrorCode::kTimeout, fmt::format("origin {}: no answer by the deadline", options().name)));
+    errand->answer.set(
+        fail(ErrorCode::kTimeout, fmt::format("origin {}: no answer by the deadline", options().name)));
   }
 
   void start_errand() {
