@@ -77,14 +77,15 @@ void CacheCore::MissPath::show_pending(const Feature& feature, const std::string
   if (parts_.observer != nullptr) parts_.observer->on_invalidate(KeyRef{feature.id(), key}, "write");
 }
 
-void CacheCore::MissPath::answer_pending(Feature& feature, Waiter& waiter,
+void CacheCore::MissPath::answer_pending(Feature& feature, std::string_view key, Waiter& waiter,
                                          const write_behind::Queue::Pending& write) {
   feature.counters.hits_l1.add();
   ReadResult result;
   if (write.kind == RecordKind::kStore) result.value = write.value;
   result.tier = Tier::kL1;
   result.ttl_left = feature.policy().ttl;
-  answer(feature, waiter, std::move(result));
+  result.is_pending = true;
+  answer(feature, key, waiter, std::move(result));
 }
 
 // Of a key with a pending write. Levels that tiers may answer, and bounded ones, get it: nothing is newer.
@@ -93,12 +94,12 @@ Task<void> CacheCore::MissPath::read_behind(Feature* feature, std::string key, R
                                             std::shared_ptr<Waiter> waiter, MonoTime deadline) {
   const Consistency level = options.use_feature_level ? feature->policy().consistency : options.level;
   if (tiers_may_answer(level) || needs_proof(level)) {
-    answer_pending(*feature, *waiter, *pending(*feature, key));
+    answer_pending(*feature, key, *waiter, *pending(*feature, key));
     co_return;
   }
   Result<void> settled = co_await feature->behind()->settle(deadline);
   if (!settled) {
-    answer(*feature, *waiter, std::unexpected(std::move(settled.error())));
+    answer(*feature, key, *waiter, std::unexpected(std::move(settled.error())));
     co_return;
   }
   read_past_pending(*feature, std::move(key), options, std::move(waiter), deadline);

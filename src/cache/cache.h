@@ -51,7 +51,8 @@ struct ReadResult {
   const char* degraded = nullptr;  // null or the reason ("origin down", "soft timeout"): a static string
   // How long ago the value can have been superseded, at most; nullopt: nothing is proven.
   std::optional<Duration> fresh_within{};
-  StampBound stamp{};  // of the load that it came from
+  StampBound stamp{};       // of the load that it came from
+  bool is_pending = false;  // an acknowledged write that the origin may not have yet (write-behind)
 };
 using ReadDone = std::move_only_function<void(Result<ReadResult>)>;
 

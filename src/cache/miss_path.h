@@ -176,7 +176,8 @@ class CacheCore::MissPath {
   [[nodiscard]] static const write_behind::Queue::Pending* pending(const Feature& feature,
                                                                    std::string_view key);
   [[nodiscard]] static bool is_pending(const Feature& feature, std::string_view name);
-  void answer_pending(Feature& feature, Waiter& waiter, const write_behind::Queue::Pending& write);
+  void answer_pending(Feature& feature, std::string_view key, Waiter& waiter,
+                      const write_behind::Queue::Pending& write);
   Task<void> read_behind(Feature* feature, std::string key, ReadOptions options,
                          std::shared_ptr<Waiter> waiter, MonoTime deadline);
   void show_pending(const Feature& feature, const std::string& key,

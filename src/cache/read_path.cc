@@ -430,7 +430,8 @@ void CacheCore::MissPath::answer(const Feature& feature, std::string_view key, W
   } else if (result->tier == Tier::kOrigin) {
     feature.counters.reads_origin.add();
   }
-  if (result && lanes != nullptr && !feature.policy().plain && lanes->is_due(feature.id()))
+  if (result && !result->is_pending && lanes != nullptr && !feature.policy().plain &&
+      lanes->is_due(feature.id()))
     show(feature, key, waiter.level, *result);
   const Duration took = parts_.home->now() - waiter.asked;
   feature.counters.read_miss_ns.record(static_cast<std::uint64_t>(std::max<std::int64_t>(0, took.count())));
