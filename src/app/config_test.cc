@@ -746,6 +746,7 @@ std::string everything_of(const FeatureConfig& f) {
   out += f.warm->query + f.warm->priority;
   for (const std::string& key : f.warm->keys) out += key;
   for (const std::string& tag : f.tags) out += tag;
+  out += " " + std::to_string(f.batching().window.count()) + " " + std::to_string(f.batching().batch);
   return out + f.budget->impact + f.budget->owner + f.budget->control;
 }
 
@@ -754,6 +755,7 @@ FeatureConfig whole_feature() {
   feature.serve_stale = 1h;
   feature.watch.emplace();
   feature.warm.emplace();
+  feature.write_behind.emplace();
   feature.budget.emplace();
   return feature;
 }
