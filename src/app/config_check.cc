@@ -8,6 +8,7 @@
 
 #include "base/ids.h"
 #include "base/units.h"
+#include "cache/cache.h"
 #include "origin/statement.h"
 #include "tier/tags.h"
 
@@ -157,10 +158,37 @@ class Checker {
       warn(at + ".consistency",
            "without `watch` nothing can be proven of a cached value: every read goes to the origin; add "
            "watch");
-    if (f.write == "behind")
-      warn(at + ".write",
-           "write-behind is not built yet; writes go through: slower, and nothing acknowledged can be lost");
+    if (f.write == "behind") check_behind(f, at + ".write");
     if (f.budget) check_budget(f, *f.budget, at + ".budget");
+  }
+
+  // Why each of these cannot be: docs/write-behind.md.
+  void check_behind(const FeatureConfig& f, const std::string& key) {
+    if (f.is_plain())
+      return error(key, "a plain feature (origin = \"none\") has no origin to write to later; remove it");
+    const OriginConfig* origin = config_.find_origin(f.origin);
+    if (origin != nullptr && (origin->url.starts_with("redis:") || origin->url.starts_with("rediss:")))
+      return error(
+          key,
+          "a Redis origin has no transaction that holds a batch and the log's position and survives a crash: "
+          "writes could be applied twice; use write = \"through\"");
+    if (f.store.empty() && f.erase.empty())
+      return error(key, "the feature has neither `store` nor `erase`: there is nothing to write");
+    if (f.consistency == Consistency::kStrong || f.consistency == Consistency::kOrigin)
+      return error(
+          key,
+          fmt::format("a write is acknowledged before the origin has it, so that a reader on another node "
+                      "would not see it, which consistency = \"{}\" promises; use \"session\" or "
+                      "\"bounded\", or write = \"through\"",
+                      consistency_name(f.consistency)));
+    if (f.consistency == Consistency::kBounded && !f.watch)
+      return error(
+          key,
+          "consistency = \"bounded\" without `watch` reads the origin every time, where pending writes are "
+          "not yet; add watch, or use write = \"through\"");
+    if (f.batching().window > 1min)
+      warn(key, fmt::format("with window = {} other nodes see a write that much later",
+                            format_duration(f.batching().window)));
   }
 
   void check_feature_origin(const FeatureConfig& f, const std::string& at) {

@@ -31,6 +31,8 @@ std::size_t pool_threads(const Config& config) {
   // Beside its statements a SQLite origin has a feed and a connection for proofs.
   for (const OriginConfig& origin : config.origins)
     if (origin.url.starts_with("sqlite:")) wanted += origin.max_concurrency + 2;
+  // An append waits for the disk.
+  for (const FeatureConfig& feature : config.features) wanted += feature.write == "behind" ? 1 : 0;
   return std::min(wanted, kPoolThreadsMax);
 }
 
@@ -114,6 +116,7 @@ Result<void> Engine::build(const Config& config, Room room) {
   if (!built) return built;
   reach_l2(config.l2);
   if (auto prepared = prepare_origins(config); !prepared) return prepared;
+  if (auto opened = open_write_behind(config); !opened) return opened;
   if (auto opened = open_river(config, room); !opened) return opened;
   catch_up_until_ = clock_.now() + config.node.ready_patience;
   upkeep_->run_there([this] { keep_up(); });
@@ -236,6 +239,16 @@ void Engine::add_tags(const Config& config) {
   if (parts_->l2 != nullptr && !parts_->tags->empty()) parts_->l2->use_tags(parts_->tags.get());
 }
 
+Result<void> Engine::open_write_behind(const Config& config) {
+  const WriteBehindDesk::World world{parts_->cache.get(), home_.get(), pool_.get(), &entropy_, &clock_};
+  parts_->write_behind =
+      std::make_unique<WriteBehindDesk>(world, config.node.data_dir + "/write-behind", config.write_behind);
+  auto notes = parts_->write_behind->open(parts_->features);
+  if (!notes) return std::unexpected(std::move(notes.error()));
+  for (WriteBehindDesk::Note& note : *notes) notes_.push_back({note.is_warning, std::move(note.text)});
+  return {};
+}
+
 Result<void> Engine::open_river(const Config& config, const Room& room) {
   const bool is_watched = std::ranges::any_of(
       config.features, [](const FeatureConfig& feature) { return feature.watch.has_value(); });
@@ -343,6 +356,8 @@ std::vector<std::string> Engine::degraded_reasons(const RiverReport& river) cons
   for (const auto& [name, origin] : parts_->origins)
     if (!origin->stats().connected) reasons.push_back("origin_down:" + name);
   if (parts_->cache->owed_invalidations() > 0) reasons.emplace_back("invalidations_owed");
+  if (parts_->write_behind != nullptr)
+    for (std::string& trouble : parts_->write_behind->troubles()) reasons.push_back(std::move(trouble));
   const auto troubles = river_troubles(river, clock_.now(), !caught_up_);
   reasons.insert(reasons.end(), troubles.begin(), troubles.end());
   return reasons;
@@ -350,6 +365,8 @@ std::vector<std::string> Engine::degraded_reasons(const RiverReport& river) cons
 
 bool Engine::is_quiet() const {
   if (parts_->cache != nullptr && (parts_->cache->waiting() > 0 || parts_->cache->flights() > 0))
+    return false;
+  if (parts_->cache != nullptr && parts_->write_behind != nullptr && !parts_->write_behind->is_idle())
     return false;
   return std::ranges::all_of(parts_->origins, [](const Parts::NamedOrigin& named) {
     const OriginStats stats = named.origin->stats();
@@ -427,6 +444,7 @@ FeatureReport Engine::report_feature(FeatureId id) const {
   out.loads_failed = c.loads_failed.value();
   out.loads_timeout = c.loads_timeout.value();
   out.writes = c.writes.value();
+  if (feature.behind() != nullptr) out.behind = feature.behind()->stats();
   out.write_errors = c.write_errors.value();
   out.miss_ns = c.read_miss_ns.snapshot();
   out.usage = parts_->store->usage(id);
@@ -478,15 +496,35 @@ void Engine::report_tiers(NodeReport& report) {
   report.tracking_keys = parts_->tracking->keys();
 }
 
+// What the controller has switched stays switched, unless the file says something new of it, or the level
+// forbids it now.
+void Engine::reload_write_mode(const FeatureConfig& held, FeatureId id, bool is_rewritten) {
+  using write_behind::WriteMode;
+  const auto* log = parts_->cache->write_behind(id);
+  const Consistency level = parts_->cache->feature(id).policy().consistency;
+  const bool must_go_through = level == Consistency::kStrong || level == Consistency::kOrigin;
+  const auto mode = held.write == "behind" && !must_go_through ? WriteMode::kBehind : WriteMode::kThrough;
+  const bool is_broken = log != nullptr && log->mode() == WriteMode::kBehind && must_go_through;
+  if (!is_rewritten && !is_broken) return;
+  if (log == nullptr && mode == WriteMode::kThrough) return;
+  const auto told = [name = held.name](const Result<void>& done) {
+    if (!done) spdlog::error("reload: features.{}.write: {}", name, done.error().message);
+  };
+  parts_->write_behind->set_write_mode(held, mode, held.batching().window, told);
+}
+
 void Engine::reload(const Config& config) {
   for (std::size_t i = 0; i < parts_->features.size(); ++i) {
     const FeatureConfig* fresh = config.find_feature(parts_->features[i].name);
     if (fresh == nullptr || fresh->is_plain() != parts_->features[i].is_plain()) continue;
     FeatureConfig& held = parts_->features[i];
+    const FeatureId id{static_cast<std::uint16_t>(i)};
+    const bool is_rewritten =
+        held.write != fresh->write || held.batching().window != fresh->batching().window;
     adopt_reloadable(held, *fresh);
     parts_->steering->adopt(held);
-    (void)parts_->cache->update_policy(FeatureId{static_cast<std::uint16_t>(i)},
-                                       parts_->steering->steered(feature_policy(held)));
+    (void)parts_->cache->update_policy(id, parts_->steering->steered(feature_policy(held)));
+    if (!held.is_plain()) reload_write_mode(held, id, is_rewritten);
   }
 }
 

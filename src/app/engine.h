@@ -23,6 +23,7 @@
 #include "app/session_desk.h"
 #include "app/steering.h"
 #include "app/watchers.h"
+#include "app/write_behind_desk.h"
 #include "cache/cache.h"
 #include "io/clock.h"
 #include "io/running_loop.h"
@@ -81,6 +82,8 @@ class Engine {
   // What is known of the features' exposure, as of the last evaluation; null: no feature has a budget. Any
   // thread.
   [[nodiscard]] std::shared_ptr<const ExposureReport> exposure() const { return parts_->budgets->latest(); }
+  // The write-behind logs. Lives as long as this.
+  [[nodiscard]] WriteBehindDesk& write_behind() { return *parts_->write_behind; }
   // Replaces the policies of features that both configurations have. On home().
   void reload(const Config& config);
 
@@ -108,9 +111,10 @@ class Engine {
     std::unique_ptr<CacheCore> cache;
     std::unique_ptr<Steering> steering;
     std::vector<FeatureConfig> features;  // by FeatureId
-    std::unique_ptr<SessionDesk> desk;    // null as the river
-    std::unique_ptr<River> river;         // null: no feature is watched, and no stream is configured
-    std::unique_ptr<RegionDesk> region;   // null as the river
+    std::unique_ptr<WriteBehindDesk> write_behind;
+    std::unique_ptr<SessionDesk> desk;   // null as the river
+    std::unique_ptr<River> river;        // null: no feature is watched, and no stream is configured
+    std::unique_ptr<RegionDesk> region;  // null as the river
   };
 
   Engine();
@@ -121,8 +125,10 @@ class Engine {
   Result<void> add_feature(const FeatureConfig& config);
   void add_tags(const Config& config);
   void make_budgets(const Config& config, std::size_t features_max);
+  Result<void> open_write_behind(const Config& config);
   Result<void> open_river(const Config& config, const Room& room);
   Result<void> prepare_origins(const Config& config);
+  void reload_write_mode(const FeatureConfig& held, FeatureId id, bool is_rewritten);
   void keep_up();
   void watch_health();
   [[nodiscard]] std::vector<std::string> degraded_reasons(const RiverReport& river) const;

@@ -42,6 +42,26 @@ constexpr std::array kSpecs = {
     MetricSpec{"candor_writes_total", kCounter, "feature region",
                "Writes to the origin asked for through Candor."},
     MetricSpec{"candor_write_errors_total", kCounter, "feature region", "Of these, answered with an error."},
+    MetricSpec{"candor_write_behind_active", kGauge, "feature region",
+               "1 while writes of the feature are acknowledged before the origin has them."},
+    MetricSpec{"candor_write_behind_pending_keys", kGauge, "feature region",
+               "Keys with an acknowledged write that the origin does not have yet."},
+    MetricSpec{"candor_write_behind_pending_bytes", kGauge, "feature region", "Memory that they take."},
+    MetricSpec{"candor_write_behind_oldest_seconds", kGauge, "feature region",
+               "How long the oldest of them has waited."},
+    MetricSpec{"candor_write_behind_log_bytes", kGauge, "feature region", "The log on disk."},
+    MetricSpec{"candor_write_behind_writes_total", kCounter, "feature outcome region",
+               "Writes: acknowledged; of these merged (a later one of the key replaced it first) and applied "
+               "(the origin has it); refused (a limit: OVERLOADED)."},
+    MetricSpec{"candor_write_behind_batches_total", kCounter, "feature region",
+               "Transactions at the origin."},
+    MetricSpec{"candor_write_behind_retries_total", kCounter, "feature region",
+               "Attempts that failed and are repeated."},
+    MetricSpec{"candor_write_behind_syncs_total", kCounter, "feature region", "Syncs of the log to disk."},
+    MetricSpec{"candor_write_behind_dead_letters", kGauge, "feature region",
+               "Writes that the origin refused for good and that wait for `candor writes replay` or `drop`."},
+    MetricSpec{"candor_write_behind_lost_total", kCounter, "feature region",
+               "Acknowledged writes that a damaged log no longer held at the last start."},
     MetricSpec{"candor_origin_loads_total", kCounter, "feature region outcome",
                "Keys loaded from the origin: ok, absent (no such row), failed, timeout."},
     MetricSpec{"candor_origin_statements_total", kCounter, "origin region",
@@ -353,6 +373,31 @@ void collect_feature(Page& page, const FeatureReport& f) {
   page.put("candor_invalidations_total", with("cause", "whole"), f.dropped.whole);
 }
 
+void collect_behind(Page& page, const FeatureReport& f) {
+  if (!f.behind) return;
+  const write_behind::Stats& b = *f.behind;
+  const Labels self = {{"feature", f.name}, {"region", page.region}};
+  const auto writes = [&](const char* outcome, std::uint64_t count) {
+    Labels labels = self;
+    labels.emplace_back("outcome", outcome);
+    page.put("candor_write_behind_writes_total", labels, count);
+  };
+  writes("acknowledged", b.acknowledged);
+  writes("merged", b.merged);
+  writes("applied", b.applied);
+  writes("refused", b.refused);
+  page.put("candor_write_behind_active", self, b.mode == write_behind::WriteMode::kBehind ? 1.0 : 0.0);
+  page.put("candor_write_behind_pending_keys", self, static_cast<double>(b.pending_keys));
+  page.put("candor_write_behind_pending_bytes", self, static_cast<double>(b.pending_bytes));
+  page.put("candor_write_behind_oldest_seconds", self, std::chrono::duration<double>(b.oldest).count());
+  page.put("candor_write_behind_log_bytes", self, static_cast<double>(b.log_bytes));
+  page.put("candor_write_behind_batches_total", self, b.batches);
+  page.put("candor_write_behind_retries_total", self, b.retries);
+  page.put("candor_write_behind_syncs_total", self, b.syncs);
+  page.put("candor_write_behind_dead_letters", self, static_cast<double>(b.dead_letters));
+  page.put("candor_write_behind_lost_total", self, b.lost);
+}
+
 void collect_origin(Page& page, const OriginReport& origin) {
   const Labels self = {{"origin", origin.name}, {"region", page.region}};
   page.put("candor_origin_statements_total", self, origin.stats.statements);
@@ -500,7 +545,10 @@ void collect_process(Page& page, const ProcessReport& p) {
 
 void collect(Page& page, const NodeReport& report) {
   const Labels self = {{"region", page.region}};
-  for (const FeatureReport& feature : report.features) collect_feature(page, feature);
+  for (const FeatureReport& feature : report.features) {
+    collect_feature(page, feature);
+    collect_behind(page, feature);
+  }
   if (report.exposure != nullptr)
     for (const FeatureExposure& exposure : report.exposure->features) collect_exposure(page, exposure);
   for (const OriginReport& origin : report.origins) collect_origin(page, origin);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "app/watchers.h"
 #include "base/counters.h"
 #include "base/time.h"
+#include "cache/write_behind.h"
 #include "monitor/exposure_report.h"
 #include "origin/origin.h"
 #include "tier/l1/store.h"
@@ -36,6 +38,7 @@ struct FeatureReport {
   std::uint64_t refreshes = 0;
   std::uint64_t loads_ok = 0, loads_absent = 0, loads_failed = 0, loads_timeout = 0;
   std::uint64_t writes = 0, write_errors = 0;
+  std::optional<write_behind::Stats> behind;  // nothing: the feature has no write-behind log
   LatencyHistogram::Snapshot miss_ns;
   l1::FeatureUsage usage;
   Watchers::Counts dropped;

@@ -159,7 +159,32 @@ json river_json(const RiverReport& river, MonoTime now) {
 
 }  // namespace
 
-json feature_json(const FeatureReport& f) {
+namespace {
+
+// null: the feature has no write-behind log.
+json behind_json(const FeatureReport& f) {
+  if (!f.behind) return nullptr;
+  const write_behind::Stats& b = *f.behind;
+  return {{"mode", b.mode == write_behind::WriteMode::kBehind ? "behind" : "through"},
+          {"window_ms", b.window / 1ms},
+          {"pending_keys", b.pending_keys},
+          {"pending_bytes", b.pending_bytes},
+          {"oldest_ms", b.oldest / 1ms},
+          {"log_bytes", b.log_bytes},
+          {"acknowledged", b.acknowledged},
+          {"merged", b.merged},
+          {"applied", b.applied},
+          {"refused", b.refused},
+          {"batches", b.batches},
+          {"retries", b.retries},
+          {"syncs", b.syncs},
+          {"dead_letters", b.dead_letters},
+          {"lost", b.lost},
+          {"problem", b.problem},
+          {"damage", b.damage}};
+}
+
+json feature_counters_json(const FeatureReport& f) {
   return {{"name", f.name},
           {"origin", f.origin},
           {"consistency", f.consistency},
@@ -186,6 +211,14 @@ json feature_json(const FeatureReport& f) {
           {"evictions", f.usage.evictions},
           {"expirations", f.usage.expirations},
           {"invalidations", invalidations_json(f.dropped)}};
+}
+
+}  // namespace
+
+json feature_json(const FeatureReport& f) {
+  json out = feature_counters_json(f);
+  out["write_behind"] = behind_json(f);
+  return out;
 }
 
 json point_json(const TimelinePoint& p) {

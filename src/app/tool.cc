@@ -49,6 +49,7 @@ int run_tool(int argc, char** argv) {
   add_get(tool, run);
   add_replay(tool, run);
   add_feed(tool, run);
+  add_writes(tool, run);
   add_sim(tool, run);
   add_hash_password(tool, run);
   try {

@@ -31,6 +31,7 @@ void add_status(CLI::App& tool, ToolRun& run);
 void add_get(CLI::App& tool, ToolRun& run);
 void add_replay(CLI::App& tool, ToolRun& run);
 void add_feed(CLI::App& tool, ToolRun& run);
+void add_writes(CLI::App& tool, ToolRun& run);
 void add_sim(CLI::App& tool, ToolRun& run);
 void add_hash_password(CLI::App& tool, ToolRun& run);
 

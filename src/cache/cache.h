@@ -32,6 +32,7 @@
 #include "cache/gap_repair.h"
 #include "cache/observer.h"
 #include "cache/read_tap.h"
+#include "cache/write_behind.h"
 #include "tier/l1/store.h"
 #include "tier/l2.h"
 
@@ -50,7 +51,8 @@ struct ReadResult {
   const char* degraded = nullptr;  // null or the reason ("origin down", "soft timeout"): a static string
   // How long ago the value can have been superseded, at most; nullopt: nothing is proven.
   std::optional<Duration> fresh_within{};
-  StampBound stamp{};  // of the load that it came from
+  StampBound stamp{};       // of the load that it came from
+  bool is_pending = false;  // an acknowledged write that the origin may not have yet (write-behind)
 };
 using ReadDone = std::move_only_function<void(Result<ReadResult>)>;
 
@@ -137,6 +139,20 @@ class CacheCore final : public ChangeTarget {
   void erase(FeatureId feature, std::string key, WriteDone done);
   // Drops the key from every tier of this node and from L2; never touches the origin.
   void invalidate(FeatureId feature, std::string key, WriteDone done);
+
+  // ---- write-behind (cache/write_behind.h); on home ----
+  // Takes up the log, with what it recovered: from now on readers see that. The feature has an origin that
+  // can_apply().
+  void use_write_behind(FeatureId feature, const write_behind::WriteBehind::Options& options,
+                        std::unique_ptr<write_behind::Log> log, write_behind::Log::Recovered recovered,
+                        BlockingPool* pool);
+  // Safe at any time: of each key what is pending reaches the origin before a later write does.
+  // kConfiguration: the feature has no log, or promises its readers what a pending write would break.
+  [[nodiscard]] Result<void> set_write_mode(FeatureId feature, write_behind::WriteMode mode, Duration window);
+  // Null: the feature has no log.
+  [[nodiscard]] write_behind::WriteBehind* write_behind(FeatureId feature) const;
+  // Until everything that was acknowledged before, of the features of this watched origin, is at the origin.
+  [[nodiscard]] Task<Result<void>> settle_writes(std::string origin, MonoTime deadline) const;
 
   // ---- plain features (origin = "none") ----
   // True when a plain feature lives in L1 alone (no shared L2): the server then works on L1 directly, on its

@@ -18,6 +18,10 @@
 
 namespace candor {
 
+namespace write_behind {
+class WriteBehind;
+}
+
 enum class Consistency : std::uint8_t { kEventual, kBounded, kSession, kStrong, kOrigin };
 
 // What the owner wrote down. Immutable once built; a reload builds a new one.
@@ -72,6 +76,10 @@ class Feature {
     return loaded_at < floor_ms.load(std::memory_order_relaxed) && !mutant(Mutant::kSuspectServed);
   }
 
+  // Its write-behind log; null: it has none, and writes go through. On the cache's home executor.
+  [[nodiscard]] write_behind::WriteBehind* behind() const { return behind_.get(); }
+  void set_behind(std::shared_ptr<write_behind::WriteBehind> behind) { behind_ = std::move(behind); }
+
   // The tags of its keys; null: none. `times`: of tags that only some keys have. Set before traffic.
   void set_tags(std::unique_ptr<const FeatureTags> tags, TagTimes* times) {
     tags_ = std::move(tags);
@@ -107,6 +115,7 @@ class Feature {
   std::atomic<const FeaturePolicy*> policy_;
   std::unique_ptr<OriginFeature> origin_;
   OriginTrust* trust_ = nullptr;
+  std::shared_ptr<write_behind::WriteBehind> behind_;  // shared with its own tasks
   std::unique_ptr<const FeatureTags> tags_;
   TagTimes* tag_times_ = nullptr;
 };

@@ -48,6 +48,9 @@ struct EntryLifetime {
 
 // In an entry's user_flags: its age was told by L2's clock, and is no proof.
 inline constexpr std::uint8_t kAgeFromL2 = 1;
+// In an entry's user_flags: an acknowledged write that the origin may not have yet (write-behind). It is
+// newer than the origin's row, not staler.
+inline constexpr std::uint8_t kPendingWrite = 2;
 
 // How long ago the value can have been superseded, at most, in milliseconds; nullopt: nothing is proven. Two
 // proofs, the better counts: every change before `fresh_as_of` is applied here, and the load began on this

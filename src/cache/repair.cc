@@ -35,6 +35,8 @@ bool is_same_entry(const l1::EntryMeta& a, const l1::EntryMeta& b) {
 void CacheCore::MissPath::close() {
   is_closing_ = true;
   for (const auto& origin : watched_) origin->repair->halt();
+  for (const auto& feature : features_)
+    if (feature->behind() != nullptr) feature->behind()->close();
 }
 
 void CacheCore::MissPath::set_repair_rate(std::string_view origin, unsigned keys_per_second) {

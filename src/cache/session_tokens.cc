@@ -33,6 +33,10 @@ bool SessionTokens::meets(const SessionToken& token, const Feature& feature) con
 Task<Result<SessionToken>> SessionTokens::issue() const {
   SessionToken token;
   for (const auto& one : origins_) {
+    // What this node has acknowledged and the origin does not have yet lies below no position of the
+    // origin's.
+    Result<void> settled = co_await cache_->settle_writes(one.name, home_->now() + kProbeTimeout);
+    if (!settled) co_return std::unexpected(std::move(settled.error()));
     Result<OriginProbe> probe = co_await one.origin->probe(home_->now() + kProbeTimeout);
     if (!probe) co_return std::unexpected(std::move(probe.error()));
     if (auto added = token.add(one.name, probe->incarnation, probe->position); !added)
