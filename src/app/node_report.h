@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "app/alerting_report.h"
 #include "app/river_report.h"
 #include "app/watchers.h"
 #include "base/counters.h"
@@ -81,6 +82,7 @@ struct NodeReport {
   std::uint64_t waiting = 0;             // reads on the miss path
   std::uint64_t owed_invalidations = 0;  // that L2 has not taken yet
   RiverReport river;
+  AlertingReport alerting;
   std::uint64_t tracking_clients = 0, tracking_keys = 0;  // CLIENT TRACKING
   ConnectionReport connections;
   ProcessReport process;
