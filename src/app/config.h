@@ -95,6 +95,13 @@ struct StreamConfig {
   std::string url;
 };
 
+struct AlertsConfig {
+  std::vector<std::string> webhook;  // passwords are in
+  std::string password_file;
+  std::string runbook;
+  Duration repeat{0}, refresh{0};
+};
+
 struct OriginConfig {
   std::string name;
   int line = 0;
@@ -178,6 +185,7 @@ struct Config {
   L2Config l2;
   std::optional<StreamConfig> stream;
   WriteBehindConfig write_behind;
+  AlertsConfig alerts;
   std::vector<OriginConfig> origins;
   std::vector<FeatureConfig> features;
   std::map<std::string, ConfigValue, std::less<>> values;  // "features.profile.ttl" and so on

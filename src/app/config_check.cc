@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "app/webhook_url.h"
 #include "base/ids.h"
 #include "base/units.h"
 #include "cache/cache.h"
@@ -14,6 +15,9 @@
 
 namespace candor::app {
 namespace {
+
+// Each gets every alert over a connection of its own.
+constexpr std::size_t kWebhooksMax = 8;
 
 class Checker {
  public:
@@ -24,6 +28,7 @@ class Checker {
     check_users();
     check_plain_feature();
     check_unbuilt_urls();
+    check_alerts();
     check_names_used();
     for (const FeatureConfig& feature : config_.features) check_feature(feature);
     check_inactive();
@@ -132,6 +137,32 @@ class Checker {
     }
     if (is_given("l2.memory"))
       warn("l2.memory", "has no effect: it limits the memory: tier, and the shared store has its own limit");
+  }
+
+  void check_alerts() {
+    const AlertsConfig& alerts = config_.alerts;
+    if (alerts.webhook.size() > kWebhooksMax)
+      error("alerts.webhook",
+            fmt::format("{} addresses; at most {} are told: a cluster of Alertmanagers needs each of its "
+                        "members once",
+                        alerts.webhook.size(), kWebhooksMax));
+    bool names_a_user = false;
+    for (const std::string& url : alerts.webhook) {
+      const auto target = parse_webhook_url(url);
+      if (!target) error("alerts.webhook", target.error().message);
+      names_a_user = names_a_user || url.find('@') != std::string::npos;
+    }
+    if (!alerts.password_file.empty() && !names_a_user)
+      warn("alerts.password_file", "has no effect: no address names a user, such as http://USER@HOST:PORT");
+    if (alerts.repeat < 1min)
+      error("alerts.repeat",
+            fmt::format("{} would fill the log; use 1m or more", format_duration(alerts.repeat)));
+    if (alerts.refresh < 1s || alerts.refresh > 24h)
+      error("alerts.refresh",
+            fmt::format("{} is outside the limits; use 1s to 1d", format_duration(alerts.refresh)));
+    if (!alerts.runbook.empty() && !alerts.runbook.starts_with("https://") &&
+        !alerts.runbook.starts_with("http://"))
+      error("alerts.runbook", "must be an address that a person can open, https://…");
   }
 
   void check_names_used() {

@@ -102,6 +102,7 @@ const std::array kSections = {
     ConfigSection{"write_behind",
                   "The logs of features with `write = \"behind\"`, in `data_dir/write-behind/`: one for each "
                   "feature, with these limits each. See write-behind.md."},
+    ConfigSection{"alerts", "Who is told when a feature burns its budget of staleness: see alerting.md."},
     ConfigSection{"origins.*", "A database, under a name of your choice. It is the only authority.",
                   [](ConfigTarget& t, std::string_view name, int line) {
                     t.origin = &t.config->origins.emplace_back();
@@ -305,6 +306,25 @@ const std::array kKeys = {
         "When the oldest write has waited for this long, because the origin does not take it, new writes "
         "answer `OVERLOADED`. 0: never.",
         part<&Config::write_behind, &WriteBehindConfig::age_max>},
+    ConfigKey{
+        "alerts", "webhook", T::kTexts, "[]",
+        "Alertmanagers, each `http://[USER@]HOST:PORT` or `https://…`. Without a path `/api/v2/alerts` is "
+        "meant; a path is used as it stands. Up to 8.",
+        part<&Config::alerts, &AlertsConfig::webhook>},
+    ConfigKey{"alerts", "password_file", T::kText, "\"\"",
+              "File whose first line is the password of each address that names a user.",
+              part<&Config::alerts, &AlertsConfig::password_file>},
+    ConfigKey{"alerts", "repeat", T::kDuration, "\"4h\"",
+              "An alert that goes on is written to the log again.",
+              part<&Config::alerts, &AlertsConfig::repeat>},
+    ConfigKey{
+        "alerts", "refresh", T::kDuration, "\"1m\"",
+        "An alert that goes on is sent again. An Alertmanager tells people by its own rules, and forgets "
+        "what it has not heard of for four times this.",
+        part<&Config::alerts, &AlertsConfig::refresh>},
+    ConfigKey{"alerts", "runbook", T::kText, "\"\"",
+              "A page for whoever is woken, as `runbook_url` in every alert: `https://…`.",
+              part<&Config::alerts, &AlertsConfig::runbook>},
 
     ConfigKey{"origins.*", "url", T::kUrl, "",
               "`sqlite:FILE`, `postgresql://USER@HOST:PORT/DB` or `redis://HOST:PORT/DB`. Give passwords in "

@@ -11,7 +11,7 @@ namespace {
 std::string shown_value(const ConfigValue& value) {
   if (value.key == nullptr) return value.text;
   if (value.key->type == ConfigType::kUrl) return mask_password(value.text);
-  if (value.key->name == "password_hash") return "***";
+  if (value.key->name == "password_hash" || value.key->name == "webhook") return "***";
   return value.text;
 }
 

@@ -192,6 +192,16 @@ constexpr std::array kSpecs = {
     MetricSpec{"candor_owed_invalidations", kGauge, "region",
                "Keys whose invalidation L2 has not taken yet; they are read from the origin."},
     MetricSpec{"candor_waiting_reads", kGauge, "region", "Reads on their way to L2 or the origin."},
+    MetricSpec{"candor_alerts_active", kGauge, "region severity",
+               "Alerts of this node that go on now, by severity: page, ticket."},
+    MetricSpec{"candor_alerts_waiting", kGauge, "region webhook",
+               "Alerts that an Alertmanager has not taken yet."},
+    MetricSpec{
+        "candor_alerts_sent_total", kCounter, "outcome region webhook",
+        "Alerts by what became of them: delivered, refused (a 4xx: the receiver will never take them), "
+        "dropped (too many waited)."},
+    MetricSpec{"candor_alert_attempts_failed_total", kCounter, "region webhook",
+               "Attempts to reach an Alertmanager that failed; each is repeated."},
     MetricSpec{"candor_degraded", kGauge, "region reason",
                "1 while something behind this node fails: see reason. No series: all is well."},
     MetricSpec{"candor_ready", kGauge, "region", "1 when /readyz answers 200."},
@@ -514,6 +524,28 @@ void collect_river(Page& page, const RiverReport& river, MonoTime now) {
   page.put("candor_region_nodes", self, static_cast<double>(river.applier.nodes.size()));
 }
 
+void collect_alerting(Page& page, const AlertingReport& alerting) {
+  if (!alerting.is_built) return;
+  const auto active = [&](const char* severity, std::uint64_t count) {
+    page.put("candor_alerts_active", {{"region", page.region}, {"severity", severity}}, count);
+  };
+  active("page", alerting.pages);
+  active("ticket", alerting.tickets);
+  for (const WebhookReport& webhook : alerting.webhooks) {
+    const Labels self = {{"region", page.region}, {"webhook", webhook.address}};
+    const auto sent = [&](const char* outcome, std::uint64_t count) {
+      Labels labels = self;
+      labels.emplace_back("outcome", outcome);
+      page.put("candor_alerts_sent_total", labels, count);
+    };
+    page.put("candor_alerts_waiting", self, webhook.waiting);
+    sent("delivered", webhook.delivered);
+    sent("refused", webhook.refused);
+    sent("dropped", webhook.dropped);
+    page.put("candor_alert_attempts_failed_total", self, webhook.failed);
+  }
+}
+
 void collect_connections(Page& page, const ConnectionReport& c) {
   const auto with = [&](const char* label, const char* value) {
     return Labels{{"region", page.region}, {label, value}};
@@ -554,6 +586,7 @@ void collect(Page& page, const NodeReport& report) {
   for (const OriginReport& origin : report.origins) collect_origin(page, origin);
   collect_tiers(page, report);
   collect_river(page, report.river, report.at);
+  collect_alerting(page, report.alerting);
   page.put("candor_tracking_clients", self, report.tracking_clients);
   page.put("candor_tracking_keys", self, report.tracking_keys);
   collect_connections(page, report.connections);

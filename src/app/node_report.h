@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "app/alerting_report.h"
 #include "app/river_report.h"
 #include "app/steering.h"
 #include "app/watchers.h"
@@ -89,6 +90,7 @@ struct NodeReport {
   RiverReport river;
   std::shared_ptr<const ExposureReport> exposure;         // null: no feature has a budget
   std::shared_ptr<const LeverSnapshot> levers;            // null: nothing was evaluated yet
+  AlertingReport alerting;
   std::uint64_t tracking_clients = 0, tracking_keys = 0;  // CLIENT TRACKING
   ConnectionReport connections;
   ProcessReport process;
