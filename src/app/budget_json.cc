@@ -1,5 +1,6 @@
 #include "app/budget_json.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -67,6 +68,9 @@ json delivery_json(const FeatureExposure& e) {
           {"is_pushed", e.delivery.is_pushed},
           {"delay_seconds", number(e.delivery.delay_seconds)},
           {"lag_p99_seconds", number(std::chrono::duration<double>(e.lag_p99).count())},
+          {"delay_p99_seconds", number(e.delivery.delay_p99_seconds)},
+          {"ttl_jitter", number(e.delivery.ttl_jitter)},
+          {"own_share", number(e.delivery.own_share)},
           {"loss", number(e.delivery.loss)}};
 }
 
@@ -181,6 +185,40 @@ json exposures_json(const ExposureReport& report, WithKeys with_keys) {
   json features = json::array();
   for (const FeatureExposure& one : report.features) features.push_back(exposure_json(one, with_keys));
   return {{"at_ms", report.wall.ms()}, {"features", std::move(features)}};
+}
+
+json exposures_event_json(const ExposureReport& report, std::size_t features_max) {
+  std::vector<const FeatureExposure*> order;
+  for (const FeatureExposure& one : report.features) order.push_back(&one);
+  if (order.size() > features_max) {
+    std::ranges::stable_sort(
+        order, [](const FeatureExposure* a, const FeatureExposure* b) { return a->state > b->state; });
+    order.resize(features_max);
+  }
+  json features = json::array();
+  for (const FeatureExposure* one : order) {
+    json feature = exposure_json(*one, WithKeys::kNo);
+    feature["workload"].erase("classes");
+    features.push_back(std::move(feature));
+  }
+  return {{"at_ms", report.wall.ms()},
+          {"features_total", report.features.size()},
+          {"features", std::move(features)}};
+}
+
+json budget_point_json(const BudgetPoint& point) {
+  const auto optional = [](std::optional<float> value) {
+    return value ? number(static_cast<double>(*value)) : json(nullptr);
+  };
+  return {{"at_ms", point.at_ms},
+          {"u_per_second", optional(point.updates_per_second)},
+          {"r_per_second", optional(point.reads_per_second)},
+          {"ttl_seconds", number(static_cast<double>(point.ttl_seconds))},
+          {"delay_seconds", number(static_cast<double>(point.delay_seconds))},
+          {"origin_loads_per_second", number(static_cast<double>(point.loads_per_second))},
+          {"predicted", optional(point.predicted)},
+          {"by_stream", optional(point.by_stream)},
+          {"by_origin", optional(point.by_origin)}};
 }
 
 }  // namespace candor::app

@@ -61,6 +61,8 @@ std::optional<std::string> text_member(const json& object, const char* name) {
 }
 
 constexpr std::string_view kFeaturePrefix = "/api/v1/features/";
+constexpr std::string_view kBudgetPrefix = "/api/v1/budgets/";
+constexpr std::string_view kBudgetHistoryPrefix = "/api/v1/budget-history/";
 
 }  // namespace
 
@@ -96,11 +98,19 @@ struct ControlRoutes {
        "What the controller did or advised, the newest first, with the numbers that caused it; what is "
        "pulled.",
        [](S& s, R r, HttpRequest&) { s.get_levers(r); }},
+      {"GET", "/api/v1/budgets/{f}", Guard::kPage, "One budget.",
+       [](S& s, R r, HttpRequest& q) { s.get_budget(r, q.path.substr(kBudgetPrefix.size())); }},
+      {"GET", "/api/v1/budget-history/{f}", Guard::kPage,
+       "One budget's last hour, a point for each evaluation; null where nothing was measured or known.",
+       [](S& s, R r, HttpRequest& q) {
+         s.get_budget_history(r, q.path.substr(kBudgetHistoryPrefix.size()));
+       }},
       {"POST", "/api/v1/lost-keys", Guard::kToken, "Keys of which a change was lost, by feature.",
        [](S& s, R r, HttpRequest&) { s.post_lost_keys(r); }},
       {"GET", "/api/v1/openapi.json", Guard::kPage, "This list.",
        [](S& s, R r, HttpRequest&) { s.get_openapi(r); }},
-      {"GET", "/api/v1/events", Guard::kPage, "Server-sent events: `history` once, then `tick` every second.",
+      {"GET", "/api/v1/events", Guard::kPage,
+       "Server-sent events: `history` once, then `tick` every second; budgets come when evaluated.",
        [](S& s, R r, HttpRequest&) { s.get_events(r); }},
       {"GET", "/events", Guard::kPage, "As /api/v1/events.",
        [](S& s, R r, HttpRequest&) { s.get_events(r); }},
@@ -275,6 +285,26 @@ void ControlService::get_levers(const HttpReply& reply) {
               [](const NodeReport& report) { return json_response(200, levers_json(report.levers.get())); });
 }
 
+void ControlService::get_budget(const HttpReply& reply, std::string name) {
+  with_report(reply, [name = std::move(name)](const NodeReport& report) {
+    const auto decoded = percent_decode(name);
+    if (report.exposure != nullptr && decoded)
+      for (const FeatureExposure& one : report.exposure->features)
+        if (one.feature == *decoded) return json_response(200, exposure_json(one, WithKeys::kNo));
+    return error_response(404, "no feature of this name has a budget; see /api/v1/budgets");
+  });
+}
+
+void ControlService::get_budget_history(const HttpReply& reply, std::string_view name) {
+  const auto decoded = percent_decode(name);
+  const auto* points = decoded ? budget_timeline_.of(*decoded) : nullptr;
+  if (points == nullptr)
+    return reply.send(error_response(404, "no history of such a budget; see /api/v1/budgets"));
+  json out = json::array();
+  for (const BudgetPoint& point : *points) out.push_back(budget_point_json(point));
+  reply.send(json_response(200, {{"feature", *decoded}, {"points", std::move(out)}}));
+}
+
 void ControlService::post_lost_keys(const HttpReply& reply) {
   with_report(reply, [](const NodeReport& report) {
     json features = json::object();
@@ -303,8 +333,13 @@ void ControlService::get_events(const HttpReply& reply) {
         503, fmt::format("{} clients watch already; that is [http] event_clients_max", watchers_.size())));
   json points = json::array();
   for (const TimelinePoint& point : timeline_.points()) points.push_back(point_json(point));
-  if (reply.open_stream("retry: 2000\n" + event("history", {{"points", std::move(points)}})))
-    watchers_.push_back(reply);
+  const json history = {{"points", std::move(points)}, {"budgets", budgets_event()}};
+  if (reply.open_stream("retry: 2000\n" + event("history", history))) watchers_.push_back(reply);
+}
+
+json ControlService::budgets_event() const {
+  if (exposure_ == nullptr) return nullptr;
+  return exposures_event_json(*exposure_, options_.event_features_max);
 }
 
 void ControlService::tick() {
@@ -313,10 +348,11 @@ void ControlService::tick() {
     if (self == nullptr) return;
     ControlService& s = **self;
     const bool added = s.timeline_.add(*report);
+    s.exposure_ = report->exposure;
+    const bool evaluated = s.exposure_ != nullptr && s.budget_timeline_.add(*s.exposure_);
     if (s.watchers_.empty()) return;
     json data = {{"status", status_json(*report, s.options_.event_features_max)}};
-    data["budgets"] =
-        report->exposure == nullptr ? json(nullptr) : exposures_json(*report->exposure, WithKeys::kNo);
+    if (evaluated) data["budgets"] = s.budgets_event();
     data["point"] = added ? point_json(s.timeline_.points().back()) : json(nullptr);
     const std::string text = event("tick", data);
     std::erase_if(s.watchers_, [&](const HttpReply& watcher) { return !watcher.send_event(text); });

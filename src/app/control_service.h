@@ -6,10 +6,12 @@
 
 #include <functional>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "app/budget_timeline.h"
 #include "app/http_connection.h"
 #include "app/http_guard.h"
 #include "app/node_report.h"
@@ -77,6 +79,9 @@ class ControlService final : public ConnectionFactory, public HttpService {
   void get_feature(const HttpReply& reply, std::string name);
   void get_budgets(const HttpReply& reply);
   void get_levers(const HttpReply& reply);
+  void get_budget(const HttpReply& reply, std::string name);
+  void get_budget_history(const HttpReply& reply, std::string_view name);
+  [[nodiscard]] nlohmann::json budgets_event() const;
   void post_lost_keys(const HttpReply& reply);
   void get_openapi(const HttpReply& reply);
   void get_events(const HttpReply& reply);
@@ -87,6 +92,8 @@ class ControlService final : public ConnectionFactory, public HttpService {
   ControlOptions options_;
   NodeControl* node_;
   Timeline timeline_;
+  BudgetTimeline budget_timeline_;
+  std::shared_ptr<const ExposureReport> exposure_;  // as of the last tick
   std::vector<HttpReply> watchers_;
   std::shared_ptr<ControlService*> alive_;  // answers of the node that come after our end find it gone
 };

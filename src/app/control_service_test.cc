@@ -216,6 +216,63 @@ TEST_F(ControlServiceTest, WatchersGetTheHistoryAndThenTicks) {
   EXPECT_THAT(peer->output(), HasSubstr("event: tick\n"));
 }
 
+TEST_F(ControlServiceTest, BudgetsComeWithTheHistoryAndWhenEvaluatedAgain) {
+  auto exposure = std::make_shared<ExposureReport>();
+  exposure->at = MonoTime{1};
+  exposure->features.emplace_back().feature = "profile";
+  exposure->features[0].workload.classes.push_back({1.0, 2.0, 3.0});
+  node.now.exposure = exposure;
+  service.tick();
+  EXPECT_THAT(get("/events"), HasSubstr(R"("feature":"profile")"));
+  EXPECT_EQ(peer->output().find("classes"), std::string::npos);
+  peer->output().clear();
+  service.tick();
+  EXPECT_THAT(peer->output(), HasSubstr("event: tick\n"));
+  EXPECT_EQ(peer->output().find("budgets"), std::string::npos);
+  auto next = std::make_shared<ExposureReport>(*exposure);
+  next->at = MonoTime{2};
+  node.now.exposure = next;
+  service.tick();
+  EXPECT_THAT(peer->output(), HasSubstr(R"("budgets":{)"));
+}
+
+TEST_F(ControlServiceTest, OneBudgetAndItsHistoryAreFoundByTheEncodedName) {
+  auto exposure = std::make_shared<ExposureReport>();
+  exposure->at = MonoTime{1};
+  exposure->features.emplace_back().feature = "profile";
+  exposure->features[0].workload.classes.push_back({1.0, 2.0, 3.0});
+  node.now.exposure = exposure;
+  service.tick();
+  const json one = json::parse(body(get("/api/v1/budgets/pro%66ile")));
+  EXPECT_EQ(one["workload"]["classes"].size(), 1U);
+  EXPECT_EQ(one["measured"]["by_stream"], nullptr);
+  const json history = json::parse(body(get("/api/v1/budget-history/profile")));
+  EXPECT_EQ(history["points"].size(), 1U);
+  EXPECT_EQ(history["points"][0]["by_stream"], nullptr);
+  EXPECT_EQ(history["points"][0]["u_per_second"], 3.0);
+  EXPECT_EQ(status(get("/api/v1/budgets/nobody")), 404);
+  EXPECT_EQ(status(get("/api/v1/budget-history/nobody")), 404);
+}
+
+TEST_F(ControlServiceTest, ManyBudgetsOfManyKeysFitIntoAnEvent) {
+  auto exposure = std::make_shared<ExposureReport>();
+  exposure->at = MonoTime{1};
+  for (int i = 0; i < 300; ++i) {
+    FeatureExposure& one = exposure->features.emplace_back();
+    one.feature = "feature" + std::to_string(i);
+    one.impact = std::string(500, 'x');
+    one.workload.classes.resize(512);
+  }
+  exposure->features[299].state = BudgetState::kPage;
+  node.now.exposure = exposure;
+  (void)get("/events");
+  peer->output().clear();
+  service.tick();
+  EXPECT_LT(peer->output().size(), HttpConnection::kStreamUnsentBytesMax);
+  EXPECT_EQ(service.event_clients(), 1U);
+  EXPECT_THAT(peer->output(), HasSubstr(R"("feature":"feature299")"));
+}
+
 TEST_F(ControlServiceTest, WatchersAreBounded) {
   auto first_peer = std::make_unique<FakePeer>(executor);
   const auto first = service.accept(first_peer.get());

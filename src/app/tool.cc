@@ -19,6 +19,7 @@ constexpr const char* kFooter =
     "  candor replay t.csv.gz --format csvkey:1 --objects 1000\n"
     "                                         the miss ratio of a trace on the real cache\n"
     "  candor feed install candor.toml        the triggers that tell of changes in SQLite files\n"
+    "  candor budget                          every budget: predicted, measured, what is left of it\n"
     "  candor sim --seed 1 --hours 10         every promise, against simulated faults\n"
     "Each command explains itself: candor COMMAND --help. Exit codes: 0 good, 1 a finding, 2 wrong usage.";
 
@@ -52,6 +53,7 @@ int run_tool(int argc, char** argv) {
   add_writes(tool, run);
   add_sim(tool, run);
   add_hash_password(tool, run);
+  add_budget(tool, run);
   try {
     tool.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

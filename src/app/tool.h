@@ -34,6 +34,7 @@ void add_feed(CLI::App& tool, ToolRun& run);
 void add_writes(CLI::App& tool, ToolRun& run);
 void add_sim(CLI::App& tool, ToolRun& run);
 void add_hash_password(CLI::App& tool, ToolRun& run);
+void add_budget(CLI::App& tool, ToolRun& run);
 
 [[nodiscard]] int run_tool(int argc, char** argv);
 

@@ -169,6 +169,9 @@ def run(arguments, processes):
     must_be_free(http[0], http[2], "--http-port")
     base = f"http://{http[0]}:{http[2]}"
     options = recordings()
+    # The triggers that tell of changes, where a feature of the configuration is watched.
+    if any("watch" in feature for feature in config.get("features", {}).values()):
+        subprocess.run([f"{arguments.build}/candor", "feed", "install", str(path)], check=True, stdout=subprocess.DEVNULL)
     log = VAR / "candord.log"
     daemon = processes.start("candord", [f"{arguments.build}/candord", "--config", str(path)], log)
     wait_until_ready(base, daemon, log)
