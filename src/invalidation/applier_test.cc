@@ -41,6 +41,11 @@ struct FakeTarget final : ChangeTarget {
   void note_applied(std::string_view origin, Incarnation, Position position) override {
     calls.push_back(fmt::format("applied {} {}", origin, position.value));
   }
+  void note_unheard(std::string_view origin, const std::vector<Unheard>& unheard) override {
+    std::string features;
+    for (const Unheard& one : unheard) features += " " + one.feature;
+    calls.push_back(fmt::format("unheard {}:{}", origin, features));
+  }
   void lose_proof(std::string_view) override {}
   void retire_markers(std::string_view, ChangeId, MonoTime, Position) override {}
   void trust_l2(std::string_view origin, bool trusted) override {
