@@ -372,8 +372,8 @@ Engine::~Engine() {
 
 namespace {
 
-// The level of a feature today: without its changes nothing but its ttl bounds an entry, and what needs more is
-// asked of the origin.
+// The level of a feature today: without its changes nothing but its ttl bounds an entry, and what needs more
+// is asked of the origin.
 Consistency served_as(const Feature& feature) {
   const Consistency level = feature.policy().consistency;
   if (!feature.is_unheard.load(std::memory_order_relaxed)) return level;

@@ -14,7 +14,8 @@ std::string unheard_text(const std::vector<Unheard>& unheard) {
   for (const Unheard& one : unheard)
     text += fmt::format("{}{}: {}", text.empty() ? "" : "; ",
                         one.feature.empty() ? "every feature" : "feature " + one.feature, one.reason);
-  return text.empty() ? text : text + "; until then by ttl alone, and bounded and strong reads go to the origin";
+  return text.empty() ? text
+                      : text + "; until then by ttl alone, and bounded and strong reads go to the origin";
 }
 
 bool is_proven(const AppliedOrigin& origin) { return origin.settled && origin.fresh_as_of.ns != 0; }
@@ -68,8 +69,7 @@ std::vector<RiverProblem> river_problems(const RiverReport& river) {
     const bool leads_elsewhere = origin.feed.state == FeedStatus::State::kStandby;
     problems.push_back(
         {"change feed of origin " + origin.name, leads_elsewhere ? std::string() : origin.feed.problem});
-    problems.push_back(
-        {"unheard changes of origin " + origin.name, unheard_text(origin.applied.unheard)});
+    problems.push_back({"unheard changes of origin " + origin.name, unheard_text(origin.applied.unheard)});
     problems.push_back({"publisher of origin " + origin.name, origin.publisher.problem});
   }
   return problems;

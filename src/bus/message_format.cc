@@ -300,9 +300,10 @@ Result<std::string> encode_message(const StreamMessage& message) {
   Writer writer(&out);
   std::visit([&writer](const auto& m) { write(writer, m); }, message);
   if (!writer.fits()) {
-    return fail(ErrorCode::kLimit,
-                fmt::format("stream message: a name is longer than {} bytes, or more than {} features unheard",
-                            kMessageNameBytesMax, kUnheardMax));
+    return fail(
+        ErrorCode::kLimit,
+        fmt::format("stream message: a name is longer than {} bytes, or more than {} features unheard",
+                    kMessageNameBytesMax, kUnheardMax));
   }
   if (out.size() + kChecksumBytes > kMessageBytesMax) {
     return fail(ErrorCode::kLimit, fmt::format("stream message of {} bytes is above the limit of {}",

@@ -49,8 +49,8 @@ StreamMessage any_message() {
       return m;
     }
     case 1:
-      return message::Floor{name(), name(), Incarnation{number()},
-                            Position{number()}, text(), *rc::gen::arbitrary<bool>()};
+      return message::Floor{
+          name(), name(), Incarnation{number()}, Position{number()}, text(), *rc::gen::arbitrary<bool>()};
     case 2:
       return message::Invalidate{number(), name(), *rc::gen::arbitrary<std::vector<std::string>>(), name()};
     case 3:
@@ -141,10 +141,12 @@ TEST(MessageFormatTest, WhatIsSaidOfUnheardFeaturesAndBreaksIsATailThatMayBeAbse
   ASSERT_TRUE(tail.has_value());
   EXPECT_EQ(std::get<message::Changes>(*tail).unheard, (std::vector<Unheard>{{"p", "no"}}));
   EXPECT_EQ(std::get<message::Changes>(*tail).break_id, 5U);
-  EXPECT_FALSE(decode_message(forged(0, "\0\0\0\0\0\0\0\0\0\0\0"s)).has_value());     // an empty tail
+  EXPECT_FALSE(decode_message(forged(0, "\0\0\0\0\0\0\0\0\0\0\0"s)).has_value());       // an empty tail
   EXPECT_FALSE(decode_message(forged(0, "\0\0\0\0\0\0\0\0\0\x01\x01p"s)).has_value());  // cut off
-  EXPECT_FALSE(decode_message(forged(0, "\0\0\0\0\0\0\0\0\0\x41"s + std::string(130, '\0') + "\1")).has_value());
-  EXPECT_TRUE(decode_message(forged(0, "\0\0\0\0\0\0\0\0\0\x40"s + std::string(128, '\0') + "\1")).has_value());
+  EXPECT_FALSE(
+      decode_message(forged(0, "\0\0\0\0\0\0\0\0\0\x41"s + std::string(130, '\0') + "\1")).has_value());
+  EXPECT_TRUE(
+      decode_message(forged(0, "\0\0\0\0\0\0\0\0\0\x40"s + std::string(128, '\0') + "\1")).has_value());
   EXPECT_TRUE(decode_message(forged(1, "\0\0\0\0\0"s)).has_value());
   EXPECT_TRUE(decode_message(forged(1, "\0\0\0\0\0\1"s)).has_value());
   EXPECT_FALSE(decode_message(forged(1, "\0\0\0\0\0\0"s)).has_value());

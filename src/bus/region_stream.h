@@ -39,8 +39,8 @@ struct SequenceNumber {
 
 // ---- what is said ----
 
-// Features in Changes::unheard. Tables that nobody can watch are a handful while somebody mends them; each costs a message some hundred
-// bytes.
+// Features in Changes::unheard. Tables that nobody can watch are a handful while somebody mends them; each
+// costs a message some hundred bytes.
 inline constexpr std::size_t kUnheardMax = 64;
 
 namespace message {
@@ -60,8 +60,8 @@ struct Changes {
   // visible to new loads of the origin. 0: from this message.
   SequenceNumber replay_from;
   std::vector<Change> changes;
-  // Features whose changes are not among these, whatever `up_to` says. At most kUnheardMax; more are one entry
-  // that stands for every feature of the origin.
+  // Features whose changes are not among these, whatever `up_to` says. At most kUnheardMax; more are one
+  // entry that stands for every feature of the origin.
   std::vector<Unheard> unheard{};
   // FeedStatus::break_id. A reader that knows another one of this incarnation has missed a Floor.
   std::uint64_t break_id = 0;

@@ -48,9 +48,9 @@ class ChangeTarget {
   virtual void note_applied(std::string_view origin, Incarnation incarnation, Position position) = 0;
   virtual void lose_proof(std::string_view origin) = 0;
 
-  // From now on exactly these features of the origin are unheard: not proven, whatever prove() says, until they
-  // leave the list. Called before prove() of the message that said so; whoever calls has raised the floor of a
-  // feature that leaves.
+  // From now on exactly these features of the origin are unheard: not proven, whatever prove() says, until
+  // they leave the list. Called before prove() of the message that said so; whoever calls has raised the
+  // floor of a feature that leaves.
   virtual void note_unheard(std::string_view origin, const std::vector<Unheard>& unheard) = 0;
 
   // Every transaction with an id up to `visible` is visible to loads that began at or after `since`, and L2

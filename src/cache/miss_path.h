@@ -220,7 +220,7 @@ class CacheCore::MissPath {
   struct Watched {
     OriginTrust* trust;
     KeyMarkers markers;
-    bool l2_trusted = false;  // ChangeTarget::trust_l2()
+    bool l2_trusted = false;   // ChangeTarget::trust_l2()
     bool has_settled = false;  // ChangeTarget::settle_floor(), once
     // The highest id up to which every transaction is visible to whoever asks the origin from now on.
     ChangeId visible_to_all{};

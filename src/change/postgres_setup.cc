@@ -299,7 +299,7 @@ PostgresTablesFacts read_tables_facts(const PostgresRows& rows, const PostgresNa
     const auto problem = table_problem(rows, row, names, watch);
     good.push_back(problem.empty());
     states.push_back(fmt::format("{} {} {} {} {}", watch.feature, fmt::join(watch.key_columns, ":"),
-                                 rows.text(row, TableRow::kState),
+                                 problem.empty() ? rows.text(row, TableRow::kState) : "",
                                  rows.is_true(row, TableRow::kPublished) ? "published" : "", problem));
     if (!problem.empty()) {
       facts.unheard.push_back({watch.feature, problem});
@@ -319,7 +319,8 @@ PostgresTablesFacts read_tables_facts(const PostgresRows& rows, const PostgresNa
   std::ranges::sort(states);
   facts.fingerprint = fmt::format("{}", fmt::join(states, "\n"));
   if (facts.tables.empty()) {
-    for (const Unheard& one : facts.unheard) facts.problem += (facts.problem.empty() ? "" : "; ") + one.reason;
+    for (const Unheard& one : facts.unheard)
+      facts.problem += (facts.problem.empty() ? "" : "; ") + one.reason;
     return facts;
   }
   facts.publication_is_new = !rows.is_true(0, TableRow::kPubExists);

@@ -78,7 +78,8 @@ Result<bool> SqliteDesk::lead(MonoTime now) {
 }
 
 Result<std::optional<SqliteDesk::Checkpoint>> SqliteDesk::checkpoint() {
-  auto rows = db_.query("select incarnation, position, anchor, shapes, owed, break_id from readers where reader = ?1");
+  auto rows = db_.query(
+      "select incarnation, position, anchor, shapes, owed, break_id from readers where reader = ?1");
   if (!rows) return std::unexpected(rows.error());
   const auto found = rows->bind(1, reader_).step();
   if (!found) return std::unexpected(found.error());
@@ -86,7 +87,8 @@ Result<std::optional<SqliteDesk::Checkpoint>> SqliteDesk::checkpoint() {
   return Checkpoint{Incarnation{static_cast<std::uint64_t>(rows->integer(0))},
                     Position{static_cast<std::uint64_t>(rows->integer(1))},
                     static_cast<std::uint64_t>(rows->integer(2)),
-                    static_cast<std::uint64_t>(rows->integer(3)), std::string(rows->text(4)),
+                    static_cast<std::uint64_t>(rows->integer(3)),
+                    std::string(rows->text(4)),
                     static_cast<std::uint64_t>(rows->integer(5))};
 }
 

@@ -379,7 +379,8 @@ void SqliteLog::note_watches(Found* found) const {
   found->state = FeedStatus::State::kMisconfigured;
   std::string missing;
   for (const Watch& watch : options_.watches) {
-    if (missing.find(watch.table) == std::string::npos) missing += (missing.empty() ? "" : ", ") + watch.table;
+    if (missing.find(watch.table) == std::string::npos)
+      missing += (missing.empty() ? "" : ", ") + watch.table;
   }
   found->problem = fmt::format("sqlite {}: no triggers log the changes of table {}; run: {}",
                                options_.file.path, missing, options_.install_command);
@@ -394,10 +395,10 @@ Result<void> SqliteLog::save(Position confirmed, Found* found) {
   auto anchor = fingerprint_at(confirmed);
   if (!anchor) return std::unexpected(anchor.error());
   const std::string owed = settles ? std::string() : owed_;
-  // While a new table's announcement is not confirmed the tables are as they were: whoever leads next and finds
-  // others begins with a break, instead of taking the table for one that was always read.
-  const bool is_announced = std::ranges::all_of(
-      places_, [&](const WatchPlace& place) { return place.heard_from <= confirmed; });
+  // While a new table's announcement is not confirmed the tables are as they were: whoever leads next and
+  // finds others begins with a break, instead of taking the table for one that was always read.
+  const bool is_announced =
+      std::ranges::all_of(places_, [&](const WatchPlace& place) { return place.heard_from <= confirmed; });
   const std::uint64_t shapes = is_announced || kept_shapes_ == 0 ? shapes_ : kept_shapes_;
   if (auto stored = desk_->save({incarnation_, confirmed, *anchor, shapes, owed, break_id_}); !stored)
     return stored;

@@ -103,9 +103,9 @@ class SqliteLog {
   std::uint64_t anchor_ = 0;
   std::uint64_t shapes_ = 0;       // of places_
   std::uint64_t kept_shapes_ = 0;  // beside the database; 0: none, or not known
-  bool handed_over_ = false;  // anything, in this leadership
-  std::string owed_;          // the last break's reason, until the region has it for certain
-  Position owed_at_;          // a confirmation from here on says so; of what came before it, only one above
+  bool handed_over_ = false;       // anything, in this leadership
+  std::string owed_;               // the last break's reason, until the region has it for certain
+  Position owed_at_;  // a confirmation from here on says so; of what came before it, only one above
   bool owed_strictly_ = false;
   std::uint64_t break_id_ = 0;  // of the last break; kept beside the database, for whoever leads next
   std::uint64_t breaks_ = 0;    // drawn by this process

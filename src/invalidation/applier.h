@@ -66,7 +66,7 @@ struct AppliedOrigin {
   std::string last_floor_reason, last_floor_feature;
   MonoTime last_floor_at{0};
   std::vector<Unheard> unheard;  // features that are not heard of: by ttl alone, nothing is proven of them
-  Duration lag{0};               // commit, by the origin's clock, to applied, by this node's wall clock: for people only
+  Duration lag{0};  // commit, by the origin's clock, to applied, by this node's wall clock: for people only
 };
 
 // A reason comes from a message of another node: what is kept and logged of it.

@@ -13,8 +13,8 @@
 
 namespace candor {
 
-// What the feed says beside its changes, as it stood when it handed something over: the stream hears of both in
-// the same order.
+// What the feed says beside its changes, as it stood when it handed something over: the stream hears of both
+// in the same order.
 struct Publisher::FeedWord {
   std::vector<Unheard> unheard;
   std::uint64_t break_id = 0;

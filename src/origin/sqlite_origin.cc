@@ -310,8 +310,7 @@ Result<std::unique_ptr<OriginFeature>> SqliteOrigin::bind(OriginStatements state
                     statements.feature, statements.store.empty() ? "erase" : "store"));
   }
   auto bound = desk_->bind(statements, SqlDialect::kSqlite);
-  if (bound && !statements.watch_table.empty())
-    desk_->add_watch(statements);
+  if (bound && !statements.watch_table.empty()) desk_->add_watch(statements);
   return bound;
 }
 

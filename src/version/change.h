@@ -35,8 +35,8 @@ struct Change {
   friend bool operator==(const Change&, const Change&) = default;
 };
 
-// A watched feature whose changes nobody hears of: its table is missing, or cannot be watched. It lives by its
-// ttl, and nothing is proven of it; the other features of its origin are not concerned.
+// A watched feature whose changes nobody hears of: its table is missing, or cannot be watched. It lives by
+// its ttl, and nothing is proven of it; the other features of its origin are not concerned.
 struct Unheard {
   std::string feature;  // empty: every feature of the origin
   std::string reason;   // for people
