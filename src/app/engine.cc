@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/units.h"
+#include "cache/freshness.h"
 #include "origin/factory.h"
 #include "tier/l2/make_l2.h"
 
@@ -419,6 +420,18 @@ Engine::~Engine() {
   (void)parts_.release();
 }
 
+namespace {
+
+// The level of a feature today: without its changes nothing but its ttl bounds an entry, and what needs more
+// is asked of the origin.
+Consistency served_as(const Feature& feature) {
+  const Consistency level = feature.policy().consistency;
+  if (!feature.is_unheard.load(std::memory_order_relaxed)) return level;
+  return tiers_may_answer(level) ? Consistency::kEventual : Consistency::kOrigin;
+}
+
+}  // namespace
+
 FeatureReport Engine::report_feature(FeatureId id) const {
   const Feature& feature = parts_->cache->feature(id);
   const FeatureConfig& config = parts_->features[id.value];
@@ -427,7 +440,7 @@ FeatureReport Engine::report_feature(FeatureId id) const {
   out.name = feature.policy().name;
   out.origin = config.origin;
   out.consistency = consistency_name(config.consistency);
-  out.served_as = consistency_name(feature.policy().consistency);
+  out.served_as = consistency_name(served_as(feature));
   out.ttl = feature.policy().ttl;
   out.writable = feature.origin() == nullptr || feature.origin()->can_store();
   out.reads_stale = c.served_stale.value();

@@ -117,6 +117,12 @@ json last_floor_json(const AppliedOrigin& applied, MonoTime now) {
           {"ago_ms", (now - applied.last_floor_at) / 1ms}};
 }
 
+json unheard_json(const std::vector<Unheard>& unheard) {
+  json list = json::array();
+  for (const Unheard& one : unheard) list.push_back({{"feature", one.feature}, {"reason", one.reason}});
+  return list;
+}
+
 json river_origin_json(const RiverOrigin& origin, MonoTime now) {
   const AppliedOrigin& applied = origin.applied;
   const PublisherStatus& publisher = origin.publisher;
@@ -137,6 +143,7 @@ json river_origin_json(const RiverOrigin& origin, MonoTime now) {
               {"debts_to_l2", publisher.l2.owed},
               {"lag", lag_json(origin.lag)}};
   out["repair"] = repair_json(origin.repair);
+  out["unheard"] = unheard_json(applied.unheard);
   out["last_floor"] = last_floor_json(applied, now);
   out["fresh_within_ms"] =
       applied.fresh_as_of.ns == 0 ? json(nullptr) : json((now - applied.fresh_as_of) / 1ms);

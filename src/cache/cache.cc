@@ -174,7 +174,7 @@ bool CacheCore::serves_at(const Feature& feature, std::string_view key, const l1
   if (feature.is_suspect(view.meta.loaded_at)) return false;
   if (feature.is_dropped_by_key(key, view.meta.loaded_at)) return false;
   if (!tiers_may_answer(level)) {
-    if (!needs_proof(level) || feature.trust() == nullptr) return false;
+    if (!needs_proof(level) || !feature.is_heard()) return false;
     if (!is_proven(view.meta, proof.fresh_as_of, proof.at, bound)) return false;
   }
   const l1::Millis until = fresh_until(policy, view.meta);

@@ -180,6 +180,7 @@ class CacheCore final : public ChangeTarget {
   void raise_floor(std::string_view origin, std::string_view feature, Suspects suspects) override;
   void settle_floor(std::string_view origin, MonoTime since) override;
   void prove(std::string_view origin, MonoTime fresh_as_of, ChangeId applied_up_to) override;
+  void note_unheard(std::string_view origin, const std::vector<Unheard>& unheard) override;
   void lose_proof(std::string_view origin) override;
   void note_applied(std::string_view origin, Incarnation incarnation, Position position) override;
   void retire_markers(std::string_view origin, ChangeId visible, MonoTime asked, Position l2_told) override;

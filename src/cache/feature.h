@@ -68,6 +68,12 @@ class Feature {
   // What this node can prove about the origin; null: nothing, because nobody watches it. Set before traffic.
   [[nodiscard]] OriginTrust* trust() const { return trust_; }
   void set_trust(OriginTrust* trust) { trust_ = trust; }
+  // Nobody hears of its changes (Unheard): by its ttl alone, as if it had no watch. Written on home, after
+  // the floor where it goes back to false; read on any thread.
+  std::atomic<bool> is_unheard{false};
+  [[nodiscard]] bool is_heard() const {
+    return trust_ != nullptr && !is_unheard.load(std::memory_order_acquire);
+  }
   // Entries whose load began before it are suspect; written on the cache's home executor.
   std::atomic<l1::Millis> floor_ms{kNoFloor};
   // Entries whose load began before it may not be confirmed by the version of their row (Suspects). On home.

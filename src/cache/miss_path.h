@@ -82,6 +82,7 @@ class CacheCore::MissPath {
   void apply_change(std::string_view origin, const candor::Change& change);
   void raise_floor(std::string_view origin, std::string_view only, Suspects suspects);
   void settle_floor(std::string_view origin, MonoTime since);
+  void note_unheard(std::string_view origin, const std::vector<Unheard>& unheard);
   void trust_l2(std::string_view origin, bool trusted);
   [[nodiscard]] bool l2_is_believed(const Feature& feature) const;
   void prove(std::string_view origin, MonoTime fresh_as_of);
@@ -241,7 +242,8 @@ class CacheCore::MissPath {
   struct Watched {
     OriginTrust* trust;
     KeyMarkers markers;
-    bool l2_trusted = false;  // ChangeTarget::trust_l2()
+    bool l2_trusted = false;   // ChangeTarget::trust_l2()
+    bool has_settled = false;  // ChangeTarget::settle_floor(), once
     // The highest id up to which every transaction is visible to whoever asks the origin from now on.
     ChangeId visible_to_all{};
     std::unique_ptr<GapRepair> repair{};

@@ -252,10 +252,10 @@ void CacheCore::MissPath::read_past_pending(Feature& feature, std::string key, R
   if (feature.origin() != nullptr) waiter->level = level;
   if (!tiers_may_answer(level) && feature.origin() != nullptr) {
     waiter->bound = options.use_feature_level ? feature.policy().max_staleness : options.bound;
-    const bool is_watched = feature.trust() != nullptr;
-    if (level == Consistency::kBounded && is_watched) {
+    const bool is_heard = feature.is_heard();
+    if (level == Consistency::kBounded && is_heard) {
       read_bounded(feature, std::move(key), std::move(waiter), deadline);
-    } else if (level == Consistency::kStrong && is_watched && feature.origin()->can_confirm()) {
+    } else if (level == Consistency::kStrong && is_heard && feature.origin()->can_confirm()) {
       spawn(read_strong(&feature, std::move(key), std::move(waiter), deadline));
     } else {
       spawn(bypass(&feature, std::move(key), std::move(waiter), deadline));

@@ -61,7 +61,7 @@ void CacheCore::MissPath::note_history(std::string_view origin) {
 
 std::optional<HeldRow> CacheCore::MissPath::held_row(const Feature& feature,
                                                      const l1::EntryMeta& meta) const {
-  if (feature.trust() == nullptr || !meta.stamp.is_known() || meta.loaded_at < feature.confirmable_since)
+  if (!feature.is_heard() || !meta.stamp.is_known() || meta.loaded_at < feature.confirmable_since)
     return std::nullopt;
   HeldRow held;
   held.stamp = meta.stamp;

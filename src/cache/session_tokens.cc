@@ -27,7 +27,7 @@ bool SessionTokens::meets(const SessionToken& token, const Feature& feature) con
   const OriginTrust* trust = feature.trust();
   if (trust == nullptr || mutant(Mutant::kTokenIgnored)) return true;
   const SessionToken::Entry* entry = token.find(trust->name);
-  return entry == nullptr || is_applied(*trust, *entry);
+  return entry == nullptr || (feature.is_heard() && is_applied(*trust, *entry));
 }
 
 Task<Result<SessionToken>> SessionTokens::issue() const {

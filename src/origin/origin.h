@@ -166,6 +166,8 @@ class Origin {
     (void)deadline;
     co_return fail(ErrorCode::kNotFound, "this origin has no change positions");
   }
+  // These features are known to be unheard: what probe() proves need not hold for them.
+  virtual void note_unheard(const std::vector<Unheard>& /*unheard*/) {}
   // Its positions and change ids are those of this node's own connection (Redis): they mean nothing to
   // another node, so that they go over no shared stream, into no shared tier.
   [[nodiscard]] virtual bool has_local_order() const { return false; }

@@ -38,15 +38,17 @@ class SqliteOrigin::Desk final : public SqlDesk {
   [[nodiscard]] const SqliteFile& file() const { return file_; }
 
   void on_written(std::function<void()> call) { on_written_ = std::move(call); }
-  void add_watch(const std::string& table, const std::vector<std::string>& columns) {
+  void add_watch(const OriginStatements& of) {
     if (file_.position_query.empty()) file_.position_query = kSqlitePositionQuery;
-    watches_.push_back({table, columns});
+    watches_.push_back({of.feature, {of.watch_table, of.watch_columns}});
   }
+  void note_unheard(const std::vector<Unheard>& unheard) { unheard_ = unheard; }
 
   Task<Result<OriginProbe>> probe(MonoTime deadline) {
     if (watches_.empty()) co_return fail(ErrorCode::kNotFound, "no feature of this origin is watched");
     auto question = std::make_shared<SqliteProof::Question>();
-    question->watches = watches_;
+    for (const auto& [feature, watch] : watches_)
+      if (!is_unheard(unheard_, feature)) question->watches.push_back(watch);
     auto answered = ask(question, deadline);
     Result<void> asked = co_await answered;
     if (!asked) co_return std::unexpected(asked.error());
@@ -393,7 +395,12 @@ class SqliteOrigin::Desk final : public SqlDesk {
   ErrandPtr errand_;               // under way
   std::function<void()> on_written_;
   std::shared_ptr<SqliteProof> proof_;  // shared with its job
-  std::vector<SqliteProof::Watch> watches_;
+  struct FeatureWatch {
+    std::string feature;
+    SqliteProof::Watch watch;
+  };
+  std::vector<FeatureWatch> watches_;
+  std::vector<Unheard> unheard_;
   std::vector<Proof> proofs_;  // waiting
   bool proving_ = false;
 };
@@ -419,8 +426,7 @@ Result<std::unique_ptr<OriginFeature>> SqliteOrigin::bind(OriginStatements state
                     statements.feature, statements.store.empty() ? "erase" : "store"));
   }
   auto bound = desk_->bind(statements, SqlDialect::kSqlite);
-  if (bound && !statements.watch_table.empty())
-    desk_->add_watch(statements.watch_table, statements.watch_columns);
+  if (bound && !statements.watch_table.empty()) desk_->add_watch(statements);
   return bound;
 }
 
@@ -431,6 +437,8 @@ Task<Result<void>> SqliteOrigin::prepare() {
 }
 
 Task<Result<OriginProbe>> SqliteOrigin::probe(MonoTime deadline) { return desk_->probe(deadline); }
+
+void SqliteOrigin::note_unheard(const std::vector<Unheard>& unheard) { desk_->note_unheard(unheard); }
 
 void SqliteOrigin::on_written(std::function<void()> call) { desk_->on_written(std::move(call)); }
 
