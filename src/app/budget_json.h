@@ -4,8 +4,8 @@
 #include <cstddef>
 #include <nlohmann/json_fwd.hpp>
 
-#include "app/steering.h"
 #include "app/budget_timeline.h"
+#include "app/steering.h"
 #include "monitor/exposure_report.h"
 
 namespace candor::app {

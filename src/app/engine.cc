@@ -66,13 +66,13 @@ void log_problem(const std::string& part, const std::string& text) {
     spdlog::warn("{}: {}", part, text);
 }
 
-void log_floor(bool is_warning, const std::string& line) {
+void log_line(bool is_warning, const std::string& line) {
   spdlog::log(is_warning ? spdlog::level::warn : spdlog::level::info, "{}", line);
 }
 
 }  // namespace
 
-Engine::Engine() : parts_(std::make_unique<Parts>()), problems_(log_problem), floors_(log_floor) {}
+Engine::Engine() : parts_(std::make_unique<Parts>()), problems_(log_problem), floors_(log_line) {}
 
 Result<std::unique_ptr<Engine>> Engine::open(const Config& config, Room room) {
   std::unique_ptr<Engine> engine(new Engine);
@@ -121,9 +121,9 @@ Result<void> Engine::build(const Config& config, Room room) {
   if (auto opened = open_river(config, room); !opened) return opened;
   catch_up_until_ = clock_.now() + config.node.ready_patience;
   upkeep_->run_there([this] { keep_up(); });
-  home_->run_there([this] {
+  home_->run_there([&] {
     watch_health();
-    parts_->budgets->start();
+    start_budgets(config, room);
   });
   return {};
 }
@@ -220,9 +220,27 @@ void Engine::make_budgets(const Config& config, std::size_t features_max) {
   };
   world.evaluated = [this](const ExposureReport& report) {
     if (parts_->steering != nullptr) parts_->steering->evaluated(report);
+    if (parts_->alerting != nullptr) parts_->alerting->judge(report, report.at);
+    if (parts_->budget_file != nullptr) parts_->budget_file->save_if_due(parts_->budgets->book(), clock_);
   };
   parts_->budgets = std::make_unique<BudgetLoop>(config, features_max, std::move(world));
   parts_->watchers->add(parts_->budgets->observer());
+}
+
+void Engine::start_budgets(const Config& config, const Room& room) {
+  if (parts_->budgets->tap() == nullptr) return;
+  if (room.keeps_windows) {
+    parts_->budget_file = std::make_unique<BudgetFile>(config.node.data_dir, pool_.get(), log_line);
+    parts_->budget_file->restore(parts_->budgets->book(), clock_);
+  }
+  Alerting::Parts parts;
+  parts.home = &home();
+  parts.transport = &home();
+  parts.seed = mix64(seed_ + 6);
+  parts.node = config.node.name.empty() ? room.node_name : config.node.name;
+  parts.source = fmt::format("http://{}/", config.http.listen.to_string());
+  parts_->alerting = std::make_unique<Alerting>(std::move(parts), config.alerts, write_alerts_to_log());
+  parts_->budgets->start();
 }
 
 // `candor check` has refused what cannot be parsed.
@@ -398,6 +416,8 @@ Engine::~Engine() {
   if (home_ != nullptr)
     home_->run_there([this] {
       if (parts_->budgets != nullptr) parts_->budgets->stop();
+      if (parts_->budget_file != nullptr) parts_->budget_file->save_now(parts_->budgets->book(), clock_);
+      parts_->alerting.reset();
       if (parts_->river != nullptr) parts_->river->stop();
       if (parts_->cache != nullptr) parts_->cache->close();  // no suspect is asked about any more
     });
@@ -499,6 +519,7 @@ void Engine::report_tiers(NodeReport& report) {
     report.origins.push_back({name, origin->describe(), origin->stats()});
   }
   report.exposure = parts_->budgets->latest();
+  if (parts_->alerting != nullptr) report.alerting = parts_->alerting->report();
   report.levers = parts_->steering->snapshot();
   report.waiting = parts_->cache->waiting();
   report.owed_invalidations = parts_->cache->owed_invalidations();

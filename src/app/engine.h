@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "app/alerting.h"
+#include "app/budget_file.h"
 #include "app/budget_loop.h"
 #include "app/config.h"
 #include "app/floor_log.h"
@@ -51,6 +53,7 @@ class Engine {
     std::size_t pool_threads = 0;
     std::string home_name = "home";     // of its thread, for `top -H`
     std::string node_name = "library";  // in the region
+    bool keeps_windows = false;         // of the budgets, in data_dir, over restarts
   };
   [[nodiscard]] static Result<std::unique_ptr<Engine>> open(const Config& config, Room room);
   // Callers have seen to it that nobody asks any more. Loads still under way are given kQuietPatience.
@@ -108,6 +111,8 @@ class Engine {
     std::unique_ptr<server::Tracking> tracking;
     std::unique_ptr<Watchers> watchers;
     std::unique_ptr<BudgetLoop> budgets;
+    std::unique_ptr<BudgetFile> budget_file;  // null: windows begin empty
+    std::unique_ptr<Alerting> alerting;       // null: no feature has a budget
     std::unique_ptr<CacheCore> cache;
     std::unique_ptr<Steering> steering;
     std::vector<FeatureConfig> features;  // by FeatureId
@@ -125,6 +130,7 @@ class Engine {
   Result<void> add_feature(const FeatureConfig& config);
   void add_tags(const Config& config);
   void make_budgets(const Config& config, std::size_t features_max);
+  void start_budgets(const Config& config, const Room& room);
   Result<void> open_write_behind(const Config& config);
   Result<void> open_river(const Config& config, const Room& room);
   Result<void> prepare_origins(const Config& config);

@@ -116,6 +116,7 @@ Result<void> Node::open() {
   if (auto made = make_data_dir(config_.node.data_dir); !made) return made;
   home_serves_clients_ = home_serves_clients(config_);
   Engine::Room room;
+  room.keeps_windows = true;
   room.node_name = node_name_;
   if (home_serves_clients_) room.home_name = "data-0";
   auto engine = Engine::open(config_, room);

@@ -88,8 +88,8 @@ struct NodeReport {
   std::uint64_t waiting = 0;             // reads on the miss path
   std::uint64_t owed_invalidations = 0;  // that L2 has not taken yet
   RiverReport river;
-  std::shared_ptr<const ExposureReport> exposure;         // null: no feature has a budget
-  std::shared_ptr<const LeverSnapshot> levers;            // null: nothing was evaluated yet
+  std::shared_ptr<const ExposureReport> exposure;  // null: no feature has a budget
+  std::shared_ptr<const LeverSnapshot> levers;     // null: nothing was evaluated yet
   AlertingReport alerting;
   std::uint64_t tracking_clients = 0, tracking_keys = 0;  // CLIENT TRACKING
   ConnectionReport connections;
