@@ -28,7 +28,7 @@ install(TARGETS candor_library EXPORT candor-targets ARCHIVE DESTINATION ${CMAKE
 install(EXPORT candor-targets NAMESPACE candor:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/candor COMPONENT library)
 install(FILES ${CMAKE_BINARY_DIR}/candor-config.cmake ${CMAKE_BINARY_DIR}/candor-config-version.cmake
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/candor COMPONENT library)
-install(FILES include/candor/candor.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/candor COMPONENT library)
+install(FILES include/candor/candor.h include/candor/staleness_monitor.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/candor COMPONENT library)
 # candor.h includes it by a path relative to itself.
 install(FILES src/base/result.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/candor/base COMPONENT library)
 

@@ -16,7 +16,7 @@ packages_build="g++ cmake ninja-build pkg-config ccache python3
   libjemalloc-dev libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libcpp-httplib-dev liburing-dev libnats-dev prometheus-cpp-dev
   libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev libtbb-dev"
 packages_demo="wordnet-base redis-tools"
-packages_test="redis-server nats-server postgresql-15 sqlite3 python3-redis python3-pytest python3-psycopg2 chromium openssl spin
+packages_test="redis-server nats-server postgresql-15 sqlite3 python3-redis python3-pytest python3-psycopg2 chromium openssl spin prometheus
   clang-19 libclang-rt-19-dev clang-format-19"
 packages_bench="redis-server nats-server memcached postgresql-15 libbenchmark-dev libtbb-dev python3-redis python3-psycopg2"
 

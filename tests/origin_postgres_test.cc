@@ -585,5 +585,150 @@ TEST_F(PostgresHistoryLost, AProbeNoticesOnAConnectionThatStaysAndNothingMoreIsS
   EXPECT_EQ(events_.size(), 1u);
 }
 
+// ---- batches of write-behind ----
+
+using Kind = WriteBatchOutcome::Kind;
+
+BatchedWrite put(std::string key, std::string value) {
+  return {false, std::move(key), std::make_shared<const std::string>(std::move(value))};
+}
+
+class PostgresBatchTest : public PostgresOriginTest {
+ protected:
+  void SetUp() override {
+    PostgresOriginTest::SetUp();
+    if (server_ == nullptr) return;
+    sql("drop table if exists candor_write_behind; truncate t; truncate d; "
+        "insert into t values ('a', 'one'), ('n', null), ('q\"\\', 'quoted')");
+  }
+  WriteBatchOutcome apply(OriginFeature& f, std::uint64_t expected, std::uint64_t position,
+                          std::vector<BatchedWrite> writes, Duration patience = 5s) {
+    return wait(f.apply(WriteBatch{"log", expected, position, std::move(writes)}, in(patience)));
+  }
+  Result<std::uint64_t> position(OriginFeature& f) { return wait(f.applied_position("log", in(5s))); }
+  std::unique_ptr<OriginFeature> bind_n() {
+    return bind(
+        {.load = "select v from n where id = :key",
+         .store = "insert into n values (:key, :value) on conflict (id) do update set v = excluded.v"});
+  }
+};
+
+TEST_F(PostgresBatchTest, WritesAndThePositionAreOneTransactionAndTheTableIsMade) {
+  open();
+  auto f = bind_t();
+  EXPECT_EQ(position(*f), 0u);
+  EXPECT_EQ(position(*f), 0u);
+  const auto before = sql("select pg_current_xact_id()::text");
+  const auto outcome = apply(*f, 0, 7, {put("a", "1"), put("z", "2"), {true, "n", nullptr}});
+  EXPECT_EQ(outcome.kind, Kind::kApplied) << outcome.error.message;
+  ASSERT_EQ(outcome.changes.size(), 3u);
+  EXPECT_GT(outcome.changes[0].value, std::stoull(before));
+  EXPECT_EQ(value(*f, "a"), "1");
+  EXPECT_EQ(value(*f, "z"), "2");
+  EXPECT_EQ(sql("select count(*) from t where k = 'n'"), "0");
+  EXPECT_EQ(sql("select count(distinct xmin::text) from t where k in ('a', 'z')"), "1");
+  EXPECT_EQ(position(*f), 7u);
+}
+
+TEST_F(PostgresBatchTest, FromAnotherPositionOrWithoutItsRowNothingIsDone) {
+  open();
+  auto f = bind_t();
+  EXPECT_EQ(position(*f), 0u);
+  ASSERT_EQ(apply(*f, 0, 7, {put("a", "1")}).kind, Kind::kApplied);
+  EXPECT_EQ(apply(*f, 0, 7, {put("a", "2")}).kind, Kind::kMoved);
+  sql("delete from candor_write_behind");
+  EXPECT_EQ(apply(*f, 7, 8, {put("a", "2")}).kind, Kind::kMoved);
+  EXPECT_EQ(value(*f, "a"), "1");
+}
+
+TEST_F(PostgresBatchTest, AWriteThatTheDatabaseWillNeverTakeIsNamedAndNothingIsDone) {
+  open();
+  auto f = bind_n();
+  EXPECT_EQ(position(*f), 0u);
+  const auto constraint = apply(*f, 0, 3, {put("1", "new"), put("2", "bad"), put("3", "new")});
+  EXPECT_EQ(constraint.kind, Kind::kRefused);
+  EXPECT_EQ(constraint.index, 1u);
+  const auto type = apply(*f, 0, 3, {put("1", "new"), put("3", "new"), put("no integer", "new")});
+  EXPECT_EQ(type.kind, Kind::kRefused);
+  EXPECT_EQ(type.index, 2u);
+  EXPECT_EQ(value(*f, "1"), "row 1");
+  EXPECT_EQ(position(*f), 0u);
+}
+
+TEST_F(PostgresBatchTest, AConstraintThatIsLookedAtAtTheCommitRefusesTheBatchWithoutAName) {
+  open();
+  auto f = bind(
+      {.load = "select p from d where k = :key",
+       .store = "insert into d values (:key, :value::integer) on conflict (k) do update set p = excluded.p"});
+  EXPECT_EQ(position(*f), 0u);
+  const auto outcome = apply(*f, 0, 2, {put("a", "1"), put("b", "2")});
+  EXPECT_EQ(outcome.kind, Kind::kRefused) << outcome.error.message;
+  EXPECT_EQ(outcome.index, WriteBatchOutcome::kUnknownIndex);
+}
+
+TEST_F(PostgresBatchTest, AMissingTableOrRightSaysNothingOfTheWrite) {
+  open();
+  auto f = bind_t();
+  EXPECT_EQ(position(*f), 0u);
+  ASSERT_EQ(apply(*f, 0, 1, {put("a", "1")}).kind, Kind::kApplied);
+  sql("alter table t rename to away");
+  EXPECT_EQ(apply(*f, 1, 2, {put("a", "2")}).kind, Kind::kFailed);
+  sql("alter table away rename to t");
+  EXPECT_EQ(apply(*f, 1, 2, {put("a", "2")}).kind, Kind::kApplied);
+}
+
+TEST_F(PostgresBatchTest, AnAttemptThatTheServerIsStillAtWorkOnComesFirstAndNeverTwice) {
+  open();
+  auto f = bind_t();
+  EXPECT_EQ(position(*f), 0u);
+  PGconn* other = PQconnectdb(server_->url().c_str());
+  PQclear(PQexec(other, "begin; update t set v = 'held' where k = 'a'"));
+  // Waits for the row's lock, and is given up.
+  EXPECT_EQ(apply(*f, 0, 5, {put("z", "1"), put("a", "1")}, 100ms).kind, Kind::kFailed);
+  std::optional<WriteBatchOutcome> second;
+  start(f->apply(WriteBatch{"log", 0, 5, {put("z", "1"), put("a", "1")}}, in(10s)), &second);
+  loop_.turn(50ms);
+  PQclear(PQexec(other, "rollback"));
+  PQfinish(other);
+  ASSERT_TRUE(turn_until([&] { return second.has_value(); }));
+  EXPECT_EQ(second->kind, Kind::kMoved);
+  EXPECT_EQ(position(*f), 5u);
+  EXPECT_EQ(value(*f, "a"), "1");
+}
+
+TEST_F(PostgresBatchTest, ALostConnectionIsAFailureAndTheNextAttemptConnectsAgain) {
+  open();
+  auto f = bind_t();
+  EXPECT_EQ(position(*f), 0u);
+  PGconn* other = PQconnectdb(server_->url().c_str());
+  PQclear(PQexec(other, "begin; update t set v = 'held' where k = 'a'"));
+  std::optional<WriteBatchOutcome> outcome;
+  start(f->apply(WriteBatch{"log", 0, 5, {put("a", "1")}}, in(10s)), &outcome);
+  loop_.turn(100ms);
+  loop_.turn(100ms);
+  sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'candor'");
+  ASSERT_TRUE(turn_until([&] { return outcome.has_value(); }));
+  EXPECT_EQ(outcome->kind, Kind::kFailed);
+  PQclear(PQexec(other, "rollback"));
+  PQfinish(other);
+  EXPECT_TRUE(turn_until([&] {
+    const auto found = position(*f);
+    return found && apply(*f, *found, 9, {put("a", "2")}).kind == Kind::kApplied;
+  }));
+  EXPECT_EQ(value(*f, "a"), "2");
+}
+
+TEST_F(PostgresBatchTest, WithoutTheRightToMakeTheTableTheSqlIsInTheError) {
+  sql("do $$ begin if not exists (select from pg_roles where rolname = 'poor') then create role poor login; "
+      "end if; end $$; "
+      "revoke create on schema public from public; grant select on t to poor");
+  const std::string url = server_->url();
+  open(32, 4, 20'000, url + (url.find('?') == std::string::npos ? "?" : "&") + "user=poor");
+  auto f = bind({.load = "select v from t where k = :key"});
+  const auto refused = position(*f);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("create table if not exists candor_write_behind"));
+}
+
 }  // namespace
 }  // namespace candor

@@ -28,6 +28,7 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::PostgresServer;
+using ::testing::UnorderedElementsAre;
 
 // One connection of somebody else's, for SQL.
 class Client {
@@ -214,6 +215,11 @@ class PostgresFeedTest : public ::testing::Test {
     const auto insert = parse_postgres_position(sql("select pg_current_wal_insert_lsn()"));
     const auto end = postgres_end_of_log(*insert, 16 << 20);
     return turn_until([&] { return node.sink.leading && node.sink.up_to >= end; }, patience);
+  }
+  static std::vector<std::string> unheard(const Node& node) {
+    std::vector<std::string> features;
+    for (const Unheard& one : node.feed->status().unheard) features.push_back(one.feature);
+    return features;
   }
   std::string problem_of(Node& node) {
     EXPECT_TRUE(turn_until([&] { return node.feed->status().state == FeedStatus::State::kMisconfigured; }));
@@ -464,10 +470,15 @@ TEST_F(PostgresFeedTest, WithoutRightsTheExactSqlIsSaid) {
   node.feed->stop();
   auto& wider = start({{"profile", "profile", {"id"}}, {"second", "second", {"id"}}}, "eu", url);
   const auto alter = fmt::format("alter publication candor_{} add table second;", origin_);
-  ASSERT_TRUE(turn_until([&] { return wider.feed->status().problem.find(alter) != std::string::npos; }))
-      << wider.feed->status().problem;
+  ASSERT_TRUE(turn_until([&] { return wider.sink.leading; })) << wider.feed->status().problem;
+  EXPECT_THAT(unheard(wider), ElementsAre("second"));
+  EXPECT_THAT(wider.feed->status().unheard[0].reason, HasSubstr(alter));
+  sql("insert into profile values (1)");
+  ASSERT_TRUE(turn_until([&] { return wider.sink.seen.contains("profile:1"); }));
   sql(alter);
-  ASSERT_TRUE(turn_until([&] { return wider.sink.leading; }));
+  ASSERT_TRUE(turn_until([&] { return wider.sink.leading && unheard(wider).empty(); }));
+  sql("insert into second values (1)");
+  ASSERT_TRUE(turn_until([&] { return wider.sink.seen.contains("second:1"); }));
   nodes_.clear();
   turn_until([] { return false; }, 50ms);
   sql(fmt::format(
@@ -478,6 +489,76 @@ TEST_F(PostgresFeedTest, WithoutRightsTheExactSqlIsSaid) {
 TEST_F(PostgresFeedTest, AMissingTableIsSaid) {
   auto& node = start({{"f", "nowhere", {"id"}}});
   EXPECT_THAT(problem_of(node), HasSubstr("features.f.watch: there is no table nowhere"));
+}
+
+// Missing, a view, without identity, without its key column: each by itself, and each mended while it runs.
+TEST_F(PostgresFeedTest, TablesThatCannotBeWatchedLeaveTheOthersHeard) {
+  sql("create view seen as select id from profile; create table bare (id int); create table keyless (x int "
+      "primary key)");
+  auto& node = lead({{"profile", "profile", {"id"}},
+                     {"ghost", "nowhere", {"id"}},
+                     {"seen", "seen", {"id"}},
+                     {"bare", "bare", {"id"}},
+                     {"keyless", "keyless", {"id"}}});
+  EXPECT_EQ(node.feed->status().state, FeedStatus::State::kLeading);
+  EXPECT_THAT(unheard(node), ElementsAre("ghost", "seen", "bare", "keyless"));
+  const auto reasons = node.feed->status().unheard;
+  EXPECT_THAT(reasons[0].reason, HasSubstr("there is no table nowhere"));
+  EXPECT_THAT(reasons[1].reason, HasSubstr("seen is no table (a view"));
+  EXPECT_THAT(reasons[2].reason, HasSubstr("alter table bare replica identity full;"));
+  EXPECT_THAT(reasons[3].reason, HasSubstr("has no column id"));
+  sql("insert into profile values (1); insert into bare values (1)");
+  sql("update bare set id = 2");  // would fail if it were published
+  ASSERT_TRUE(catch_up(node));
+  EXPECT_THAT(node.sink.names(), ElementsAre("profile:1"));
+  ASSERT_TRUE(is_told(node));
+  const auto before = node.feed->status().incarnation;
+  sql("create table nowhere (id int primary key)");
+  ASSERT_TRUE(turn_until([&] { return node.sink.leading && unheard(node).size() == 3; }));
+  EXPECT_NE(node.sink.incarnation, before) << "whoever leads next knows that something was not heard";
+  EXPECT_THAT(node.sink.breaks.back(), HasSubstr("could not be watched"));
+  sql("alter table bare replica identity full; alter table keyless rename x to id; drop view seen");
+  sql("create table seen (id int primary key)");
+  ASSERT_TRUE(turn_until([&] { return node.sink.leading && unheard(node).empty(); }));
+  node.sink.forget();
+  sql("insert into nowhere values (3); insert into seen values (4); insert into keyless values (6); update "
+      "bare set id = 5; insert into profile values (2)");
+  ASSERT_TRUE(catch_up(node));
+  EXPECT_THAT(node.sink.names(),
+              UnorderedElementsAre("ghost:3", "seen:4", "keyless:6", "bare:5", "bare:2", "profile:2"));
+}
+
+TEST_F(PostgresFeedTest, ATableThatIsDroppedIsUnheardAfterABreakAndTheOthersGoOn) {
+  sql("create table second (id int primary key)");
+  auto& node = lead({{"profile", "profile", {"id"}}, {"second", "second", {"id"}}});
+  ASSERT_TRUE(is_told(node));
+  EXPECT_TRUE(unheard(node).empty());
+  sql("drop table second");
+  ASSERT_TRUE(turn_until([&] { return node.sink.leading && !unheard(node).empty(); }));
+  EXPECT_EQ(node.sink.breaks.size(), 2u);
+  sql("insert into profile values (1)");
+  ASSERT_TRUE(turn_until([&] { return node.sink.seen.contains("profile:1"); }));
+  turn_until([] { return false; }, 600ms);
+  EXPECT_EQ(node.sink.breaks.size(), 2u) << "once, not at each look";
+}
+
+TEST_F(PostgresFeedTest, ANewPublicationHoldsWhatOurRoleMayPublish) {
+  sql("create role half login replication; grant all on schema public to half; grant create on database "
+      "postgres to half; create table ours (id int primary key); alter table ours owner to half");
+  const auto url = fmt::format("postgresql://half@127.0.0.1:{}/postgres", server_->port());
+  auto& node = start({{"profile", "profile", {"id"}}, {"ours", "ours", {"id"}}}, "eu", url);
+  ASSERT_TRUE(turn_until([&] { return node.sink.leading; })) << node.feed->status().problem;
+  EXPECT_THAT(unheard(node), ElementsAre("profile"));
+  EXPECT_THAT(node.feed->status().unheard[0].reason, HasSubstr("role half may not publish it"));
+  sql("alter table profile owner to half");
+  ASSERT_TRUE(turn_until([&] { return node.sink.leading && unheard(node).empty(); }))
+      << node.feed->status().problem;
+  nodes_.clear();
+  turn_until([] { return false; }, 50ms);
+  sql(
+      fmt::format("drop publication candor_{}; drop schema public cascade; create schema public; drop owned "
+                  "by half; drop role half",
+                  origin_));
 }
 
 TEST_F(PostgresFeedTest, AKeyWhoseCollationEquatesSpellingsIsRefused) {

@@ -105,6 +105,11 @@ class SqliteFeedTest : public ::testing::Test {
     sink.take();
     return feed;
   }
+  static std::vector<std::string> unheard(const SqliteFeed& feed) {
+    std::vector<std::string> features;
+    for (const Unheard& one : feed.status().unheard) features.push_back(one.feature);
+    return features;
+  }
   bool turn_until(const std::function<bool()>& done, Duration patience = 15s) {
     const SystemClock clock;
     const MonoTime deadline = clock.now() + patience;
@@ -233,11 +238,124 @@ TEST_F(SqliteFeedTest, ATableThatWasMadeAnewIsABreak) {
   sql("drop table user; create table user (id integer primary key, email text unique, body text)");
   ASSERT_TRUE(turn_until([&] { return !sink.breaks.empty(); }));
   EXPECT_THAT(sink.breaks.back(), HasSubstr("triggers of table user are gone"));
-  EXPECT_TRUE(turn_until([&] { return feed.status().state == FeedStatus::State::kMisconfigured; }));
+  EXPECT_THAT(unheard(feed), ElementsAre("user"));
+  EXPECT_THAT(feed.status().unheard.front().reason, HasSubstr("candor feed install"));
   sink.take();
   install();
-  ASSERT_TRUE(turn_until([&] { return feed.status().state == FeedStatus::State::kLeading; }));
-  EXPECT_TRUE(turn_until([&] { return !sink.all.empty() || sink.breaks.size() > 1; }));
+  ASSERT_TRUE(turn_until([&] { return feed.status().unheard.empty(); }));
+  EXPECT_THAT(sink.take(), ElementsAre("user:*"));
+}
+
+TEST_F(SqliteFeedTest, OneTableWithoutTriggersLeavesTheOthersHeard) {
+  watches.pop_back();
+  install();  // of `user` alone
+  watches.push_back({"part", "part", {"a", "b"}});
+  watches.push_back({"ghost", "nowhere", {"id"}});
+  SqliteFeed& feed = start(&sink);
+  ASSERT_TRUE(turn_until([&] { return sink.leading && !sink.breaks.empty(); }));
+  EXPECT_EQ(feed.status().state, FeedStatus::State::kLeading);
+  EXPECT_EQ(feed.status().problem, "");
+  EXPECT_THAT(unheard(feed), ElementsAre("part", "ghost"));
+  EXPECT_THAT(feed.status().unheard[0].reason, HasSubstr("no triggers log the changes of table part"));
+  EXPECT_THAT(feed.status().unheard[1].reason, HasSubstr("there is no table nowhere"));
+  sql("insert into user values (1, 'a', ''); insert into part values ('a', 'b', 1)");
+  ASSERT_TRUE(turn_until([&] { return !sink.all.empty(); }));
+  EXPECT_THAT(sink.take(), ElementsAre("user:1"));
+  sql("create table nowhere (id integer primary key)");
+  install();
+  ASSERT_TRUE(turn_until([&] { return feed.status().unheard.empty(); }));
+  EXPECT_THAT(sink.take(), ElementsAre("part:*", "ghost:*"));
+  EXPECT_EQ(sink.breaks.size(), 1u) << "the first; the others' entries are as good as before";
+  sql("insert into nowhere values (5)");
+  ASSERT_TRUE(turn_until([&] { return !sink.all.empty(); }));
+  EXPECT_THAT(sink.take(), ElementsAre("ghost:5"));
+}
+
+// Between the installation and the row that announces it lies whatever was logged before: until that row is
+// handed over nothing of the feature may count as heard.
+TEST_F(SqliteFeedTest, ATableIsHeardOfWithItsAnnouncementAndNotBefore) {
+  watches.pop_back();
+  install();
+  watches.push_back({"part", "part", {"a", "b"}});
+  SqliteFeed& feed = start(&sink);
+  ASSERT_TRUE(turn_until([&] { return sink.leading && !sink.breaks.empty(); }));
+  sink.holds = true;
+  sql("insert into user values (1, 'a', '')");
+  ASSERT_TRUE(turn_until([&] { return sink.held != nullptr; }));
+  sql("with recursive n(i) as (select 2 union all select i + 1 from n where i < 5000) "
+      "insert into user select i, 'n' || i, '' from n");
+  install();
+  std::size_t batches = 0;
+  while (!feed.status().unheard.empty()) {
+    EXPECT_FALSE(std::ranges::any_of(sink.all, [](const Change& c) { return c.feature == "part"; }));
+    std::exchange(sink.held, nullptr)();
+    ASSERT_TRUE(turn_until([&] { return sink.held != nullptr; }));
+    ++batches;
+  }
+  EXPECT_GE(batches, 3u);
+  EXPECT_EQ(sink.take().back(), "part:*");
+}
+
+// The next leader finds the table announced, or begins with a break.
+TEST_F(SqliteFeedTest, AnAnnouncementThatNobodyConfirmedIsABreakForWhoeverLeadsNext) {
+  install();
+  std::uint64_t holder = 10;
+  const auto leave = [&] {
+    turn_until([] { return false; }, 300ms);
+    feeds.back()->stop();
+    ASSERT_TRUE(turn_until([&] { return feeds.back()->status().state == FeedStatus::State::kOff; }));
+    feeds.clear();
+  };
+  for (const char* table : {"unconfirmed", "confirmed"}) {
+    const bool is_confirmed = table[0] == 'c';
+    sql(fmt::format("create table {} (id integer primary key)", table));
+    watches.push_back({table, table, {"id"}});
+    Sink one, two;
+    SqliteFeed& feed = start(&one, "eu", ++holder);
+    ASSERT_TRUE(turn_until([&] { return one.leading && !one.breaks.empty(); }));
+    EXPECT_THAT(unheard(feed), ElementsAre(table));
+    sql("insert into user values (null, null, '')");
+    ASSERT_TRUE(turn_until([&] { return !one.take().empty(); }));
+    feed.confirm(one.reached);
+    ASSERT_TRUE(turn_until([&] { return feed.status().confirmed == one.reached; }));
+    install();
+    ASSERT_TRUE(turn_until([&] { return unheard(feed).empty(); }));
+    EXPECT_THAT(one.take(), ElementsAre(fmt::format("{}:*", table)));
+    if (is_confirmed) feed.confirm(one.reached);
+    leave();
+    start(&two, "eu", ++holder);
+    ASSERT_TRUE(turn_until([&] { return two.leading; }));
+    sql("insert into user values (null, null, '')");
+    ASSERT_TRUE(turn_until([&] { return !two.take().empty(); }));
+    EXPECT_EQ(two.breaks.size(), is_confirmed ? 0u : 1u);
+    feeds.back()->confirm(two.reached);
+    leave();
+  }
+}
+
+// Whoever missed the break's message knows it by its name, whoever leads meanwhile.
+TEST_F(SqliteFeedTest, EachBreakHasANameThatTheNextLeaderKnows) {
+  SqliteFeed& feed = begin();
+  const std::uint64_t first = feed.status().break_id;
+  EXPECT_NE(first, 0u);
+  sql("alter table user add column more");
+  ASSERT_TRUE(turn_until([&] { return !sink.breaks.empty(); }));
+  const std::uint64_t second = feed.status().break_id;
+  EXPECT_NE(second, first);
+  sql("insert into user (id) values (1)");
+  ASSERT_TRUE(turn_until([&] { return !sink.all.empty(); }));
+  feed.confirm(sink.reached);
+  ASSERT_TRUE(turn_until([&] { return feed.status().confirmed == sink.reached; }));
+  feed.stop();
+  ASSERT_TRUE(turn_until([&] { return feed.status().state == FeedStatus::State::kOff; }));
+  feeds.clear();
+  Sink next;
+  start(&next, "eu", 3);
+  ASSERT_TRUE(turn_until([&] { return next.leading; }));
+  sql("insert into user (id) values (2)");
+  ASSERT_TRUE(turn_until([&] { return !next.all.empty(); }));
+  EXPECT_THAT(next.breaks, IsEmpty());
+  EXPECT_EQ(feeds.back()->status().break_id, second);
 }
 
 TEST_F(SqliteFeedTest, ARestartGoesOnFromWhatWasConfirmed) {
@@ -528,6 +646,24 @@ TEST_F(SqliteStampTest, NothingIsProvenWithoutTriggers) {
   const auto probe = wait(origin->probe(soon()));
   ASSERT_FALSE(probe.has_value());
   EXPECT_THAT(probe.error().message, HasSubstr("candor feed install"));
+}
+
+TEST_F(SqliteStampTest, ATableThatIsKnownToBeUnheardHoldsUpNoProof) {
+  OriginStatements other;
+  other.feature = "part";
+  other.load = "select v from part where a = :key1 and b = :key2";
+  other.watch_table = "part";
+  other.watch_columns = {"a", "b"};
+  ASSERT_TRUE(origin->bind(other).has_value());
+  watches.pop_back();
+  install();
+  EXPECT_FALSE(wait(origin->probe(soon())).has_value());
+  origin->note_unheard({{"part", "no triggers"}});
+  EXPECT_TRUE(wait(origin->probe(soon())).has_value());
+  sql("drop trigger candor_1_update");
+  EXPECT_FALSE(wait(origin->probe(soon())).has_value()) << "of this one nobody knows yet";
+  origin->note_unheard({});
+  EXPECT_FALSE(wait(origin->probe(soon())).has_value());
 }
 
 TEST_F(SqliteStampTest, NothingIsProvenByADatabaseThatWentBack) {

@@ -148,6 +148,39 @@ json exposure_json(const FeatureExposure& e, WithKeys with_keys) {
   return out;
 }
 
+json levers_json(const LeverSnapshot* levers) {
+  json log = json::array();
+  json pulled = json::array();
+  if (levers == nullptr) return {{"levers", std::move(log)}, {"pulled", std::move(pulled)}};
+  for (auto it = levers->log.rbegin(); it != levers->log.rend(); ++it) {
+    const Action& action = it->action;
+    json numbers = json::object();
+    for (const auto& [name, value] : action.numbers) numbers[name] = number(value);
+    json& one = log.emplace_back(json{{"at_ms", it->at.ms()},
+                                      {"feature", action.feature},
+                                      {"lever", lever_name(action.lever)},
+                                      {"action", action_kind_name(action.kind)},
+                                      {"from", setting_text(action.from)},
+                                      {"to", setting_text(action.to)},
+                                      {"reason", action.reason},
+                                      {"numbers", std::move(numbers)},
+                                      {"mode", action.is_auto ? "auto" : "advise"}});
+    if (!it->refusal.empty()) one["refused"] = it->refusal;
+  }
+  for (const FeatureMemory& feature : levers->features)
+    for (const Lever lever : feature.pulled) {
+      const LeverSetting setting = setting_at(feature.positions, lever);
+      pulled.push_back({{"feature", feature.feature},
+                        {"lever", lever_name(lever)},
+                        {"to", setting_text(setting)},
+                        {"value", number(setting.value)}});
+    }
+  return {{"levers", std::move(log)},
+          {"pulled", std::move(pulled)},
+          {"added_loads_per_second", number(levers->added_load)},
+          {"added_loads_per_second_max", number(levers->added_load_cap)}};
+}
+
 json exposures_json(const ExposureReport& report, WithKeys with_keys) {
   json features = json::array();
   for (const FeatureExposure& one : report.features) features.push_back(exposure_json(one, with_keys));

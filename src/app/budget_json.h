@@ -5,6 +5,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "app/budget_timeline.h"
+#include "app/steering.h"
 #include "monitor/exposure_report.h"
 
 namespace candor::app {
@@ -18,6 +19,9 @@ enum class WithKeys : bool { kNo, kYes };
 // to 40 KB a feature, where the rest is 3), and at most `features_max` features, those that page first.
 [[nodiscard]] nlohmann::json exposures_event_json(const ExposureReport& report, std::size_t features_max);
 [[nodiscard]] nlohmann::json budget_point_json(const BudgetPoint& point);
+
+// What is pulled and what was done, the newest first; null: nothing was evaluated yet.
+[[nodiscard]] nlohmann::json levers_json(const LeverSnapshot* levers);
 
 // "inside", "outside", or "not measured": is the budget kept, by what the interval says? Outside only when
 // even the interval's lower end is over the allowed fraction; inside when the measured fraction is within it.

@@ -534,6 +534,9 @@ ConfigReading read_config_file(const std::string& path) {
   }
   ConfigReading out = read_config_text(*text, path);
   read_password(out, "l2.password_file", out.config.l2.password_file, out.config.l2.url);
+  for (std::string& webhook : out.config.alerts.webhook)
+    if (webhook.find('@') != std::string::npos)
+      read_password(out, "alerts.password_file", out.config.alerts.password_file, webhook);
   for (OriginConfig& origin : out.config.origins)
     read_password(out, fmt::format("origins.{}.password_file", origin.name), origin.password_file,
                   origin.url);

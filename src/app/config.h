@@ -95,6 +95,13 @@ struct StreamConfig {
   std::string url;
 };
 
+struct AlertsConfig {
+  std::vector<std::string> webhook;  // passwords are in
+  std::string password_file;
+  std::string runbook;
+  Duration repeat{0}, refresh{0};
+};
+
 struct OriginConfig {
   std::string name;
   int line = 0;
@@ -117,6 +124,21 @@ struct WarmConfig {
   std::string priority;
 };
 
+// [write_behind]: of every feature's log on this node.
+struct WriteBehindConfig {
+  enum class Fsync : std::uint8_t { kAlways, kInterval } fsync = Fsync::kAlways;
+  Duration fsync_interval{0};
+  std::uint64_t keys_max = 0;
+  std::uint64_t bytes_max = 0, log_max = 0;
+  Duration age_max{0};
+};
+
+// [features.*.write_behind]
+struct BatchingConfig {
+  Duration window = 100ms;
+  std::uint64_t batch = 1000;
+};
+
 struct BudgetConfig {
   int line = 0;
   Duration max_staleness{0};
@@ -137,9 +159,11 @@ struct FeatureConfig {
   Duration ttl{0}, negative_ttl{0}, soft_timeout{0}, hard_timeout{0}, lease_ttl{0}, serve_stale{0};
   double ttl_jitter = 0, refresh_beta = 0;
   std::string write;
+  std::optional<BatchingConfig> write_behind;
   std::optional<WarmConfig> warm;
   std::optional<BudgetConfig> budget;
   [[nodiscard]] bool is_plain() const { return origin == "none"; }
+  [[nodiscard]] BatchingConfig batching() const { return write_behind.value_or(BatchingConfig{}); }
 };
 
 struct ConfigKey;
@@ -160,6 +184,8 @@ struct Config {
   std::optional<DiskConfig> disk;
   L2Config l2;
   std::optional<StreamConfig> stream;
+  WriteBehindConfig write_behind;
+  AlertsConfig alerts;
   std::vector<OriginConfig> origins;
   std::vector<FeatureConfig> features;
   std::map<std::string, ConfigValue, std::less<>> values;  // "features.profile.ttl" and so on

@@ -6,13 +6,18 @@
 #include <algorithm>
 #include <set>
 
+#include "app/webhook_url.h"
 #include "base/ids.h"
 #include "base/units.h"
+#include "cache/cache.h"
 #include "origin/statement.h"
 #include "tier/tags.h"
 
 namespace candor::app {
 namespace {
+
+// Each gets every alert over a connection of its own.
+constexpr std::size_t kWebhooksMax = 8;
 
 class Checker {
  public:
@@ -23,6 +28,7 @@ class Checker {
     check_users();
     check_plain_feature();
     check_unbuilt_urls();
+    check_alerts();
     check_names_used();
     for (const FeatureConfig& feature : config_.features) check_feature(feature);
     check_inactive();
@@ -133,6 +139,32 @@ class Checker {
       warn("l2.memory", "has no effect: it limits the memory: tier, and the shared store has its own limit");
   }
 
+  void check_alerts() {
+    const AlertsConfig& alerts = config_.alerts;
+    if (alerts.webhook.size() > kWebhooksMax)
+      error("alerts.webhook",
+            fmt::format("{} addresses; at most {} are told: a cluster of Alertmanagers needs each of its "
+                        "members once",
+                        alerts.webhook.size(), kWebhooksMax));
+    bool names_a_user = false;
+    for (const std::string& url : alerts.webhook) {
+      const auto target = parse_webhook_url(url);
+      if (!target) error("alerts.webhook", target.error().message);
+      names_a_user = names_a_user || url.find('@') != std::string::npos;
+    }
+    if (!alerts.password_file.empty() && !names_a_user)
+      warn("alerts.password_file", "has no effect: no address names a user, such as http://USER@HOST:PORT");
+    if (alerts.repeat < 1min)
+      error("alerts.repeat",
+            fmt::format("{} would fill the log; use 1m or more", format_duration(alerts.repeat)));
+    if (alerts.refresh < 1s || alerts.refresh > 24h)
+      error("alerts.refresh",
+            fmt::format("{} is outside the limits; use 1s to 1d", format_duration(alerts.refresh)));
+    if (!alerts.runbook.empty() && !alerts.runbook.starts_with("https://") &&
+        !alerts.runbook.starts_with("http://"))
+      error("alerts.runbook", "must be an address that a person can open, https://…");
+  }
+
   void check_names_used() {
     for (const OriginConfig& origin : config_.origins) {
       const bool used = std::ranges::any_of(config_.features,
@@ -157,10 +189,37 @@ class Checker {
       warn(at + ".consistency",
            "without `watch` nothing can be proven of a cached value: every read goes to the origin; add "
            "watch");
-    if (f.write == "behind")
-      warn(at + ".write",
-           "write-behind is not built yet; writes go through: slower, and nothing acknowledged can be lost");
+    if (f.write == "behind") check_behind(f, at + ".write");
     if (f.budget) check_budget(f, *f.budget, at + ".budget");
+  }
+
+  // Why each of these cannot be: docs/write-behind.md.
+  void check_behind(const FeatureConfig& f, const std::string& key) {
+    if (f.is_plain())
+      return error(key, "a plain feature (origin = \"none\") has no origin to write to later; remove it");
+    const OriginConfig* origin = config_.find_origin(f.origin);
+    if (origin != nullptr && (origin->url.starts_with("redis:") || origin->url.starts_with("rediss:")))
+      return error(
+          key,
+          "a Redis origin has no transaction that holds a batch and the log's position and survives a crash: "
+          "writes could be applied twice; use write = \"through\"");
+    if (f.store.empty() && f.erase.empty())
+      return error(key, "the feature has neither `store` nor `erase`: there is nothing to write");
+    if (f.consistency == Consistency::kStrong || f.consistency == Consistency::kOrigin)
+      return error(
+          key,
+          fmt::format("a write is acknowledged before the origin has it, so that a reader on another node "
+                      "would not see it, which consistency = \"{}\" promises; use \"session\" or "
+                      "\"bounded\", or write = \"through\"",
+                      consistency_name(f.consistency)));
+    if (f.consistency == Consistency::kBounded && !f.watch)
+      return error(
+          key,
+          "consistency = \"bounded\" without `watch` reads the origin every time, where pending writes are "
+          "not yet; add watch, or use write = \"through\"");
+    if (f.batching().window > 1min)
+      warn(key, fmt::format("with window = {} other nodes see a write that much later",
+                            format_duration(f.batching().window)));
   }
 
   void check_feature_origin(const FeatureConfig& f, const std::string& at) {

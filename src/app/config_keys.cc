@@ -72,6 +72,11 @@ constexpr std::int64_t kOutputLeast = kMiB;
 // What a database server is ever configured to take from one client process.
 constexpr std::int64_t kOriginConcurrencyMost = 10'000;
 
+// Each pending key costs some 200 bytes beside its value, and a snapshot of all is taken for each round.
+constexpr std::int64_t kPendingKeysMost = 10'000'000;
+// A transaction that holds more rows' locks is a migration.
+constexpr std::int64_t kBatchKeysMost = 100'000;
+
 // Above it one question would be under way at every moment, whatever the origin.
 constexpr std::int64_t kRepairRateMost = 1'000'000;
 
@@ -94,6 +99,10 @@ const std::array kSections = {
         "How changes reach the nodes of a region. `memory:` serves one node alone; nodes that share "
         "a database share a stream too.",
         [](ConfigTarget& t, std::string_view, int) { t.config->stream.emplace(); }, false, kIsBuilt},
+    ConfigSection{"write_behind",
+                  "The logs of features with `write = \"behind\"`, in `data_dir/write-behind/`: one for each "
+                  "feature, with these limits each. See write-behind.md."},
+    ConfigSection{"alerts", "Who is told when a feature burns its budget of staleness: see alerting.md."},
     ConfigSection{"origins.*", "A database, under a name of your choice. It is the only authority.",
                   [](ConfigTarget& t, std::string_view name, int line) {
                     t.origin = &t.config->origins.emplace_back();
@@ -116,6 +125,8 @@ const std::array kSections = {
                   "`candor feed install CONFIG`. A Redis origin has no tables: `watch = true`.",
                   [](ConfigTarget& t, std::string_view, int) { t.feature->watch.emplace(); }, false,
                   kIsBuilt},
+    ConfigSection{"features.*.write_behind", "How writes with `write = \"behind\"` are gathered.",
+                  [](ConfigTarget& t, std::string_view, int) { t.feature->write_behind.emplace(); }, false},
     ConfigSection{"features.*.on_origin_failure",
                   "What readers get when the origin fails: `on_origin_failure = \"error\"` (the default) or "
                   "`on_origin_failure = { serve_stale = \"10m\" }`.",
@@ -137,7 +148,8 @@ const std::array kKeys = {
     ConfigKey{"node", "region", T::kText, "\"local\"", "The region label of metrics.",
               part<&Config::node, &NodeConfig::region>},
     ConfigKey{"node", "data_dir", T::kText, "\"var\"",
-              "Directory for what this node keeps: the admin token today. Made at start; relative to the "
+              "Directory for what this node keeps: the admin token, write-behind logs. Made at start; "
+              "relative to the "
               "working directory.",
               part<&Config::node, &NodeConfig::data_dir>},
     ConfigKey{"node", "drain_timeout", T::kDuration, "\"10s\"",
@@ -267,6 +279,53 @@ const std::array kKeys = {
               optional_part<&Config::stream, &StreamConfig::url>, kNotReloaded, kOptional, kIsBuilt,
               "memory:|redis://|rediss://|nats://"},
 
+    ConfigKey{"write_behind", "fsync", T::kChoice, "\"always\"",
+              "`always`: a write is acknowledged after its log is on disk (many writers share one sync). "
+              "`interval`: the log is synced every `fsync_interval`; a crash of the process loses nothing, a "
+              "power cut what came since.",
+              part<&Config::write_behind, &WriteBehindConfig::fsync>, kNotReloaded, kOptional, kActive,
+              "always|interval"},
+    ConfigKey{"write_behind", "fsync_interval", T::kDuration, "\"100ms\"", "With `fsync = \"interval\"`.",
+              part<&Config::write_behind, &WriteBehindConfig::fsync_interval>},
+    ConfigKey{"write_behind", "keys_max", T::kCount, "100000",
+              "Keys of a feature that may wait for the origin; beyond it writes of other keys answer "
+              "`OVERLOADED`.",
+              part<&Config::write_behind, &WriteBehindConfig::keys_max>, kNotReloaded, kOptional, kActive, "",
+              1, kPendingKeysMost},
+    ConfigKey{"write_behind", "bytes_max", T::kSize, "\"256MiB\"",
+              "Memory of a feature's pending writes; beyond it writes answer `OVERLOADED`.",
+              part<&Config::write_behind, &WriteBehindConfig::bytes_max>, kNotReloaded, kOptional, kActive,
+              "", kMiB},
+    ConfigKey{"write_behind", "log_max", T::kSize, "\"4GiB\"",
+              "A feature's log on disk, with writes that later ones replaced; beyond it writes answer "
+              "`OVERLOADED`.",
+              part<&Config::write_behind, &WriteBehindConfig::log_max>, kNotReloaded, kOptional, kActive, "",
+              kMiB},
+    ConfigKey{
+        "write_behind", "age_max", T::kDuration, "\"1h\"",
+        "When the oldest write has waited for this long, because the origin does not take it, new writes "
+        "answer `OVERLOADED`. 0: never.",
+        part<&Config::write_behind, &WriteBehindConfig::age_max>},
+    ConfigKey{
+        "alerts", "webhook", T::kTexts, "[]",
+        "Alertmanagers, each `http://[USER@]HOST:PORT` or `https://…`. Without a path `/api/v2/alerts` is "
+        "meant; a path is used as it stands. Up to 8.",
+        part<&Config::alerts, &AlertsConfig::webhook>},
+    ConfigKey{"alerts", "password_file", T::kText, "\"\"",
+              "File whose first line is the password of each address that names a user.",
+              part<&Config::alerts, &AlertsConfig::password_file>},
+    ConfigKey{"alerts", "repeat", T::kDuration, "\"4h\"",
+              "An alert that goes on is written to the log again.",
+              part<&Config::alerts, &AlertsConfig::repeat>},
+    ConfigKey{
+        "alerts", "refresh", T::kDuration, "\"1m\"",
+        "An alert that goes on is sent again. An Alertmanager tells people by its own rules, and forgets "
+        "what it has not heard of for four times this.",
+        part<&Config::alerts, &AlertsConfig::refresh>},
+    ConfigKey{"alerts", "runbook", T::kText, "\"\"",
+              "A page for whoever is woken, as `runbook_url` in every alert: `https://…`.",
+              part<&Config::alerts, &AlertsConfig::runbook>},
+
     ConfigKey{"origins.*", "url", T::kUrl, "",
               "`sqlite:FILE`, `postgresql://USER@HOST:PORT/DB` or `redis://HOST:PORT/DB`. Give passwords in "
               "`password_file`.",
@@ -348,10 +407,12 @@ const std::array kKeys = {
     ConfigKey{"features.*", "lease_ttl", T::kDuration, "\"3s\"",
               "How long one node may load a key before another may try.", feature<&FeatureConfig::lease_ttl>,
               kReloads},
-    ConfigKey{"features.*", "write", T::kChoice, "\"through\"",
-              "`through`: acknowledged when the origin has it. `behind` is not built yet and is treated as "
-              "`through`.",
-              feature<&FeatureConfig::write>, kNotReloaded, kOptional, kActive, "through|behind"},
+    ConfigKey{
+        "features.*", "write", T::kChoice, "\"through\"",
+        "`through`: acknowledged when the origin has it. `behind`: acknowledged when it is durable in this "
+        "node's log; batches follow to the origin. For SQL origins, and not with `consistency = \"strong\"` "
+        "or `\"origin\"`.",
+        feature<&FeatureConfig::write>, kReloads, kOptional, kActive, "through|behind"},
     ConfigKey{"features.*", "on_origin_failure", T::kChoice, "\"error\"", "`error`, or the table below.",
               [](ConfigTarget& t, const TypedValue&) { t.feature->serve_stale = Duration{0}; }, kReloads,
               kOptional, kActive, "error"},
@@ -369,6 +430,14 @@ const std::array kKeys = {
               feature_part<&FeatureConfig::watch, &WatchConfig::table>, kNotReloaded, kRequired, kIsBuilt},
     ConfigKey{"features.*.watch", "key", T::kText, "", "Its column that holds the key; several: \"a, b\".",
               feature_part<&FeatureConfig::watch, &WatchConfig::key>, kNotReloaded, kRequired, kIsBuilt},
+    ConfigKey{
+        "features.*.write_behind", "window", T::kDuration, "\"100ms\"",
+        "How long the first write of a batch waits for others. Of each key the last one goes to the origin.",
+        feature_part<&FeatureConfig::write_behind, &BatchingConfig::window>, kReloads},
+    ConfigKey{"features.*.write_behind", "batch", T::kCount, "1000",
+              "Keys in one transaction; so many are not waited for.",
+              feature_part<&FeatureConfig::write_behind, &BatchingConfig::batch>, kNotReloaded, kOptional,
+              kActive, "", 1, kBatchKeysMost},
     ConfigKey{"features.*.on_origin_failure", "serve_stale", T::kDuration, "",
               "How long past its expiry a value may be served, marked `degraded`, while the origin fails.",
               feature<&FeatureConfig::serve_stale>, kReloads, kRequired},

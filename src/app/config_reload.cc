@@ -11,7 +11,7 @@ namespace {
 std::string shown_value(const ConfigValue& value) {
   if (value.key == nullptr) return value.text;
   if (value.key->type == ConfigType::kUrl) return mask_password(value.text);
-  if (value.key->name == "password_hash") return "***";
+  if (value.key->name == "password_hash" || value.key->name == "webhook") return "***";
   return value.text;
 }
 
@@ -95,6 +95,12 @@ void adopt_reloadable(FeatureConfig& held, const FeatureConfig& fresh) {
   held.soft_timeout = fresh.soft_timeout;
   held.hard_timeout = fresh.hard_timeout;
   held.lease_ttl = fresh.lease_ttl;
+  held.write = fresh.write;
+  if (held.batching().window != fresh.batching().window) {
+    BatchingConfig batching = held.batching();  // the size of a batch stays
+    batching.window = fresh.batching().window;
+    held.write_behind = batching;
+  }
   held.serve_stale = fresh.serve_stale;  // on_origin_failure
 }
 

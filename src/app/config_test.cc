@@ -33,6 +33,30 @@ TEST_P(BadConfigTest, IsRefusedAtItsLineWithWhatToDo) {
 
 // clang-format off
 const BadConfig kBadConfigs[] = {
+    BadConfig{"BehindAndStrong", R"x([origins.shop]
+url = "sqlite:shop.db"
+[features.profile]
+origin = "shop"
+load = "select body from profile where id = :key"
+store = "insert into profile values (:key, :value)"
+watch = { table = "profile", key = "id" }
+consistency = "strong"
+write = "behind"
+)x",
+              R"x(candor.toml:9: features.profile.write: a write is acknowledged before the origin has it, so that a reader on another node would not see it, which consistency = "strong" promises; use "session" or "bounded", or write = "through")x"},
+    BadConfig{"BehindWithoutAStatement", R"x([origins.shop]
+url = "sqlite:shop.db"
+[features.profile]
+origin = "shop"
+load = "select body from profile where id = :key"
+write = "behind"
+)x",
+              R"x(candor.toml:6: features.profile.write: the feature has neither `store` nor `erase`: there is nothing to write)x"},
+    BadConfig{"BehindAPlainFeature", R"x([features.cache]
+origin = "none"
+write = "behind"
+)x",
+              R"x(candor.toml:3: features.cache.write: a plain feature (origin = "none") has no origin to write to later; remove it)x"},
     BadConfig{"UnknownSection", R"x([nod]
 name = "a"
 )x",
@@ -47,7 +71,7 @@ zzzzzzzzzz = 1
               R"x(candor.toml:2: http.zzzzzzzzzz: unknown key; [http] may hold: event_clients_max, hosts, listen)x"},
     BadConfig{"UnknownTopLevelKey", R"x(listen = "127.0.0.1:1"
 )x",
-              R"x(candor.toml:1: listen: unknown key; the file may hold: disk, features, http, l1, l2, node, origins, resp, stream)x"},
+              R"x(candor.toml:1: listen: unknown key; the file may hold: alerts, disk, features, http, l1, l2, node, origins, resp, stream, write_behind)x"},
     BadConfig{"UnknownFeatureKey", R"x([origins.shop]
 url = "sqlite:shop.db"
 [features.profile]
@@ -575,7 +599,7 @@ TEST(ConfigTest, TheInterfacesExampleIsUnderstoodWhole) {
 
 TEST(ConfigTest, WhatIsNotBuiltYetIsNamedInAWarning) {
   const std::string findings = findings_of(kInterfaceExample);
-  for (const char* key : {"disk.path", "profile.warm", "budget.max_staleness"})
+  for (const char* key : {"disk.path", "profile.warm"})
     EXPECT_NE(findings.find(key), std::string::npos) << key << " in\n" << findings;
 }
 
@@ -722,6 +746,7 @@ std::string everything_of(const FeatureConfig& f) {
   out += f.warm->query + f.warm->priority;
   for (const std::string& key : f.warm->keys) out += key;
   for (const std::string& tag : f.tags) out += tag;
+  out += " " + std::to_string(f.batching().window.count()) + " " + std::to_string(f.batching().batch);
   return out + f.budget->impact + f.budget->owner + f.budget->control;
 }
 
@@ -730,6 +755,7 @@ FeatureConfig whole_feature() {
   feature.serve_stale = 1h;
   feature.watch.emplace();
   feature.warm.emplace();
+  feature.write_behind.emplace();
   feature.budget.emplace();
   return feature;
 }
@@ -803,6 +829,41 @@ TEST(ListenAddressTest, LoopbackIsKnownInEveryForm) {
 TEST(ListenAddressTest, HalfAddressesAreRefused) {
   for (const char* bad : {"", ":", ":1", "h:", "h:x", "h:1x", "::1:1", "a b:1", "h:-1", "h:65536"})
     EXPECT_FALSE(parse_listen_address(bad)) << bad;
+}
+
+TEST(ConfigWriteBehind, ARedisOriginIsRefusedWithTheReason) {
+  const std::string text = findings_of(
+      "[origins.shop]\nurl = \"redis://127.0.0.1:6379/0\"\n[features.profile]\norigin = \"shop\"\nwrite = "
+      "\"behind\"\n");
+  EXPECT_NE(text.find("features.profile.write: a Redis origin has no transaction"), std::string::npos)
+      << text;
+}
+
+TEST(ConfigWriteBehind, BoundedNeedsWatch) {
+  const std::string text = findings_of(
+      "[origins.shop]\nurl = \"sqlite:shop.db\"\n[features.profile]\norigin = \"shop\"\nload = \"select 1 "
+      "where :key\"\n"
+      "store = \"insert into t values (:key, :value)\"\nconsistency = \"bounded\"\nwrite = \"behind\"\n"
+      "[features.profile.budget]\nmax_staleness = \"5s\"\n");
+  EXPECT_NE(text.find("without `watch` reads the origin every time, where pending writes are not yet"),
+            std::string::npos)
+      << text;
+}
+
+TEST(ConfigWriteBehind, KeysAreReadAndHaveDefaults) {
+  const ConfigReading reading = read_config_text(
+      "[write_behind]\nfsync = \"interval\"\nkeys_max = 7\n[origins.shop]\nurl = \"sqlite:shop.db\"\n"
+      "[features.a]\norigin = \"shop\"\nload = \"select 1 where :key\"\nstore = \"insert into t values "
+      "(:key, :value)\"\n"
+      "write = \"behind\"\nwrite_behind = { window = \"2s\" }\n[features.b]\norigin = \"none\"\n",
+      "candor.toml");
+  EXPECT_FALSE(reading.has_errors());
+  EXPECT_EQ(reading.config.write_behind.fsync, WriteBehindConfig::Fsync::kInterval);
+  EXPECT_EQ(reading.config.write_behind.keys_max, 7u);
+  EXPECT_EQ(reading.config.write_behind.age_max, 1h);
+  EXPECT_EQ(reading.config.find_feature("a")->batching().window, 2s);
+  EXPECT_EQ(reading.config.find_feature("a")->batching().batch, 1000u);
+  EXPECT_EQ(reading.config.find_feature("b")->batching().window, 100ms);
 }
 
 }  // namespace

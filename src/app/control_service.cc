@@ -94,6 +94,10 @@ struct ControlRoutes {
       {"GET", "/api/v1/budgets", Guard::kPage,
        "Every budget: predicted and measured exposure, burn rates, state; as of the last evaluation.",
        [](S& s, R r, HttpRequest&) { s.get_budgets(r); }},
+      {"GET", "/api/v1/levers", Guard::kPage,
+       "What the controller did or advised, the newest first, with the numbers that caused it; what is "
+       "pulled.",
+       [](S& s, R r, HttpRequest&) { s.get_levers(r); }},
       {"GET", "/api/v1/budgets/{f}", Guard::kPage, "One budget.",
        [](S& s, R r, HttpRequest& q) { s.get_budget(r, q.path.substr(kBudgetPrefix.size())); }},
       {"GET", "/api/v1/budget-history/{f}", Guard::kPage,
@@ -116,6 +120,11 @@ struct ControlRoutes {
       {"POST", "/api/v1/invalidate", Guard::kToken,
        "Drops one key, {\"feature\": …, \"key\": …}, from every tier.",
        [](S& s, R r, HttpRequest& q) { s.post_invalidate(r, q); }},
+      {"POST", "/api/v1/writes", Guard::kToken,
+       "Writes that the origin refused, {\"do\": \"list\"|\"replay\"|\"drop\"}, of {\"feature\": …} or of "
+       "all, the one at "
+       "{\"position\": …} or all.",
+       [](S& s, R r, HttpRequest& q) { s.post_writes(r, q); }},
   };
 
   static bool matches(const S::Route& route, std::string_view path) {
@@ -271,6 +280,11 @@ void ControlService::get_budgets(const HttpReply& reply) {
   });
 }
 
+void ControlService::get_levers(const HttpReply& reply) {
+  with_report(reply,
+              [](const NodeReport& report) { return json_response(200, levers_json(report.levers.get())); });
+}
+
 void ControlService::get_budget(const HttpReply& reply, std::string name) {
   with_report(reply, [name = std::move(name)](const NodeReport& report) {
     const auto decoded = percent_decode(name);
@@ -370,6 +384,39 @@ void ControlService::post_invalidate(const HttpReply& reply, const HttpRequest& 
   node_->invalidate(*feature, *key, [reply](const Result<void>& done) {
     reply.send(done ? json_response(200, {{"invalidated", true}})
                     : error_response(status_of(done.error().code), done.error().message));
+  });
+}
+
+void ControlService::post_writes(const HttpReply& reply, const HttpRequest& request) {
+  const auto body = parse_body(request.body);
+  NodeControl::Writes asked;
+  asked.verb = body ? text_member(*body, "do").value_or("") : "";
+  asked.feature = body ? text_member(*body, "feature").value_or("") : "";
+  // A member that is misspelt must not mean "all of them".
+  std::size_t known = 0;
+  for (const char* name : {"do", "feature", "position"}) known += body && body->contains(name) ? 1 : 0;
+  const bool has_position = body && body->contains("position");
+  const bool is_number = has_position && (*body)["position"].is_number_unsigned();
+  if (is_number) asked.position = (*body)["position"].get<std::uint64_t>();
+  const bool is_verb = asked.verb == "list" || asked.verb == "replay" || asked.verb == "drop";
+  if (!is_verb || known != body->size() || has_position != is_number ||
+      (has_position && asked.feature.empty()))
+    return reply.send(error_response(400,
+                                     "the body must be {\"do\": \"list\"|\"replay\"|\"drop\"}, and may hold "
+                                     "\"feature\", and with it \"position\""));
+  node_->writes(asked, [reply](Result<std::vector<NodeControl::Letter>> letters) {
+    if (!letters) return reply.send(error_response(status_of(letters.error().code), letters.error().message));
+    json out = json::array();
+    for (const NodeControl::Letter& one : *letters)
+      out.push_back({{"feature", one.feature},
+                     {"position", one.letter.position},
+                     {"what", one.letter.kind == write_behind::RecordKind::kErase ? "erase" : "store"},
+                     {"key", one.letter.key},
+                     {"value_bytes", one.letter.value.size()},
+                     {"reason", one.letter.reason},
+                     {"refused_at_ms", one.letter.refused_at_ms},
+                     {"problem", one.problem}});
+    reply.send(json_response(200, {{"dead_letters", std::move(out)}}));
   });
 }
 

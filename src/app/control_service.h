@@ -30,6 +30,20 @@ class NodeControl {
   virtual void flush(std::optional<std::string> feature, std::function<void(Result<void>)> done) = 0;
   // True: an entry was there.
   virtual void invalidate(std::string feature, std::string key, std::function<void(Result<void>)> done) = 0;
+  // Dead letters of write-behind: `verb` is list, replay or drop; no feature: of all; no position: all of
+  // them. The answer is what there was, or what was done, one for each.
+  struct Writes {
+    std::string verb, feature;
+    std::optional<std::uint64_t> position;
+  };
+  struct Letter {
+    std::string feature;
+    write_behind::DeadLetter letter;
+    std::string problem;  // why it could not be replayed or dropped; empty: it was
+  };
+  virtual void writes(Writes /*asked*/, std::function<void(Result<std::vector<Letter>>)> done) {
+    done(fail(ErrorCode::kNotFound, "this node has no write-behind"));
+  }
 };
 
 struct ControlOptions {
@@ -64,6 +78,7 @@ class ControlService final : public ConnectionFactory, public HttpService {
   void get_features(const HttpReply& reply);
   void get_feature(const HttpReply& reply, std::string name);
   void get_budgets(const HttpReply& reply);
+  void get_levers(const HttpReply& reply);
   void get_budget(const HttpReply& reply, std::string name);
   void get_budget_history(const HttpReply& reply, std::string_view name);
   [[nodiscard]] nlohmann::json budgets_event() const;
@@ -72,6 +87,7 @@ class ControlService final : public ConnectionFactory, public HttpService {
   void get_events(const HttpReply& reply);
   void post_flush(const HttpReply& reply, const HttpRequest& request);
   void post_invalidate(const HttpReply& reply, const HttpRequest& request);
+  void post_writes(const HttpReply& reply, const HttpRequest& request);
 
   ControlOptions options_;
   NodeControl* node_;

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/units.h"
+#include "cache/freshness.h"
 #include "origin/factory.h"
 #include "tier/l2/make_l2.h"
 
@@ -31,6 +32,8 @@ std::size_t pool_threads(const Config& config) {
   // Beside its statements a SQLite origin has a feed and a connection for proofs.
   for (const OriginConfig& origin : config.origins)
     if (origin.url.starts_with("sqlite:")) wanted += origin.max_concurrency + 2;
+  // An append waits for the disk.
+  for (const FeatureConfig& feature : config.features) wanted += feature.write == "behind" ? 1 : 0;
   return std::min(wanted, kPoolThreadsMax);
 }
 
@@ -63,13 +66,13 @@ void log_problem(const std::string& part, const std::string& text) {
     spdlog::warn("{}: {}", part, text);
 }
 
-void log_floor(bool is_warning, const std::string& line) {
+void log_line(bool is_warning, const std::string& line) {
   spdlog::log(is_warning ? spdlog::level::warn : spdlog::level::info, "{}", line);
 }
 
 }  // namespace
 
-Engine::Engine() : parts_(std::make_unique<Parts>()), problems_(log_problem), floors_(log_floor) {}
+Engine::Engine() : parts_(std::make_unique<Parts>()), problems_(log_problem), floors_(log_line) {}
 
 Result<std::unique_ptr<Engine>> Engine::open(const Config& config, Room room) {
   std::unique_ptr<Engine> engine(new Engine);
@@ -104,6 +107,7 @@ Result<void> Engine::build(const Config& config, Room room) {
     parts.l2_is_shared = config.l2.url != "memory:";
     parts.seed = mix64(seed_ + 1);
     parts_->cache = std::make_unique<CacheCore>(parts);
+    parts_->steering = std::make_unique<Steering>(config, parts_->cache.get());
     for (const FeatureConfig& feature : config.features)
       if (built) built = add_feature(feature);
     for (const OriginConfig& origin : config.origins)
@@ -113,12 +117,13 @@ Result<void> Engine::build(const Config& config, Room room) {
   if (!built) return built;
   reach_l2(config.l2);
   if (auto prepared = prepare_origins(config); !prepared) return prepared;
+  if (auto opened = open_write_behind(config); !opened) return opened;
   if (auto opened = open_river(config, room); !opened) return opened;
   catch_up_until_ = clock_.now() + config.node.ready_patience;
   upkeep_->run_there([this] { keep_up(); });
-  home_->run_there([this] {
+  home_->run_there([&] {
     watch_health();
-    parts_->budgets->start();
+    start_budgets(config, room);
   });
   return {};
 }
@@ -213,8 +218,29 @@ void Engine::make_budgets(const Config& config, std::size_t features_max) {
         "/api/v1/lost-keys",
         feature, keys.size());
   };
+  world.evaluated = [this](const ExposureReport& report) {
+    if (parts_->steering != nullptr) parts_->steering->evaluated(report);
+    if (parts_->alerting != nullptr) parts_->alerting->judge(report, report.at);
+    if (parts_->budget_file != nullptr) parts_->budget_file->save_if_due(parts_->budgets->book(), clock_);
+  };
   parts_->budgets = std::make_unique<BudgetLoop>(config, features_max, std::move(world));
   parts_->watchers->add(parts_->budgets->observer());
+}
+
+void Engine::start_budgets(const Config& config, const Room& room) {
+  if (parts_->budgets->tap() == nullptr) return;
+  if (room.keeps_windows) {
+    parts_->budget_file = std::make_unique<BudgetFile>(config.node.data_dir, pool_.get(), log_line);
+    parts_->budget_file->restore(parts_->budgets->book(), clock_);
+  }
+  Alerting::Parts parts;
+  parts.home = &home();
+  parts.transport = &home();
+  parts.seed = mix64(seed_ + 6);
+  parts.node = config.node.name.empty() ? room.node_name : config.node.name;
+  parts.source = fmt::format("http://{}/", config.http.listen.to_string());
+  parts_->alerting = std::make_unique<Alerting>(std::move(parts), config.alerts, write_alerts_to_log());
+  parts_->budgets->start();
 }
 
 // `candor check` has refused what cannot be parsed.
@@ -230,6 +256,16 @@ void Engine::add_tags(const Config& config) {
     parts_->tags->add(feature.name, tags);
   }
   if (parts_->l2 != nullptr && !parts_->tags->empty()) parts_->l2->use_tags(parts_->tags.get());
+}
+
+Result<void> Engine::open_write_behind(const Config& config) {
+  const WriteBehindDesk::World world{parts_->cache.get(), home_.get(), pool_.get(), &entropy_, &clock_};
+  parts_->write_behind =
+      std::make_unique<WriteBehindDesk>(world, config.node.data_dir + "/write-behind", config.write_behind);
+  auto notes = parts_->write_behind->open(parts_->features);
+  if (!notes) return std::unexpected(std::move(notes.error()));
+  for (WriteBehindDesk::Note& note : *notes) notes_.push_back({note.is_warning, std::move(note.text)});
+  return {};
 }
 
 Result<void> Engine::open_river(const Config& config, const Room& room) {
@@ -339,6 +375,8 @@ std::vector<std::string> Engine::degraded_reasons(const RiverReport& river) cons
   for (const auto& [name, origin] : parts_->origins)
     if (!origin->stats().connected) reasons.push_back("origin_down:" + name);
   if (parts_->cache->owed_invalidations() > 0) reasons.emplace_back("invalidations_owed");
+  if (parts_->write_behind != nullptr)
+    for (std::string& trouble : parts_->write_behind->troubles()) reasons.push_back(std::move(trouble));
   const auto troubles = river_troubles(river, clock_.now(), !caught_up_);
   reasons.insert(reasons.end(), troubles.begin(), troubles.end());
   return reasons;
@@ -346,6 +384,8 @@ std::vector<std::string> Engine::degraded_reasons(const RiverReport& river) cons
 
 bool Engine::is_quiet() const {
   if (parts_->cache != nullptr && (parts_->cache->waiting() > 0 || parts_->cache->flights() > 0))
+    return false;
+  if (parts_->cache != nullptr && parts_->write_behind != nullptr && !parts_->write_behind->is_idle())
     return false;
   return std::ranges::all_of(parts_->origins, [](const Parts::NamedOrigin& named) {
     const OriginStats stats = named.origin->stats();
@@ -376,6 +416,8 @@ Engine::~Engine() {
   if (home_ != nullptr)
     home_->run_there([this] {
       if (parts_->budgets != nullptr) parts_->budgets->stop();
+      if (parts_->budget_file != nullptr) parts_->budget_file->save_now(parts_->budgets->book(), clock_);
+      parts_->alerting.reset();
       if (parts_->river != nullptr) parts_->river->stop();
       if (parts_->cache != nullptr) parts_->cache->close();  // no suspect is asked about any more
     });
@@ -398,6 +440,18 @@ Engine::~Engine() {
   (void)parts_.release();
 }
 
+namespace {
+
+// The level of a feature today: without its changes nothing but its ttl bounds an entry, and what needs more
+// is asked of the origin.
+Consistency served_as(const Feature& feature) {
+  const Consistency level = feature.policy().consistency;
+  if (!feature.is_unheard.load(std::memory_order_relaxed)) return level;
+  return tiers_may_answer(level) ? Consistency::kEventual : Consistency::kOrigin;
+}
+
+}  // namespace
+
 FeatureReport Engine::report_feature(FeatureId id) const {
   const Feature& feature = parts_->cache->feature(id);
   const FeatureConfig& config = parts_->features[id.value];
@@ -406,7 +460,7 @@ FeatureReport Engine::report_feature(FeatureId id) const {
   out.name = feature.policy().name;
   out.origin = config.origin;
   out.consistency = consistency_name(config.consistency);
-  out.served_as = consistency_name(feature.policy().consistency);
+  out.served_as = consistency_name(served_as(feature));
   out.ttl = feature.policy().ttl;
   out.writable = feature.origin() == nullptr || feature.origin()->can_store();
   out.reads_stale = c.served_stale.value();
@@ -423,6 +477,7 @@ FeatureReport Engine::report_feature(FeatureId id) const {
   out.loads_failed = c.loads_failed.value();
   out.loads_timeout = c.loads_timeout.value();
   out.writes = c.writes.value();
+  if (feature.behind() != nullptr) out.behind = feature.behind()->stats();
   out.write_errors = c.write_errors.value();
   out.miss_ns = c.read_miss_ns.snapshot();
   out.usage = parts_->store->usage(id);
@@ -464,6 +519,8 @@ void Engine::report_tiers(NodeReport& report) {
     report.origins.push_back({name, origin->describe(), origin->stats()});
   }
   report.exposure = parts_->budgets->latest();
+  if (parts_->alerting != nullptr) report.alerting = parts_->alerting->report();
+  report.levers = parts_->steering->snapshot();
   report.waiting = parts_->cache->waiting();
   report.owed_invalidations = parts_->cache->owed_invalidations();
   report.river = river_report(true);
@@ -473,13 +530,35 @@ void Engine::report_tiers(NodeReport& report) {
   report.tracking_keys = parts_->tracking->keys();
 }
 
+// What the controller has switched stays switched, unless the file says something new of it, or the level
+// forbids it now.
+void Engine::reload_write_mode(const FeatureConfig& held, FeatureId id, bool is_rewritten) {
+  using write_behind::WriteMode;
+  const auto* log = parts_->cache->write_behind(id);
+  const Consistency level = parts_->cache->feature(id).policy().consistency;
+  const bool must_go_through = level == Consistency::kStrong || level == Consistency::kOrigin;
+  const auto mode = held.write == "behind" && !must_go_through ? WriteMode::kBehind : WriteMode::kThrough;
+  const bool is_broken = log != nullptr && log->mode() == WriteMode::kBehind && must_go_through;
+  if (!is_rewritten && !is_broken) return;
+  if (log == nullptr && mode == WriteMode::kThrough) return;
+  const auto told = [name = held.name](const Result<void>& done) {
+    if (!done) spdlog::error("reload: features.{}.write: {}", name, done.error().message);
+  };
+  parts_->write_behind->set_write_mode(held, mode, held.batching().window, told);
+}
+
 void Engine::reload(const Config& config) {
   for (std::size_t i = 0; i < parts_->features.size(); ++i) {
     const FeatureConfig* fresh = config.find_feature(parts_->features[i].name);
     if (fresh == nullptr || fresh->is_plain() != parts_->features[i].is_plain()) continue;
     FeatureConfig& held = parts_->features[i];
+    const FeatureId id{static_cast<std::uint16_t>(i)};
+    const bool is_rewritten =
+        held.write != fresh->write || held.batching().window != fresh->batching().window;
     adopt_reloadable(held, *fresh);
-    (void)parts_->cache->update_policy(FeatureId{static_cast<std::uint16_t>(i)}, feature_policy(held));
+    parts_->steering->adopt(held);
+    (void)parts_->cache->update_policy(id, parts_->steering->steered(feature_policy(held)));
+    if (!held.is_plain()) reload_write_mode(held, id, is_rewritten);
   }
 }
 

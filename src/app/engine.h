@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "app/alerting.h"
+#include "app/budget_file.h"
 #include "app/budget_loop.h"
 #include "app/config.h"
 #include "app/floor_log.h"
@@ -21,7 +23,9 @@
 #include "app/region_desk.h"
 #include "app/river.h"
 #include "app/session_desk.h"
+#include "app/steering.h"
 #include "app/watchers.h"
+#include "app/write_behind_desk.h"
 #include "cache/cache.h"
 #include "io/clock.h"
 #include "io/running_loop.h"
@@ -49,6 +53,7 @@ class Engine {
     std::size_t pool_threads = 0;
     std::string home_name = "home";     // of its thread, for `top -H`
     std::string node_name = "library";  // in the region
+    bool keeps_windows = false;         // of the budgets, in data_dir, over restarts
   };
   [[nodiscard]] static Result<std::unique_ptr<Engine>> open(const Config& config, Room room);
   // Callers have seen to it that nobody asks any more. Loads still under way are given kQuietPatience.
@@ -80,6 +85,8 @@ class Engine {
   // What is known of the features' exposure, as of the last evaluation; null: no feature has a budget. Any
   // thread.
   [[nodiscard]] std::shared_ptr<const ExposureReport> exposure() const { return parts_->budgets->latest(); }
+  // The write-behind logs. Lives as long as this.
+  [[nodiscard]] WriteBehindDesk& write_behind() { return *parts_->write_behind; }
   // Replaces the policies of features that both configurations have. On home().
   void reload(const Config& config);
 
@@ -104,11 +111,15 @@ class Engine {
     std::unique_ptr<server::Tracking> tracking;
     std::unique_ptr<Watchers> watchers;
     std::unique_ptr<BudgetLoop> budgets;
+    std::unique_ptr<BudgetFile> budget_file;  // null: windows begin empty
+    std::unique_ptr<Alerting> alerting;       // null: no feature has a budget
     std::unique_ptr<CacheCore> cache;
+    std::unique_ptr<Steering> steering;
     std::vector<FeatureConfig> features;  // by FeatureId
-    std::unique_ptr<SessionDesk> desk;    // null as the river
-    std::unique_ptr<River> river;         // null: no feature is watched, and no stream is configured
-    std::unique_ptr<RegionDesk> region;   // null as the river
+    std::unique_ptr<WriteBehindDesk> write_behind;
+    std::unique_ptr<SessionDesk> desk;   // null as the river
+    std::unique_ptr<River> river;        // null: no feature is watched, and no stream is configured
+    std::unique_ptr<RegionDesk> region;  // null as the river
   };
 
   Engine();
@@ -119,8 +130,11 @@ class Engine {
   Result<void> add_feature(const FeatureConfig& config);
   void add_tags(const Config& config);
   void make_budgets(const Config& config, std::size_t features_max);
+  void start_budgets(const Config& config, const Room& room);
+  Result<void> open_write_behind(const Config& config);
   Result<void> open_river(const Config& config, const Room& room);
   Result<void> prepare_origins(const Config& config);
+  void reload_write_mode(const FeatureConfig& held, FeatureId id, bool is_rewritten);
   void keep_up();
   void watch_health();
   [[nodiscard]] std::vector<std::string> degraded_reasons(const RiverReport& river) const;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/units.h"
 
 namespace candor::app {
 namespace {
@@ -41,6 +42,26 @@ constexpr std::array kSpecs = {
     MetricSpec{"candor_writes_total", kCounter, "feature region",
                "Writes to the origin asked for through Candor."},
     MetricSpec{"candor_write_errors_total", kCounter, "feature region", "Of these, answered with an error."},
+    MetricSpec{"candor_write_behind_active", kGauge, "feature region",
+               "1 while writes of the feature are acknowledged before the origin has them."},
+    MetricSpec{"candor_write_behind_pending_keys", kGauge, "feature region",
+               "Keys with an acknowledged write that the origin does not have yet."},
+    MetricSpec{"candor_write_behind_pending_bytes", kGauge, "feature region", "Memory that they take."},
+    MetricSpec{"candor_write_behind_oldest_seconds", kGauge, "feature region",
+               "How long the oldest of them has waited."},
+    MetricSpec{"candor_write_behind_log_bytes", kGauge, "feature region", "The log on disk."},
+    MetricSpec{"candor_write_behind_writes_total", kCounter, "feature outcome region",
+               "Writes: acknowledged; of these merged (a later one of the key replaced it first) and applied "
+               "(the origin has it); refused (a limit: OVERLOADED)."},
+    MetricSpec{"candor_write_behind_batches_total", kCounter, "feature region",
+               "Transactions at the origin."},
+    MetricSpec{"candor_write_behind_retries_total", kCounter, "feature region",
+               "Attempts that failed and are repeated."},
+    MetricSpec{"candor_write_behind_syncs_total", kCounter, "feature region", "Syncs of the log to disk."},
+    MetricSpec{"candor_write_behind_dead_letters", kGauge, "feature region",
+               "Writes that the origin refused for good and that wait for `candor writes replay` or `drop`."},
+    MetricSpec{"candor_write_behind_lost_total", kCounter, "feature region",
+               "Acknowledged writes that a damaged log no longer held at the last start."},
     MetricSpec{"candor_origin_loads_total", kCounter, "feature region outcome",
                "Keys loaded from the origin: ok, absent (no such row), failed, timeout."},
     MetricSpec{"candor_origin_statements_total", kCounter, "origin region",
@@ -137,11 +158,50 @@ constexpr std::array kSpecs = {
                "held (markers kept alive until their change is visible)."},
     MetricSpec{"candor_l2_losses_total", kCounter, "origin region",
                "Times that L2 was found to have forgotten invalidations: flushed, restored, failed over."},
+    MetricSpec{"candor_checked_reads_total", kCounter, "by feature region",
+               "Reads judged: by=\"stream\" from the change stream, by=\"origin\" against the origin itself. "
+               "Weighted: each stands for the reads that it was picked from."},
+    MetricSpec{
+        "candor_stale_reads_total", kCounter, "by cause feature region",
+        "Of the reads judged: staler than their feature's max_staleness, by cause: lag, lost, ttl-only, "
+        "race, serve-stale, replica."},
+    MetricSpec{
+        "candor_staleness_seconds", kHistogram, "by feature region",
+        "Staleness of the reads judged that were stale at all: time since the commit of the first change "
+        "that the value did not include."},
+    MetricSpec{"candor_unjudged_reads_total", kCounter, "feature region",
+               "Picked reads that the stream could not judge, because it gave no proof in time."},
+    MetricSpec{
+        "candor_lost_fraction", kGauge, "feature region",
+        "Of the reads checked against the origin in the last minute: stale by a change that the stream "
+        "never told of."},
+    MetricSpec{
+        "candor_expected_stale_fraction", kGauge, "feature model region",
+        "What the model says of the feature as it is read and changed now: bound is min(1, u T), stale is "
+        "exact, over_limit is exact for reads staler than max_staleness."},
+    MetricSpec{"candor_budget_burn_rate", kGauge, "feature region window",
+               "How fast the error budget is spent over this window; 1: it lasts exactly its own window."},
+    MetricSpec{"candor_budget_remaining", kGauge, "feature region",
+               "Part of the error budget that is left in its window; below 0: overspent."},
+    MetricSpec{"candor_budget_state", kGauge, "feature region state",
+               "1 for the state that the budget is in: unknown, ok, ticket, page."},
+    MetricSpec{"candor_check_loads_per_second", kGauge, "feature region",
+               "Loads that measuring asks of the origin."},
     MetricSpec{"candor_tracking_clients", kGauge, "region", "Connections with CLIENT TRACKING on."},
     MetricSpec{"candor_tracking_keys", kGauge, "region", "Keys remembered for them."},
     MetricSpec{"candor_owed_invalidations", kGauge, "region",
                "Keys whose invalidation L2 has not taken yet; they are read from the origin."},
     MetricSpec{"candor_waiting_reads", kGauge, "region", "Reads on their way to L2 or the origin."},
+    MetricSpec{"candor_alerts_active", kGauge, "region severity",
+               "Alerts of this node that go on now, by severity: page, ticket."},
+    MetricSpec{"candor_alerts_waiting", kGauge, "region webhook",
+               "Alerts that an Alertmanager has not taken yet."},
+    MetricSpec{
+        "candor_alerts_sent_total", kCounter, "outcome region webhook",
+        "Alerts by what became of them: delivered, refused (a 4xx: the receiver will never take them), "
+        "dropped (too many waited)."},
+    MetricSpec{"candor_alert_attempts_failed_total", kCounter, "region webhook",
+               "Attempts to reach an Alertmanager that failed; each is repeated."},
     MetricSpec{"candor_degraded", kGauge, "region reason",
                "1 while something behind this node fails: see reason. No series: all is well."},
     MetricSpec{"candor_ready", kGauge, "region", "1 when /readyz answers 200."},
@@ -232,6 +292,58 @@ void put_histogram(Page& page, std::string_view name, const Labels& labels,
   histogram.sample_sum = static_cast<double>(snapshot.sum_ns) * 1e-9;
 }
 
+void put_staleness(Page& page, const Labels& labels, const StalenessHistogram& staleness) {
+  auto& histogram = page.series("candor_staleness_seconds", labels).histogram;
+  double cumulative = 0.0;
+  for (std::size_t i = 0; i < staleness.counts.size(); ++i) {
+    cumulative += staleness.counts[i];
+    const bool is_last = i == kStalenessEdges.size();
+    histogram.bucket.push_back({static_cast<std::uint64_t>(cumulative),
+                                is_last ? std::numeric_limits<double>::infinity() : kStalenessEdges[i]});
+  }
+  histogram.sample_count = static_cast<std::uint64_t>(cumulative);
+  histogram.sample_sum = staleness.sum_seconds;
+}
+
+Labels with_label(Labels labels, const char* label, std::string value) {
+  labels.emplace_back(label, std::move(value));
+  return labels;
+}
+
+// Nothing of a way that has judged nothing: not measured is not zero.
+void collect_judged(Page& page, const Labels& self, const char* by, const JudgedTotals& totals) {
+  if (totals.reads <= 0.0) return;
+  const Labels labels = with_label(self, "by", by);
+  page.put("candor_checked_reads_total", labels, totals.reads);
+  for (std::size_t i = 0; i < kStaleCauses; ++i)
+    page.put("candor_stale_reads_total",
+             with_label(labels, "cause", std::string(stale_cause_name(static_cast<StaleCause>(i)))),
+             totals.stale[i]);
+  put_staleness(page, labels, totals.staleness);
+}
+
+void collect_exposure(Page& page, const FeatureExposure& e) {
+  const Labels self = {{"feature", e.feature}, {"region", page.region}};
+  collect_judged(page, self, "stream", e.stream_totals);
+  collect_judged(page, self, "origin", e.origin_totals);
+  page.put("candor_unjudged_reads_total", self, e.not_judged);
+  if (e.by_origin.is_measured()) page.put("candor_lost_fraction", self, e.lost_fraction);
+  if (e.predicted.is_known) {
+    page.put("candor_expected_stale_fraction", with_label(self, "model", "bound"), e.predicted.bound);
+    page.put("candor_expected_stale_fraction", with_label(self, "model", "stale"), e.predicted.stale);
+    page.put("candor_expected_stale_fraction", with_label(self, "model", "over_limit"),
+             e.predicted.over_limit);
+  }
+  for (const BurnRate& burn : e.burn)
+    if (burn.reads > 0.0)
+      page.put("candor_budget_burn_rate", with_label(self, "window", format_duration(burn.window)),
+               burn.rate);
+  if (e.state != BudgetState::kUnknown) page.put("candor_budget_remaining", self, e.budget_remaining);
+  page.put("candor_budget_state", with_label(self, "state", std::string(budget_state_name(e.state))),
+           std::uint64_t{1});
+  page.put("candor_check_loads_per_second", self, e.check_loads_per_second);
+}
+
 void collect_feature(Page& page, const FeatureReport& f) {
   const Labels self = {{"feature", f.name}, {"region", page.region}};
   const auto with = [&](const char* label, const char* value) {
@@ -269,6 +381,31 @@ void collect_feature(Page& page, const FeatureReport& f) {
     page.put("candor_invalidations_total", labels, f.dropped.keys[i]);
   }
   page.put("candor_invalidations_total", with("cause", "whole"), f.dropped.whole);
+}
+
+void collect_behind(Page& page, const FeatureReport& f) {
+  if (!f.behind) return;
+  const write_behind::Stats& b = *f.behind;
+  const Labels self = {{"feature", f.name}, {"region", page.region}};
+  const auto writes = [&](const char* outcome, std::uint64_t count) {
+    Labels labels = self;
+    labels.emplace_back("outcome", outcome);
+    page.put("candor_write_behind_writes_total", labels, count);
+  };
+  writes("acknowledged", b.acknowledged);
+  writes("merged", b.merged);
+  writes("applied", b.applied);
+  writes("refused", b.refused);
+  page.put("candor_write_behind_active", self, b.mode == write_behind::WriteMode::kBehind ? 1.0 : 0.0);
+  page.put("candor_write_behind_pending_keys", self, static_cast<double>(b.pending_keys));
+  page.put("candor_write_behind_pending_bytes", self, static_cast<double>(b.pending_bytes));
+  page.put("candor_write_behind_oldest_seconds", self, std::chrono::duration<double>(b.oldest).count());
+  page.put("candor_write_behind_log_bytes", self, static_cast<double>(b.log_bytes));
+  page.put("candor_write_behind_batches_total", self, b.batches);
+  page.put("candor_write_behind_retries_total", self, b.retries);
+  page.put("candor_write_behind_syncs_total", self, b.syncs);
+  page.put("candor_write_behind_dead_letters", self, static_cast<double>(b.dead_letters));
+  page.put("candor_write_behind_lost_total", self, b.lost);
 }
 
 void collect_origin(Page& page, const OriginReport& origin) {
@@ -387,6 +524,28 @@ void collect_river(Page& page, const RiverReport& river, MonoTime now) {
   page.put("candor_region_nodes", self, static_cast<double>(river.applier.nodes.size()));
 }
 
+void collect_alerting(Page& page, const AlertingReport& alerting) {
+  if (!alerting.is_built) return;
+  const auto active = [&](const char* severity, std::uint64_t count) {
+    page.put("candor_alerts_active", {{"region", page.region}, {"severity", severity}}, count);
+  };
+  active("page", alerting.pages);
+  active("ticket", alerting.tickets);
+  for (const WebhookReport& webhook : alerting.webhooks) {
+    const Labels self = {{"region", page.region}, {"webhook", webhook.address}};
+    const auto sent = [&](const char* outcome, std::uint64_t count) {
+      Labels labels = self;
+      labels.emplace_back("outcome", outcome);
+      page.put("candor_alerts_sent_total", labels, count);
+    };
+    page.put("candor_alerts_waiting", self, webhook.waiting);
+    sent("delivered", webhook.delivered);
+    sent("refused", webhook.refused);
+    sent("dropped", webhook.dropped);
+    page.put("candor_alert_attempts_failed_total", self, webhook.failed);
+  }
+}
+
 void collect_connections(Page& page, const ConnectionReport& c) {
   const auto with = [&](const char* label, const char* value) {
     return Labels{{"region", page.region}, {label, value}};
@@ -418,10 +577,16 @@ void collect_process(Page& page, const ProcessReport& p) {
 
 void collect(Page& page, const NodeReport& report) {
   const Labels self = {{"region", page.region}};
-  for (const FeatureReport& feature : report.features) collect_feature(page, feature);
+  for (const FeatureReport& feature : report.features) {
+    collect_feature(page, feature);
+    collect_behind(page, feature);
+  }
+  if (report.exposure != nullptr)
+    for (const FeatureExposure& exposure : report.exposure->features) collect_exposure(page, exposure);
   for (const OriginReport& origin : report.origins) collect_origin(page, origin);
   collect_tiers(page, report);
   collect_river(page, report.river, report.at);
+  collect_alerting(page, report.alerting);
   page.put("candor_tracking_clients", self, report.tracking_clients);
   page.put("candor_tracking_keys", self, report.tracking_keys);
   collect_connections(page, report.connections);

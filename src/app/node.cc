@@ -116,6 +116,7 @@ Result<void> Node::open() {
   if (auto made = make_data_dir(config_.node.data_dir); !made) return made;
   home_serves_clients_ = home_serves_clients(config_);
   Engine::Room room;
+  room.keeps_windows = true;
   room.node_name = node_name_;
   if (home_serves_clients_) room.home_name = "data-0";
   auto engine = Engine::open(config_, room);
@@ -211,6 +212,12 @@ std::size_t Node::drain() {
   Draining tls(tls_listener_.get(), patience);
   const std::size_t plain_cut_off = plain.wait_until(end);
   const std::size_t tls_cut_off = tls.wait_until(end);
+  if (engine_ != nullptr) {
+    const std::size_t left = engine_->write_behind().drain(end - kDrainGrace);
+    if (left > 0)
+      spdlog::warn("write-behind: {} write{} not at the origin yet; the next start brings {} there", left,
+                   left == 1 ? "" : "s", left == 1 ? "it" : "them");
+  }
   // Last: until here /readyz says why the node takes no more.
   Draining http(http_listener_.get(), kHttpDrainPatience);
   (void)http.wait_until(clock.now() + kHttpDrainPatience + kDrainGrace);
@@ -365,6 +372,20 @@ void Node::invalidate(std::string feature, std::string key, std::function<void(R
   server::RegionWide what;
   what.names.push_back(feature + ":" + key);
   engine_->cache().invalidate(found->id(), std::move(key), then_region(std::move(what), std::move(done)));
+}
+
+void Node::writes(Writes asked, std::function<void(Result<std::vector<Letter>>)> done) {
+  if (!asked.feature.empty() && engine_->cache().find_feature(asked.feature) == nullptr)
+    return done(fail(ErrorCode::kNoFeature, "no such feature; see /api/v1/features"));
+  if (asked.verb != "list")
+    spdlog::info("{} of dead letters of {} asked for over HTTP", asked.verb,
+                 asked.feature.empty() ? "every feature" : "feature " + asked.feature);
+  engine_->home().post([this, asked = std::move(asked), done = std::move(done)]() mutable {
+    auto answer = [this, done = std::move(done)](Result<std::vector<Letter>> letters) {
+      engine_->upkeep().post([done, letters = std::move(letters)]() mutable { done(std::move(letters)); });
+    };
+    spawn(engine_->write_behind().dead_letters(std::move(asked)), std::move(answer));
+  });
 }
 
 }  // namespace candor::app

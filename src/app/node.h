@@ -39,6 +39,7 @@ class Node final : public NodeControl {
   void report(std::function<void(std::shared_ptr<const NodeReport>)> done) override;
   void flush(std::optional<std::string> feature, std::function<void(Result<void>)> done) override;
   void invalidate(std::string feature, std::string key, std::function<void(Result<void>)> done) override;
+  void writes(Writes asked, std::function<void(Result<std::vector<Letter>>)> done) override;
 
  private:
   using ReportDone = std::function<void(std::shared_ptr<const NodeReport>)>;

@@ -5,13 +5,17 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "app/alerting_report.h"
 #include "app/river_report.h"
+#include "app/steering.h"
 #include "app/watchers.h"
 #include "base/counters.h"
 #include "base/time.h"
+#include "cache/write_behind.h"
 #include "monitor/exposure_report.h"
 #include "origin/origin.h"
 #include "tier/l1/store.h"
@@ -35,6 +39,7 @@ struct FeatureReport {
   std::uint64_t refreshes = 0;
   std::uint64_t loads_ok = 0, loads_absent = 0, loads_failed = 0, loads_timeout = 0;
   std::uint64_t writes = 0, write_errors = 0;
+  std::optional<write_behind::Stats> behind;  // nothing: the feature has no write-behind log
   LatencyHistogram::Snapshot miss_ns;
   l1::FeatureUsage usage;
   Watchers::Counts dropped;
@@ -83,7 +88,9 @@ struct NodeReport {
   std::uint64_t waiting = 0;             // reads on the miss path
   std::uint64_t owed_invalidations = 0;  // that L2 has not taken yet
   RiverReport river;
-  std::shared_ptr<const ExposureReport> exposure;         // null: no feature has a budget
+  std::shared_ptr<const ExposureReport> exposure;  // null: no feature has a budget
+  std::shared_ptr<const LeverSnapshot> levers;     // null: nothing was evaluated yet
+  AlertingReport alerting;
   std::uint64_t tracking_clients = 0, tracking_keys = 0;  // CLIENT TRACKING
   ConnectionReport connections;
   ProcessReport process;

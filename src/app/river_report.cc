@@ -9,6 +9,15 @@ namespace {
 // A proof is renewed each probe_period (200 ms); older than this, bounded reads go to the origin.
 constexpr Duration kProofOverdue = 5s;
 
+std::string unheard_text(const std::vector<Unheard>& unheard) {
+  std::string text;
+  for (const Unheard& one : unheard)
+    text += fmt::format("{}{}: {}", text.empty() ? "" : "; ",
+                        one.feature.empty() ? "every feature" : "feature " + one.feature, one.reason);
+  return text.empty() ? text
+                      : text + "; until then by ttl alone, and bounded and strong reads go to the origin";
+}
+
 bool is_proven(const AppliedOrigin& origin) { return origin.settled && origin.fresh_as_of.ns != 0; }
 
 }  // namespace
@@ -41,6 +50,8 @@ std::vector<std::string> river_troubles(const RiverReport& river, MonoTime now, 
   for (const RiverOrigin& origin : river.origins) {
     if (origin.feed.state == FeedStatus::State::kMisconfigured)
       reasons.push_back("feed_misconfigured:" + origin.name);
+    for (const Unheard& one : origin.applied.unheard)
+      reasons.push_back("unheard:" + (one.feature.empty() ? "*" : one.feature));
     if (!origin.publisher.problem.empty()) reasons.push_back("publisher:" + origin.name);
     const bool is_overdue = now - origin.applied.fresh_as_of > kProofOverdue;
     if (!starts && (!is_proven(origin.applied) || is_overdue)) reasons.push_back("unproven:" + origin.name);
@@ -58,6 +69,7 @@ std::vector<RiverProblem> river_problems(const RiverReport& river) {
     const bool leads_elsewhere = origin.feed.state == FeedStatus::State::kStandby;
     problems.push_back(
         {"change feed of origin " + origin.name, leads_elsewhere ? std::string() : origin.feed.problem});
+    problems.push_back({"unheard changes of origin " + origin.name, unheard_text(origin.applied.unheard)});
     problems.push_back({"publisher of origin " + origin.name, origin.publisher.problem});
   }
   return problems;

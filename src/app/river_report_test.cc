@@ -57,6 +57,18 @@ TEST(RiverReportTest, MisconfiguredFeedHoldsNobodyUpWhoHasAProof) {
   EXPECT_THAT(river_troubles(river, kNow, false), ElementsAre("feed_misconfigured:shop"));
 }
 
+// Every node says so, not only the one whose feed leads.
+TEST(RiverReportTest, UnheardFeaturesAreTroubleAndHoldNobodyUp) {
+  RiverReport river = good_river();
+  river.origins[0].feed.state = FeedStatus::State::kStandby;
+  river.origins[0].applied.unheard = {{"price", "there is no table price"}, {"", "too many"}};
+  EXPECT_EQ(what_is_missing(river), "");
+  EXPECT_THAT(river_troubles(river, kNow, true), ElementsAre("unheard:price", "unheard:*"));
+  std::string said;
+  for (const RiverProblem& problem : river_problems(river)) said += problem.text;
+  EXPECT_THAT(said, HasSubstr("feature price: there is no table price; every feature: too many; until then"));
+}
+
 TEST(RiverReportTest, EachTroubleHasItsReason) {
   RiverReport river = good_river();
   EXPECT_THAT(river_troubles(river, MonoTime{7'000'000'000}, false), ElementsAre("unproven:shop"));

@@ -117,6 +117,12 @@ json last_floor_json(const AppliedOrigin& applied, MonoTime now) {
           {"ago_ms", (now - applied.last_floor_at) / 1ms}};
 }
 
+json unheard_json(const std::vector<Unheard>& unheard) {
+  json list = json::array();
+  for (const Unheard& one : unheard) list.push_back({{"feature", one.feature}, {"reason", one.reason}});
+  return list;
+}
+
 json river_origin_json(const RiverOrigin& origin, MonoTime now) {
   const AppliedOrigin& applied = origin.applied;
   const PublisherStatus& publisher = origin.publisher;
@@ -137,6 +143,7 @@ json river_origin_json(const RiverOrigin& origin, MonoTime now) {
               {"debts_to_l2", publisher.l2.owed},
               {"lag", lag_json(origin.lag)}};
   out["repair"] = repair_json(origin.repair);
+  out["unheard"] = unheard_json(applied.unheard);
   out["last_floor"] = last_floor_json(applied, now);
   out["fresh_within_ms"] =
       applied.fresh_as_of.ns == 0 ? json(nullptr) : json((now - applied.fresh_as_of) / 1ms);
@@ -159,7 +166,32 @@ json river_json(const RiverReport& river, MonoTime now) {
 
 }  // namespace
 
-json feature_json(const FeatureReport& f) {
+namespace {
+
+// null: the feature has no write-behind log.
+json behind_json(const FeatureReport& f) {
+  if (!f.behind) return nullptr;
+  const write_behind::Stats& b = *f.behind;
+  return {{"mode", b.mode == write_behind::WriteMode::kBehind ? "behind" : "through"},
+          {"window_ms", b.window / 1ms},
+          {"pending_keys", b.pending_keys},
+          {"pending_bytes", b.pending_bytes},
+          {"oldest_ms", b.oldest / 1ms},
+          {"log_bytes", b.log_bytes},
+          {"acknowledged", b.acknowledged},
+          {"merged", b.merged},
+          {"applied", b.applied},
+          {"refused", b.refused},
+          {"batches", b.batches},
+          {"retries", b.retries},
+          {"syncs", b.syncs},
+          {"dead_letters", b.dead_letters},
+          {"lost", b.lost},
+          {"problem", b.problem},
+          {"damage", b.damage}};
+}
+
+json feature_counters_json(const FeatureReport& f) {
   return {{"name", f.name},
           {"origin", f.origin},
           {"consistency", f.consistency},
@@ -186,6 +218,14 @@ json feature_json(const FeatureReport& f) {
           {"evictions", f.usage.evictions},
           {"expirations", f.usage.expirations},
           {"invalidations", invalidations_json(f.dropped)}};
+}
+
+}  // namespace
+
+json feature_json(const FeatureReport& f) {
+  json out = feature_counters_json(f);
+  out["write_behind"] = behind_json(f);
+  return out;
 }
 
 json point_json(const TimelinePoint& p) {

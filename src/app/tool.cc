@@ -13,6 +13,7 @@ namespace {
 constexpr const char* kFooter =
     "Examples:\n"
     "  candor check candor.toml               everything that is wrong with a configuration\n"
+    "  candor plan candor.toml --rates r.toml can each budget be kept, by what, at what cost\n"
     "  candor status                          what the daemon on this machine is doing\n"
     "  candor get profile:42                  a value, the tier it came from, and its age\n"
     "  candor replay t.csv.gz --format csvkey:1 --objects 1000\n"
@@ -44,10 +45,12 @@ int run_tool(int argc, char** argv) {
   tool.require_subcommand(1);
   ToolRun run;
   add_check(tool, run);
+  add_plan(tool, run);
   add_status(tool, run);
   add_get(tool, run);
   add_replay(tool, run);
   add_feed(tool, run);
+  add_writes(tool, run);
   add_sim(tool, run);
   add_hash_password(tool, run);
   add_budget(tool, run);

@@ -26,10 +26,12 @@ void add_json_flag(CLI::App& command, ToolRun& run);
 void report_failure(ToolRun& run, const char* command, const std::string& message);
 
 void add_check(CLI::App& tool, ToolRun& run);
+void add_plan(CLI::App& tool, ToolRun& run);
 void add_status(CLI::App& tool, ToolRun& run);
 void add_get(CLI::App& tool, ToolRun& run);
 void add_replay(CLI::App& tool, ToolRun& run);
 void add_feed(CLI::App& tool, ToolRun& run);
+void add_writes(CLI::App& tool, ToolRun& run);
 void add_sim(CLI::App& tool, ToolRun& run);
 void add_hash_password(CLI::App& tool, ToolRun& run);
 void add_budget(CLI::App& tool, ToolRun& run);

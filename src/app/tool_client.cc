@@ -94,6 +94,21 @@ Result<HttpAnswer> http_get(const std::string& address, const std::string& path,
   return HttpAnswer{answer->status, std::move(body)};
 }
 
+Result<HttpAnswer> http_post(const std::string& address, const std::string& path, const std::string& token,
+                             const std::string& body, Duration timeout) {
+  const auto target = parse_listen_address(address);
+  if (!target) return std::unexpected(target.error());
+  httplib::Client client(target->host, target->port);
+  const auto limit = std::chrono::duration_cast<std::chrono::microseconds>(timeout);
+  client.set_connection_timeout(limit);
+  client.set_read_timeout(limit);
+  const httplib::Headers headers = {{"Authorization", "Bearer " + token}};
+  const auto answer = client.Post(path, headers, body, "application/json");
+  if (!answer) return fail(ErrorCode::kUnavailable, unreachable(address, httplib::to_string(answer.error())));
+  if (answer->body.size() > kHttpAnswerBytesMax) return fail(ErrorCode::kLimit, "the answer is too large");
+  return HttpAnswer{answer->status, answer->body};
+}
+
 Result<std::vector<resp::RespValue>> resp_ask(const std::string& address,
                                               const std::vector<std::vector<std::string>>& commands,
                                               Duration timeout) {

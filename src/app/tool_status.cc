@@ -93,6 +93,11 @@ void print_river(const json& river) {
                    : "");
     if (!origin["problem"].get<std::string>().empty())
       fmt::print("         {}\n", origin["problem"].get<std::string>());
+    for (const json& one : origin["unheard"]) {
+      const auto feature = one["feature"].get<std::string>();
+      fmt::print("         NOT HEARD: {}: {}\n", feature.empty() ? "every feature" : "feature " + feature,
+                 one["reason"].get<std::string>());
+    }
     print_last_floor(origin);
     print_repair(origin["repair"]);
   }

@@ -75,11 +75,6 @@ std::optional<std::uint64_t> number_in(std::string_view text) {
   return value;
 }
 
-std::uint64_t key_of_text(std::string_view text) {
-  const std::optional<std::uint64_t> number = number_in(text);
-  return number ? *number : hash_bytes(text, kTextKeySeed);
-}
-
 std::string shown(std::string_view line) {
   std::string text;
   for (char c : line.substr(0, kShownBytes)) text += c >= ' ' && c <= '~' ? c : '?';
@@ -87,6 +82,11 @@ std::string shown(std::string_view line) {
 }
 
 }  // namespace
+
+std::uint64_t trace_key(std::string_view text) {
+  const std::optional<std::uint64_t> number = number_in(text);
+  return number ? *number : hash_bytes(text, kTextKeySeed);
+}
 
 Result<TraceFormat> parse_trace_format(std::string_view name) {
   using Kind = TraceFormat::Kind;
@@ -219,12 +219,12 @@ Result<bool> TraceReader::parse_line(std::string_view line, TraceRequest* reques
   switch (format_.kind) {
     case TraceFormat::Kind::kLirs:
       if (first == "*") return false;
-      *request = {.key = key_of_text(first)};
+      *request = {.key = trace_key(first)};
       return true;
     case TraceFormat::Kind::kCsvKey: {
       const std::string_view field = field_of(line, format_.field);
       if (field.empty()) return bad_line(line, fmt::format("a field {} (counted from 0)", format_.field));
-      *request = {.key = key_of_text(field)};
+      *request = {.key = trace_key(field)};
       return true;
     }
     default:

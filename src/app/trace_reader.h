@@ -29,6 +29,9 @@ struct TraceFormat {
 [[nodiscard]] Result<TraceFormat> parse_trace_format(std::string_view name);
 inline constexpr std::string_view kTraceFormatNames = "be32, be64, lirs, csvkey:N, arc, oracle";
 
+// The key that a reader gives for this text: the number that it is, or its 64-bit hash.
+[[nodiscard]] std::uint64_t trace_key(std::string_view text);
+
 struct TraceRequest {
   std::uint64_t key = 0;   // text that is not a number: its 64-bit hash
   std::uint64_t size = 0;  // bytes of the value; 0 where the format does not say

@@ -47,7 +47,8 @@ class Watchers final : public Observer {
     for (Observer* one : observers_) one->on_invalidate_feature(feature);
   }
 
-  void on_change_applied(FeatureId feature, std::optional<std::string_view> key, const Change& change) override {
+  void on_change_applied(FeatureId feature, std::optional<std::string_view> key,
+                         const Change& change) override {
     for (Observer* one : observers_) one->on_change_applied(feature, key, change);
   }
   void on_proven(std::string_view origin, MonoTime fresh_as_of) override {

@@ -246,6 +246,10 @@ Exposure predict(const Workload& workload, const Delivery& delivery, const Arriv
     sum.refreshes_per_second += keys * r * (1.0 - waits) / reads;
     sum.entries += keys * r * life.seconds / reads;
   }
+  // Shares add up to one, but for rounding.
+  for (double* fraction :
+       {&sum.bound, &sum.over_limit_bound, &sum.hot, &sum.stale, &sum.over_limit, &sum.miss_ratio})
+    *fraction = std::min(1.0, *fraction);
   sum.loads_per_second = workload.reads_per_second * sum.miss_ratio;
   return sum;
 }

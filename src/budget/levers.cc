@@ -34,12 +34,10 @@ struct Changes {
 Changes split(const FeatureModel& model, const LeverPositions& positions, double updates_per_second) {
   const double through = through_share(model);
   const double own = std::clamp(model.delivery.own_share, 0.0, 1.0);
-  const double writes = updates_per_second * through;
-  const double merged = merged_rate(writes, positions.batch_seconds);
-  const double own_of_through = through > 0.0 ? own / through : 0.0;
-  return {.elsewhere = updates_per_second - writes,
-          .own = merged * own_of_through,
-          .others = merged * (1.0 - own_of_through)};
+  // A write of this node drops its copy when it is made, however late it reaches the origin.
+  return {.elsewhere = updates_per_second * (1.0 - through),
+          .own = updates_per_second * own,
+          .others = merged_rate(updates_per_second * (through - own), positions.batch_seconds)};
 }
 
 // Reads of what may be older than this go to the origin; 0: no such promise. Only where changes are heard of,
@@ -232,7 +230,7 @@ Outcome outcome_of(const FeatureModel& model, const LeverPositions& positions) {
   Exposure& exposure = outcome.exposure;
   for (double* fraction : {&exposure.bound, &exposure.first_order, &exposure.hot, &exposure.stale,
                            &exposure.over_limit, &exposure.over_limit_bound})
-    *fraction *= kept;
+    *fraction = std::min(1.0, *fraction * kept);
   outcome.origin_loads_per_second += exposure.loads_per_second + exposure.refreshes_per_second +
                                      model.workload.reads_per_second * (1.0 - kept);
   if (positions.sweep_seconds > 0.0)
@@ -258,7 +256,10 @@ std::string why_not(const FeatureModel& model, const LeverPositions& positions, 
     case Lever::kSynchronous:
     case Lever::kBatchWrites:
       if (!facts.can_store) return "no write goes through Candor: it has no store statement";
-      return through_share(model) > 0.0 ? "" : "no change is known to go through Candor";
+      if (through_share(model) <= 0.0) return "no change is known to go through Candor";
+      if (lever == Lever::kSynchronous && model.delivery.own_share >= through_share(model))
+        return "no other node serves it, and this one drops what it writes";
+      return "";
     case Lever::kOriginReads:
       return reads_origin ? "every read asks the origin already" : "";
     case Lever::kRelax:

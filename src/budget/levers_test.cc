@@ -127,6 +127,17 @@ TEST(LeversTest, BatchingMergesWritesOfOneKey) {
               1e-9);
 }
 
+TEST(LeversTest, WhatThisNodeWritesIsNeverStaleHere) {
+  FeatureModel model = plain_model();
+  model.facts.through_share = model.delivery.own_share = 1.0;
+  EXPECT_EQ(outcome_of(model, {}).exposure.stale, 0.0);
+  EXPECT_EQ(outcome_of(model, {.batch_seconds = 3}).exposure.stale, 0.0);
+  EXPECT_FALSE(why_not(model, {}, Lever::kSynchronous).empty()) << "there is nobody else to wait for";
+  model.delivery.own_share = 0.5;
+  EXPECT_TRUE(why_not(model, {}, Lever::kSynchronous).empty());
+  EXPECT_LE(over(model, {.batch_seconds = 3}), over(model, {}));
+}
+
 TEST(LeversTest, RefreshOnChangeMakesReadsFasterNotFresher) {
   FeatureModel model = plain_model();
   model.delivery.is_pushed = true;

@@ -58,7 +58,7 @@ class Planner {
   Plan run() {
     plan_.planned = plan_.configured;
     if (!plan_.configured.exposure.is_known) {
-      plan_.reason = "how the feature is read and changed is not known, so nothing can be predicted";
+      judge_unseen();
       return std::move(plan_);
     }
     plan_.margin = plan_.planned_margin = margin_of(allowed_, plan_.configured.exposure.over_limit);
@@ -103,6 +103,24 @@ class Planner {
   }
   [[nodiscard]] double ttl_min() const { return std::min(limits_.ttl_seconds_min, ttl_); }
 
+  // Some budgets are kept however the feature is read and changed.
+  void judge_unseen() {
+    const double limit = std::chrono::duration<double>(model_.budget.max_staleness).count();
+    const Serving serving = model_.facts.serving;
+    const auto kept = [&](std::string why) {
+      plan_.verdict = PlanVerdict::kKept;
+      plan_.reason = std::move(why);
+      plan_.margin = plan_.planned_margin = margin_of(allowed_, 0.0);
+    };
+    if (serving == Serving::kOrigin) return kept("kept whatever the workload: each read asks the origin");
+    if (serving == Serving::kConfirmed)
+      return kept("kept whatever the workload: the origin confirms each value");
+    if (serving == Serving::kProven)
+      return kept("kept whatever the workload: without a proof a read goes to the origin");
+    if (ttl_ <= limit) return kept("kept whatever the workload: no entry lives longer than the limit");
+    plan_.reason = "how the feature is read and changed is not known, so nothing can be predicted";
+  }
+
   void find_longest_ttl() {
     if (!is_possible(Lever::kTtl) || ttl_ <= 0.0) return;
     const auto longest = largest(ttl_min(), std::max(ttl_, kDaySeconds),
@@ -131,14 +149,26 @@ class Planner {
     const auto fraction = smallest(1.0, [&](double share) { return keeps({.origin_fraction = share}); });
     weigh({.lever = Lever::kOriginReads,
            .value = fraction && !is_kept ? std::min(1.0, rounded(*fraction, true)) : 1.0});
-    const Outcome swept = outcome_of(model_, {.sweep_seconds = limits_.sweep_seconds_min});
-    weigh({.lever = Lever::kRelax, .value = relaxed(swept), .second = limits_.sweep_seconds_min});
+    const auto [swept, period] = with_sweep({});
+    weigh({.lever = Lever::kRelax, .value = relaxed(swept), .second = period});
     plan_.suffices.back() = true;  // by the owner's word
   }
 
   // What the owner would have to allow for this outcome to have its headroom.
   [[nodiscard]] double relaxed(const Outcome& outcome) const {
     return std::clamp(rounded(outcome.exposure.over_limit / (1.0 - limits_.headroom), true), allowed_, 1.0);
+  }
+
+  // A sweep finds what pushing lost; where a ttl is as short as the sweep's round it brings nothing, and the
+  // period is 0.
+  [[nodiscard]] std::pair<Outcome, double> with_sweep(LeverPositions positions) const {
+    constexpr double kWorthwhile = 0.9;
+    const Outcome without = outcome_of(model_, positions);
+    positions.sweep_seconds = limits_.sweep_seconds_min;
+    const Outcome with = outcome_of(model_, positions);
+    const bool helps = with.exposure.over_limit <= kWorthwhile * without.exposure.over_limit &&
+                       without.exposure.over_limit > 0.0;
+    return helps && is_affordable(with) ? std::pair{with, positions.sweep_seconds} : std::pair{without, 0.0};
   }
 
   void consider(const LeverPositions& positions) {
@@ -229,8 +259,8 @@ class Planner {
 
   void settle_on_best() {
     plan_.verdict = PlanVerdict::kNeedsLever;
-    plan_.reason = fmt::format("{:.3g} of reads would exceed the limit, {:.3g} are allowed",
-                               plan_.configured.exposure.over_limit, allowed_);
+    plan_.reason = fmt::format("{:.3g} % of reads would exceed the limit, {:.3g} % are allowed",
+                               100.0 * plan_.configured.exposure.over_limit, 100.0 * allowed_);
     settle(*best_, allowed_);
   }
 
@@ -241,17 +271,12 @@ class Planner {
       least_positions_ = {};
     }
     plan_.reason = fmt::format(
-        "no combination of levers keeps {:.3g}: the least that can be reached within the limits is {:.3g}{}",
-        allowed_, least_.exposure.over_limit, obstacles());
+        "no combination of levers keeps {:.3g} %: the least that can be reached within the limits is {:.3g} "
+        "%{}",
+        100.0 * allowed_, 100.0 * least_.exposure.over_limit, obstacles());
     LeverPositions positions = least_positions_;
-    positions.sweep_seconds = limits_.sweep_seconds_min;
-    Outcome outcome = outcome_of(model_, positions);
-    // A sweep finds what pushing lost; where a ttl is as short as the sweep's round it brings nothing.
-    constexpr double kWorthwhile = 0.9;
-    if (outcome.exposure.over_limit > kWorthwhile * least_.exposure.over_limit || !is_affordable(outcome)) {
-      positions.sweep_seconds = 0.0;
-      outcome = least_;
-    }
+    const auto [outcome, period] = with_sweep(positions);
+    positions.sweep_seconds = period;
     positions.relaxed_fraction = relaxed(outcome);
     settle({positions, outcome, cost(positions, outcome)}, positions.relaxed_fraction);
   }

@@ -33,6 +33,20 @@ TEST(PlannerTest, UnknownWorkloadClaimsNothing) {
   EXPECT_FALSE(plan.reason.empty());
 }
 
+TEST(PlannerTest, SomeBudgetsAreKeptWhateverTheWorkload) {
+  FeatureModel model = profile();
+  model.workload.classes.clear();
+  for (Serving serving : {Serving::kProven, Serving::kConfirmed, Serving::kOrigin}) {
+    model.facts.serving = serving;
+    EXPECT_EQ(make_plan(model).verdict, PlanVerdict::kKept);
+  }
+  model.facts.serving = Serving::kFromTier;
+  model.delivery.ttl_seconds = 5;
+  EXPECT_EQ(make_plan(model).verdict, PlanVerdict::kKept);
+  model.delivery.ttl_seconds = 5.1;
+  EXPECT_EQ(make_plan(model).verdict, PlanVerdict::kUnknown);
+}
+
 TEST(PlannerTest, KeptBudgetNeedsNothingAndShowsHowLongTheTtlMayBe) {
   FeatureModel model = profile();
   model.delivery.ttl_seconds = 6;

@@ -42,7 +42,8 @@ class Writer {
     fits_ = fits_ && name.size() <= kMessageNameBytesMax;
     text(name);
   }
-  [[nodiscard]] bool names_fit() const { return fits_; }
+  void refuse() { fits_ = false; }
+  [[nodiscard]] bool fits() const { return fits_; }
 
  private:
   std::string* out_;
@@ -60,8 +61,22 @@ void write_change(Writer& out, const Change& change, std::size_t feature_number)
   out.text(key);
 }
 
+// Behind what every version reads, and only when there is something to say: a node of a version before then
+// takes the message for corrupt, which is a gap to it, and claims nothing of what it does not understand.
+void write_tail(Writer& out, const std::vector<Unheard>& unheard, std::uint64_t break_id) {
+  if (unheard.empty() && break_id == 0) return;
+  out.number(unheard.size());
+  if (unheard.size() > kUnheardMax) out.refuse();
+  for (const Unheard& one : unheard) {
+    out.name(one.feature);
+    out.text(std::string_view{one.reason}.substr(0, kUnheardReasonBytesMax));
+  }
+  out.number(break_id);
+}
+
 void write(Writer& out, const message::Changes& m) {
-  const auto& [origin, incarnation, up_to, l2_told, l2_generation, l2_told_count, replay_from, changes] = m;
+  const auto& [origin, incarnation, up_to, l2_told, l2_generation, l2_told_count, replay_from, changes,
+               unheard, break_id] = m;
   out.name(origin);
   out.number(incarnation.value);
   out.number(up_to.value);
@@ -78,15 +93,17 @@ void write(Writer& out, const message::Changes& m) {
   for (const std::string_view feature : features) out.name(feature);
   out.number(changes.size());
   for (const Change& change : changes) write_change(out, change, numbers[change.feature]);
+  write_tail(out, unheard, break_id);
 }
 
 void write(Writer& out, const message::Floor& m) {
-  const auto& [origin, feature, incarnation, from, reason] = m;
+  const auto& [origin, feature, incarnation, from, reason, is_lost] = m;
   out.name(origin);
   out.name(feature);
   out.number(incarnation.value);
   out.number(from.value);
   out.text(std::string_view{reason}.substr(0, kMessageReasonBytesMax));
+  if (is_lost) out.number(1);  // as write_tail()
 }
 
 void write(Writer& out, const message::Invalidate& m) {
@@ -165,6 +182,7 @@ class Reader {
   }
   std::string text() { return text(kMessageBytesMax); }
   std::string name() { return text(kMessageNameBytesMax); }
+  void refuse() { broken(0); }
   [[nodiscard]] bool ok() const { return ok_; }
   [[nodiscard]] bool is_at_end() const { return ok_ && bytes_.empty(); }
 
@@ -177,6 +195,18 @@ class Reader {
   std::string_view bytes_;
   bool ok_ = true;
 };
+
+void read_tail(Reader& in, message::Changes* m) {
+  m->unheard.resize(in.count(2));
+  if (m->unheard.size() > kUnheardMax) return in.refuse();
+  for (Unheard& one : m->unheard) {
+    one.feature = in.name();
+    one.reason = in.text(kUnheardReasonBytesMax);
+    if (!in.ok()) return;
+  }
+  m->break_id = in.number();
+  if (m->unheard.empty() && m->break_id == 0) in.refuse();  // nothing has one form: no tail
+}
 
 void read(Reader& in, message::Changes* m) {
   m->origin = in.name();
@@ -200,6 +230,7 @@ void read(Reader& in, message::Changes* m) {
     change.key = in.text();
     if (!in.ok()) return;
   }
+  if (in.ok() && !in.is_at_end()) read_tail(in, m);
 }
 
 void read(Reader& in, message::Floor* m) {
@@ -208,6 +239,9 @@ void read(Reader& in, message::Floor* m) {
   m->incarnation.value = in.number();
   m->from.value = in.number();
   m->reason = in.text(kMessageReasonBytesMax);
+  if (!in.ok() || in.is_at_end()) return;
+  m->is_lost = in.number() == 1;
+  if (!m->is_lost) in.refuse();
 }
 
 void read(Reader& in, message::Invalidate* m) {
@@ -265,9 +299,11 @@ Result<std::string> encode_message(const StreamMessage& message) {
   out.push_back(static_cast<char>(message.index()));
   Writer writer(&out);
   std::visit([&writer](const auto& m) { write(writer, m); }, message);
-  if (!writer.names_fit()) {
-    return fail(ErrorCode::kLimit,
-                fmt::format("stream message: a name is longer than {} bytes", kMessageNameBytesMax));
+  if (!writer.fits()) {
+    return fail(
+        ErrorCode::kLimit,
+        fmt::format("stream message: a name is longer than {} bytes, or more than {} features unheard",
+                    kMessageNameBytesMax, kUnheardMax));
   }
   if (out.size() + kChecksumBytes > kMessageBytesMax) {
     return fail(ErrorCode::kLimit, fmt::format("stream message of {} bytes is above the limit of {}",

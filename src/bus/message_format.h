@@ -28,6 +28,8 @@ namespace candor {
 inline constexpr std::size_t kMessageNameBytesMax = 255;
 // Floor::reason is for people; more is cut off.
 inline constexpr std::size_t kMessageReasonBytesMax = 1024;
+// Unheard::reason stands in every message while it holds.
+inline constexpr std::size_t kUnheardReasonBytesMax = 300;
 
 // kLimit: larger than kMessageBytesMax, or a name longer than kMessageNameBytesMax.
 [[nodiscard]] Result<std::string> encode_message(const StreamMessage& message);

@@ -43,10 +43,14 @@ StreamMessage any_message() {
       m.replay_from.value = number();
       const std::vector<std::string> features{name(), name(), ""};
       for (std::uint64_t n = number() % 20; n > 0; --n) m.changes.push_back(any_change(features));
+      for (std::uint64_t n = number() % 4; n > 0; --n)
+        m.unheard.push_back({name(), text().substr(0, kUnheardReasonBytesMax)});
+      m.break_id = number();
       return m;
     }
     case 1:
-      return message::Floor{name(), name(), Incarnation{number()}, Position{number()}, text()};
+      return message::Floor{
+          name(), name(), Incarnation{number()}, Position{number()}, text(), *rc::gen::arbitrary<bool>()};
     case 2:
       return message::Invalidate{number(), name(), *rc::gen::arbitrary<std::vector<std::string>>(), name()};
     case 3:
@@ -124,6 +128,31 @@ TEST(MessageFormatTest, ForgedLengthsAndNumbersAreRefused) {
   // A change of a feature that the table does not have; a million changes in no bytes.
   EXPECT_FALSE(decode_message(forged(0, "\0\0\0\0\0\0\0\x00\x01\0\0\0\0\0\0"s)).has_value());
   EXPECT_FALSE(decode_message(forged(0, "\0\0\0\0\0\0\0\x01\0\xff\xff\x7f"s)).has_value());
+}
+
+// What a node of the version before writes, and what it can read: no tail where there is nothing to say.
+TEST(MessageFormatTest, WhatIsSaidOfUnheardFeaturesAndBreaksIsATailThatMayBeAbsent) {
+  using std::string_literals::operator""s;
+  const auto plain = decode_message(forged(0, "\0\0\0\0\0\0\0\0\0"s));
+  ASSERT_TRUE(plain.has_value());
+  EXPECT_EQ(std::get<message::Changes>(*plain), message::Changes{});
+  EXPECT_EQ(encode_message(message::Changes{}).value(), forged(0, "\0\0\0\0\0\0\0\0\0"s));
+  const auto tail = decode_message(forged(0, "\0\0\0\0\0\0\0\0\0\x01\x01p\x02no\x05"s));
+  ASSERT_TRUE(tail.has_value());
+  EXPECT_EQ(std::get<message::Changes>(*tail).unheard, (std::vector<Unheard>{{"p", "no"}}));
+  EXPECT_EQ(std::get<message::Changes>(*tail).break_id, 5U);
+  EXPECT_FALSE(decode_message(forged(0, "\0\0\0\0\0\0\0\0\0\0\0"s)).has_value());       // an empty tail
+  EXPECT_FALSE(decode_message(forged(0, "\0\0\0\0\0\0\0\0\0\x01\x01p"s)).has_value());  // cut off
+  EXPECT_FALSE(
+      decode_message(forged(0, "\0\0\0\0\0\0\0\0\0\x41"s + std::string(130, '\0') + "\1")).has_value());
+  EXPECT_TRUE(
+      decode_message(forged(0, "\0\0\0\0\0\0\0\0\0\x40"s + std::string(128, '\0') + "\1")).has_value());
+  EXPECT_TRUE(decode_message(forged(1, "\0\0\0\0\0"s)).has_value());
+  EXPECT_TRUE(decode_message(forged(1, "\0\0\0\0\0\1"s)).has_value());
+  EXPECT_FALSE(decode_message(forged(1, "\0\0\0\0\0\0"s)).has_value());
+  message::Changes many;
+  many.unheard.resize(kUnheardMax + 1);
+  EXPECT_EQ(encode_message(many).error().code, ErrorCode::kLimit);
 }
 
 TEST(MessageFormatTest, NewerVersionSaysSo) {

@@ -39,6 +39,10 @@ struct SequenceNumber {
 
 // ---- what is said ----
 
+// Features in Changes::unheard. Tables that nobody can watch are a handful while somebody mends them; each
+// costs a message some hundred bytes.
+inline constexpr std::size_t kUnheardMax = 64;
+
 namespace message {
 
 // From the publisher: committed changes, complete up to `up_to`. With no changes it is the heartbeat.
@@ -56,6 +60,11 @@ struct Changes {
   // visible to new loads of the origin. 0: from this message.
   SequenceNumber replay_from;
   std::vector<Change> changes;
+  // Features whose changes are not among these, whatever `up_to` says. At most kUnheardMax; more are one
+  // entry that stands for every feature of the origin.
+  std::vector<Unheard> unheard{};
+  // FeedStatus::break_id. A reader that knows another one of this incarnation has missed a Floor.
+  std::uint64_t break_id = 0;
   friend bool operator==(const Changes&, const Changes&) = default;
 };
 
@@ -66,6 +75,9 @@ struct Floor {
   Incarnation incarnation;
   Position from;  // the feed goes on from here
   std::string reason;
+  // Not the feed says so, but a node that has seen it at the origin: `incarnation` has lost commits that were
+  // read, though its feed may go on in it as if nothing had happened. Whoever leads that feed begins another.
+  bool is_lost = false;
   friend bool operator==(const Floor&, const Floor&) = default;
 };
 

@@ -174,7 +174,7 @@ bool CacheCore::serves_at(const Feature& feature, std::string_view key, const l1
   if (feature.is_suspect(view.meta.loaded_at)) return false;
   if (feature.is_dropped_by_key(key, view.meta.loaded_at)) return false;
   if (!tiers_may_answer(level)) {
-    if (!needs_proof(level) || feature.trust() == nullptr) return false;
+    if (!needs_proof(level) || !feature.is_heard()) return false;
     if (!is_proven(view.meta, proof.fresh_as_of, proof.at, bound)) return false;
   }
   const l1::Millis until = fresh_until(policy, view.meta);
@@ -191,6 +191,8 @@ bool CacheCore::serves_at(const Feature& feature, std::string_view key, const l1
 [[gnu::noinline, gnu::cold]] void CacheCore::show(const Feature& feature, std::string_view key,
                                                   const l1::EntryView& view, l1::Millis now,
                                                   Consistency level) {
+  // Newer than what the origin holds: there is nothing that it could be staler than.
+  if ((view.meta.user_flags & kPendingWrite) != 0) return;
   parts_.tap->take({feature.id(), key, view.value, view.meta.negative, Tier::kL1, level, false,
                     view.meta.stamp, view.meta.loaded_at, now});
 }

@@ -32,6 +32,7 @@
 #include "cache/gap_repair.h"
 #include "cache/observer.h"
 #include "cache/read_tap.h"
+#include "cache/write_behind.h"
 #include "tier/l1/store.h"
 #include "tier/l2.h"
 
@@ -50,7 +51,8 @@ struct ReadResult {
   const char* degraded = nullptr;  // null or the reason ("origin down", "soft timeout"): a static string
   // How long ago the value can have been superseded, at most; nullopt: nothing is proven.
   std::optional<Duration> fresh_within{};
-  StampBound stamp{};  // of the load that it came from
+  StampBound stamp{};       // of the load that it came from
+  bool is_pending = false;  // an acknowledged write that the origin may not have yet (write-behind)
 };
 using ReadDone = std::move_only_function<void(Result<ReadResult>)>;
 
@@ -138,6 +140,20 @@ class CacheCore final : public ChangeTarget {
   // Drops the key from every tier of this node and from L2; never touches the origin.
   void invalidate(FeatureId feature, std::string key, WriteDone done);
 
+  // ---- write-behind (cache/write_behind.h); on home ----
+  // Takes up the log, with what it recovered: from now on readers see that. The feature has an origin that
+  // can_apply().
+  void use_write_behind(FeatureId feature, const write_behind::WriteBehind::Options& options,
+                        std::unique_ptr<write_behind::Log> log, write_behind::Log::Recovered recovered,
+                        BlockingPool* pool);
+  // Safe at any time: of each key what is pending reaches the origin before a later write does.
+  // kConfiguration: the feature has no log, or promises its readers what a pending write would break.
+  [[nodiscard]] Result<void> set_write_mode(FeatureId feature, write_behind::WriteMode mode, Duration window);
+  // Null: the feature has no log.
+  [[nodiscard]] write_behind::WriteBehind* write_behind(FeatureId feature) const;
+  // Until everything that was acknowledged before, of the features of this watched origin, is at the origin.
+  [[nodiscard]] Task<Result<void>> settle_writes(std::string origin, MonoTime deadline) const;
+
   // ---- plain features (origin = "none") ----
   // True when a plain feature lives in L1 alone (no shared L2): the server then works on L1 directly, on its
   // own thread, with l1(); otherwise plain reads go through read() and plain changes through plain_write().
@@ -164,6 +180,7 @@ class CacheCore final : public ChangeTarget {
   void raise_floor(std::string_view origin, std::string_view feature, Suspects suspects) override;
   void settle_floor(std::string_view origin, MonoTime since) override;
   void prove(std::string_view origin, MonoTime fresh_as_of, ChangeId applied_up_to) override;
+  void note_unheard(std::string_view origin, const std::vector<Unheard>& unheard) override;
   void lose_proof(std::string_view origin) override;
   void note_applied(std::string_view origin, Incarnation incarnation, Position position) override;
   void retire_markers(std::string_view origin, ChangeId visible, MonoTime asked, Position l2_told) override;

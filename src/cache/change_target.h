@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include "base/time.h"
 #include "version/change.h"
@@ -46,6 +47,11 @@ class ChangeTarget {
   // How far the origin's stream is applied here, and of which history.
   virtual void note_applied(std::string_view origin, Incarnation incarnation, Position position) = 0;
   virtual void lose_proof(std::string_view origin) = 0;
+
+  // From now on exactly these features of the origin are unheard: not proven, whatever prove() says, until
+  // they leave the list. Called before prove() of the message that said so; whoever calls has raised the
+  // floor of a feature that leaves.
+  virtual void note_unheard(std::string_view origin, const std::vector<Unheard>& unheard) = 0;
 
   // Every transaction with an id up to `visible` is visible to loads that began at or after `since`, and L2
   // has been told every change at or below `l2_told`: markers below both retire once the loads from before

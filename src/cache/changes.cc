@@ -1,6 +1,7 @@
 // The change river's end on this node: markers, fences, L1, floors and proofs. See change_target.h for the
 // contract and docs/decisions/0005-consistency-protocol.md for why each step is there.
 #include <algorithm>
+#include <utility>
 
 #include "cache/freshness.h"
 #include "cache/miss_path.h"
@@ -54,7 +55,7 @@ bool CacheCore::MissPath::markers_allow(const Feature& feature, std::string_view
   if (origin == nullptr || mutant(Mutant::kMarkersOff)) return true;
   // A load that says nothing of what it saw cannot be compared with changes: not kept once changes are heard
   // of.
-  const bool hears = origin->trust->incarnation.load(std::memory_order_relaxed) != 0;
+  const bool hears = feature.is_heard() && origin->trust->incarnation.load(std::memory_order_relaxed) != 0;
   if (hears && !stamp.is_known()) return false;
   return origin->markers.allows(name, stamp);
 }
@@ -143,8 +144,12 @@ void CacheCore::MissPath::raise_floor(std::string_view origin, std::string_view 
 void CacheCore::MissPath::settle_floor(std::string_view origin, MonoTime since) {
   Watched* source = watched(origin);
   if (source == nullptr) return;
+  const bool is_first = !std::exchange(source->has_settled, true);
   for (const auto& feature : features_) {
     if (feature->trust() != source->trust) continue;
+    // Where one feature's floor was raised, the others' entries are as good as they were.
+    const bool was_raised = feature->floor_ms.load(std::memory_order_relaxed) == kFloorUnsettled;
+    if (!is_first && !was_raised) continue;
     // The millisecond in which it began may hold older loads. What a tag dropped stays dropped.
     const l1::Millis floor = std::max(since.ms() + 1, feature->dropped_ms.load(std::memory_order_relaxed));
     feature->floor_ms.store(floor, std::memory_order_relaxed);
@@ -153,6 +158,15 @@ void CacheCore::MissPath::settle_floor(std::string_view origin, MonoTime since) 
     if (parts_.observer != nullptr) parts_.observer->on_invalidate_feature(feature->id());
   }
   if (!is_closing_) source->repair->begin();
+}
+
+void CacheCore::MissPath::note_unheard(std::string_view origin, const std::vector<Unheard>& unheard) {
+  const Watched* source = watched(origin);
+  if (source == nullptr) return;
+  for (const auto& feature : features_) {
+    if (feature->trust() != source->trust) continue;
+    feature->is_unheard.store(is_unheard(unheard, feature->policy().name), std::memory_order_release);
+  }
 }
 
 void CacheCore::MissPath::trust_l2(std::string_view origin, bool trusted) {
@@ -247,6 +261,9 @@ void CacheCore::raise_floor(std::string_view origin, std::string_view feature, S
 void CacheCore::settle_floor(std::string_view origin, MonoTime since) { miss_->settle_floor(origin, since); }
 void CacheCore::prove(std::string_view origin, MonoTime fresh_as_of, ChangeId /*applied_up_to*/) {
   miss_->prove(origin, fresh_as_of);
+}
+void CacheCore::note_unheard(std::string_view origin, const std::vector<Unheard>& unheard) {
+  miss_->note_unheard(origin, unheard);
 }
 void CacheCore::lose_proof(std::string_view origin) {
   for (const auto& one : trusts_) {

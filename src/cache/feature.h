@@ -18,6 +18,10 @@
 
 namespace candor {
 
+namespace write_behind {
+class WriteBehind;
+}
+
 enum class Consistency : std::uint8_t { kEventual, kBounded, kSession, kStrong, kOrigin };
 
 // What the owner wrote down. Immutable once built; a reload builds a new one.
@@ -64,6 +68,12 @@ class Feature {
   // What this node can prove about the origin; null: nothing, because nobody watches it. Set before traffic.
   [[nodiscard]] OriginTrust* trust() const { return trust_; }
   void set_trust(OriginTrust* trust) { trust_ = trust; }
+  // Nobody hears of its changes (Unheard): by its ttl alone, as if it had no watch. Written on home, after
+  // the floor where it goes back to false; read on any thread.
+  std::atomic<bool> is_unheard{false};
+  [[nodiscard]] bool is_heard() const {
+    return trust_ != nullptr && !is_unheard.load(std::memory_order_acquire);
+  }
   // Entries whose load began before it are suspect; written on the cache's home executor.
   std::atomic<l1::Millis> floor_ms{kNoFloor};
   // Entries whose load began before it may not be confirmed by the version of their row (Suspects). On home.
@@ -71,6 +81,10 @@ class Feature {
   [[nodiscard]] bool is_suspect(l1::Millis loaded_at) const {
     return loaded_at < floor_ms.load(std::memory_order_relaxed) && !mutant(Mutant::kSuspectServed);
   }
+
+  // Its write-behind log; null: it has none, and writes go through. On the cache's home executor.
+  [[nodiscard]] write_behind::WriteBehind* behind() const { return behind_.get(); }
+  void set_behind(std::shared_ptr<write_behind::WriteBehind> behind) { behind_ = std::move(behind); }
 
   // The tags of its keys; null: none. `times`: of tags that only some keys have. Set before traffic.
   void set_tags(std::unique_ptr<const FeatureTags> tags, TagTimes* times) {
@@ -107,6 +121,7 @@ class Feature {
   std::atomic<const FeaturePolicy*> policy_;
   std::unique_ptr<OriginFeature> origin_;
   OriginTrust* trust_ = nullptr;
+  std::shared_ptr<write_behind::WriteBehind> behind_;  // shared with its own tasks
   std::unique_ptr<const FeatureTags> tags_;
   TagTimes* tag_times_ = nullptr;
 };

@@ -48,6 +48,9 @@ struct EntryLifetime {
 
 // In an entry's user_flags: its age was told by L2's clock, and is no proof.
 inline constexpr std::uint8_t kAgeFromL2 = 1;
+// In an entry's user_flags: an acknowledged write that the origin may not have yet (write-behind). It is
+// newer than the origin's row, not staler.
+inline constexpr std::uint8_t kPendingWrite = 2;
 
 // How long ago the value can have been superseded, at most, in milliseconds; nullopt: nothing is proven. Two
 // proofs, the better counts: every change before `fresh_as_of` is applied here, and the load began on this
@@ -68,9 +71,9 @@ inline constexpr std::uint8_t kAgeFromL2 = 1;
 [[nodiscard]] inline std::optional<Duration> entry_within(const Feature& feature, const l1::EntryMeta& meta,
                                                           MonoTime now) {
   if (feature.policy().plain || feature.is_suspect(meta.loaded_at)) return std::nullopt;
-  const OriginTrust* trust = feature.trust();
-  const l1::Millis as_of =
-      trust == nullptr ? OriginTrust::kNever : trust->fresh_as_of_ms.load(std::memory_order_relaxed);
+  const l1::Millis as_of = feature.is_heard()
+                               ? feature.trust()->fresh_as_of_ms.load(std::memory_order_relaxed)
+                               : OriginTrust::kNever;
   const auto within = proven_within(meta, as_of, now.ms());
   if (!within) return std::nullopt;
   return std::chrono::milliseconds(*within);
@@ -104,8 +107,8 @@ struct Proof {
   l1::Millis fresh_as_of = OriginTrust::kNever;
 };
 [[nodiscard]] inline l1::Millis vouched_for(const Feature& feature) {
-  const OriginTrust* trust = feature.trust();
-  return trust == nullptr ? OriginTrust::kNever : trust->fresh_as_of_ms.load(std::memory_order_acquire);
+  if (!feature.is_heard()) return OriginTrust::kNever;
+  return feature.trust()->fresh_as_of_ms.load(std::memory_order_acquire);
 }
 
 // Whether should_refresh_early() is worth its draw: beyond 16 scales the chance is below 2e-7.

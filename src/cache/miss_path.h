@@ -59,8 +59,14 @@ class CacheCore::MissPath {
   void close();
   enum class Change : std::uint8_t { kStore, kErase };
   Task<Result<WriteResult>> write(Feature* feature, std::string key, std::string value, Change change);
+  Task<Result<WriteResult>> write_through(Feature* feature, std::string key, std::string value,
+                                          Change change);
   Task<Result<WriteResult>> plain_write(Feature* feature, std::string key, std::optional<std::string> value,
                                         Duration ttl);
+  // ---- behind_path.cc ----
+  void use_write_behind(Feature* feature, const write_behind::WriteBehind::Options& options,
+                        std::unique_ptr<write_behind::Log> log, write_behind::Log::Recovered recovered,
+                        BlockingPool* pool);
   // ---- plain_path.cc ----
   void plain_update(Feature* feature, const std::string& key, PlainDecide decide, WriteDone done);
   Task<Result<WriteResult>> invalidate(Feature* feature, std::string key, const char* cause);
@@ -76,6 +82,7 @@ class CacheCore::MissPath {
   void apply_change(std::string_view origin, const candor::Change& change);
   void raise_floor(std::string_view origin, std::string_view only, Suspects suspects);
   void settle_floor(std::string_view origin, MonoTime since);
+  void note_unheard(std::string_view origin, const std::vector<Unheard>& unheard);
   void trust_l2(std::string_view origin, bool trusted);
   [[nodiscard]] bool l2_is_believed(const Feature& feature) const;
   void prove(std::string_view origin, MonoTime fresh_as_of);
@@ -166,6 +173,20 @@ class CacheCore::MissPath {
     const bool stays_out = feature.origin() != nullptr && feature.origin()->has_local_order();
     return stays_out ? nullptr : parts_.l2;
   }
+  // The last acknowledged write of the key that the origin may not have yet; null: none.
+  [[nodiscard]] static const write_behind::Queue::Pending* pending(const Feature& feature,
+                                                                   std::string_view key);
+  [[nodiscard]] static bool is_pending(const Feature& feature, std::string_view name);
+  void answer_pending(Feature& feature, std::string_view key, Waiter& waiter,
+                      const write_behind::Queue::Pending& write);
+  Task<void> read_behind(Feature* feature, std::string key, ReadOptions options,
+                         std::shared_ptr<Waiter> waiter, MonoTime deadline);
+  void show_pending(const Feature& feature, const std::string& key,
+                    const write_behind::Queue::Pending& write);
+  Task<Result<WriteResult>> write_behind_of(Feature* feature, std::string key, std::string value,
+                                            Change change);
+  void read_past_pending(Feature& feature, std::string key, ReadOptions options,
+                         std::shared_ptr<Waiter> waiter, MonoTime deadline);
   Task<void> read_strong(Feature* feature, std::string key, std::shared_ptr<Waiter> waiter,
                          MonoTime deadline);
   void read_bounded(Feature& feature, std::string key, std::shared_ptr<Waiter> waiter, MonoTime deadline);
@@ -221,7 +242,8 @@ class CacheCore::MissPath {
   struct Watched {
     OriginTrust* trust;
     KeyMarkers markers;
-    bool l2_trusted = false;  // ChangeTarget::trust_l2()
+    bool l2_trusted = false;   // ChangeTarget::trust_l2()
+    bool has_settled = false;  // ChangeTarget::settle_floor(), once
     // The highest id up to which every transaction is visible to whoever asks the origin from now on.
     ChangeId visible_to_all{};
     std::unique_ptr<GapRepair> repair{};

@@ -3,6 +3,7 @@
 
 #include "base/virtual_executor.h"
 #include "cache/cache.h"
+#include "cache/session_tokens.h"
 
 namespace candor {
 namespace {
@@ -67,6 +68,57 @@ TEST_F(ProofTest, AWordThatCameWithTheChangeDoesNotVouchForWhatWasFoundBefore) {
   CacheCore::Hit hit;
   EXPECT_FALSE(
       cache_->try_hit(guard, feature(), store_->hash(kFeature, "7"), "7", executor_.now().ms(), &hit));
+}
+
+TEST_F(ProofTest, NothingVouchesForAFeatureThatNobodyHearsOf) {
+  const auto serves = [&](Consistency level, Duration bound) {
+    const l1::Store::ReadGuard guard(*store_);
+    CacheCore::Hit hit;
+    return cache_->try_hit_at(guard, feature(), store_->hash(kFeature, "7"), "7", executor_.now().ms(), level,
+                              bound, &hit);
+  };
+  cache_->note_unheard("db", {{"other", "no table"}});
+  cache_->prove("db", executor_.now(), ChangeId{1});
+  EXPECT_TRUE(serves(Consistency::kBounded, 1s));
+  cache_->note_unheard("db", {{"user", "no table"}});
+  EXPECT_FALSE(serves(Consistency::kBounded, 1s));
+  EXPECT_FALSE(serves(Consistency::kBounded, 1min)) << "as a feature without a watch";
+  EXPECT_TRUE(serves(Consistency::kEventual, 0s)) << "its ttl has not ended";
+  EXPECT_TRUE(serves(Consistency::kSession, 0s));
+  cache_->prove("db", executor_.now(), ChangeId{2});
+  EXPECT_FALSE(serves(Consistency::kBounded, 1s));
+  cache_->note_unheard("db", {{"", "all of them"}});
+  EXPECT_FALSE(serves(Consistency::kBounded, 1s));
+  cache_->note_unheard("db", {});
+  EXPECT_TRUE(serves(Consistency::kBounded, 1s));
+}
+
+TEST_F(ProofTest, TokensAreNotMetByAFeatureThatNobodyHearsOf) {
+  cache_->note_applied("db", Incarnation{3}, Position{9});
+  SessionToken token;
+  ASSERT_TRUE(token.add("db", Incarnation{3}, Position{9}));
+  const SessionTokens tokens(cache_.get(), &executor_, {});
+  EXPECT_TRUE(tokens.meets(token, feature()));
+  cache_->note_unheard("db", {{"user", "no table"}});
+  EXPECT_FALSE(tokens.meets(token, feature()));
+  EXPECT_TRUE(tokens.meets(SessionToken{}, feature())) << "who adopted none reads by the ttl";
+}
+
+// One feature's floor settles without taking the others' entries along.
+TEST_F(ProofTest, FloorOfAnotherFeatureLeavesThisOneAlone) {
+  const auto is_served = [&] {
+    const l1::Store::ReadGuard guard(*store_);
+    CacheCore::Hit hit;
+    return cache_->try_hit_at(guard, feature(), store_->hash(kFeature, "7"), "7", executor_.now().ms(),
+                              Consistency::kEventual, 0s, &hit);
+  };
+  cache_->raise_floor("db", "other", Suspects::kMustBeLoaded);
+  cache_->settle_floor("db", executor_.now());
+  EXPECT_TRUE(is_served());
+  cache_->raise_floor("db", "user", Suspects::kMustBeLoaded);
+  EXPECT_FALSE(is_served());
+  cache_->settle_floor("db", executor_.now());
+  EXPECT_FALSE(is_served()) << "it was loaded before the floor";
 }
 
 TEST_F(ProofTest, TheClaimOfAHitRestsOnTheSameWord) {

@@ -72,6 +72,8 @@ Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::fetch(Feature* fe
 }
 
 bool CacheCore::MissPath::may_keep(const Flights::Flight& flight) const {
+  // The origin's row is older than what is pending of the key.
+  if (is_pending(*features_[flight.feature.value], flight.name)) return false;
   return (!flight.fenced || mutant(Mutant::kFenceOff)) &&
          !unsettled_.is_unsettled(flight.name, parts_.home->now());
 }
@@ -237,15 +239,23 @@ void CacheCore::MissPath::read(FeatureId id, std::string key, ReadOptions option
   if (waiter == nullptr) return;
   const MonoTime now = parts_.home->now();
   const MonoTime deadline = std::min(options.deadline, now + feature.policy().hard_timeout);
+  if (pending(feature, key) != nullptr) {
+    spawn(read_behind(&feature, std::move(key), options, std::move(waiter), deadline));
+    return;
+  }
+  read_past_pending(feature, std::move(key), options, std::move(waiter), deadline);
+}
 
+void CacheCore::MissPath::read_past_pending(Feature& feature, std::string key, ReadOptions options,
+                                            std::shared_ptr<Waiter> waiter, MonoTime deadline) {
   const Consistency level = options.use_feature_level ? feature.policy().consistency : options.level;
   if (feature.origin() != nullptr) waiter->level = level;
   if (!tiers_may_answer(level) && feature.origin() != nullptr) {
     waiter->bound = options.use_feature_level ? feature.policy().max_staleness : options.bound;
-    const bool is_watched = feature.trust() != nullptr;
-    if (level == Consistency::kBounded && is_watched) {
+    const bool is_heard = feature.is_heard();
+    if (level == Consistency::kBounded && is_heard) {
       read_bounded(feature, std::move(key), std::move(waiter), deadline);
-    } else if (level == Consistency::kStrong && is_watched && feature.origin()->can_confirm()) {
+    } else if (level == Consistency::kStrong && is_heard && feature.origin()->can_confirm()) {
       spawn(read_strong(&feature, std::move(key), std::move(waiter), deadline));
     } else {
       spawn(bypass(&feature, std::move(key), std::move(waiter), deadline));
@@ -277,6 +287,7 @@ void CacheCore::MissPath::join_flight(Feature& feature, std::string key,
 void CacheCore::MissPath::refresh(FeatureId id, std::string key, l1::Millis expires_at) {
   refreshes_asked.fetch_sub(1, std::memory_order_relaxed);
   Feature& feature = *this->feature(id);
+  if (pending(feature, key) != nullptr) return;  // what the origin has is older
   {
     // Many readers may have asked for this refresh at once; the first one's is done when the last one's
     // request runs.
@@ -419,7 +430,8 @@ void CacheCore::MissPath::answer(const Feature& feature, std::string_view key, W
   } else if (result->tier == Tier::kOrigin) {
     feature.counters.reads_origin.add();
   }
-  if (result && lanes != nullptr && !feature.policy().plain && lanes->is_due(feature.id()))
+  if (result && !result->is_pending && lanes != nullptr && !feature.policy().plain &&
+      lanes->is_due(feature.id()))
     show(feature, key, waiter.level, *result);
   const Duration took = parts_.home->now() - waiter.asked;
   feature.counters.read_miss_ns.record(static_cast<std::uint64_t>(std::max<std::int64_t>(0, took.count())));

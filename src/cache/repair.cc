@@ -35,6 +35,8 @@ bool is_same_entry(const l1::EntryMeta& a, const l1::EntryMeta& b) {
 void CacheCore::MissPath::close() {
   is_closing_ = true;
   for (const auto& origin : watched_) origin->repair->halt();
+  for (const auto& feature : features_)
+    if (feature->behind() != nullptr) feature->behind()->close();
 }
 
 void CacheCore::MissPath::set_repair_rate(std::string_view origin, unsigned keys_per_second) {
@@ -59,7 +61,7 @@ void CacheCore::MissPath::note_history(std::string_view origin) {
 
 std::optional<HeldRow> CacheCore::MissPath::held_row(const Feature& feature,
                                                      const l1::EntryMeta& meta) const {
-  if (feature.trust() == nullptr || !meta.stamp.is_known() || meta.loaded_at < feature.confirmable_since)
+  if (!feature.is_heard() || !meta.stamp.is_known() || meta.loaded_at < feature.confirmable_since)
     return std::nullopt;
   HeldRow held;
   held.stamp = meta.stamp;

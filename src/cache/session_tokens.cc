@@ -27,12 +27,16 @@ bool SessionTokens::meets(const SessionToken& token, const Feature& feature) con
   const OriginTrust* trust = feature.trust();
   if (trust == nullptr || mutant(Mutant::kTokenIgnored)) return true;
   const SessionToken::Entry* entry = token.find(trust->name);
-  return entry == nullptr || is_applied(*trust, *entry);
+  return entry == nullptr || (feature.is_heard() && is_applied(*trust, *entry));
 }
 
 Task<Result<SessionToken>> SessionTokens::issue() const {
   SessionToken token;
   for (const auto& one : origins_) {
+    // What this node has acknowledged and the origin does not have yet lies below no position of the
+    // origin's.
+    Result<void> settled = co_await cache_->settle_writes(one.name, home_->now() + kProbeTimeout);
+    if (!settled) co_return std::unexpected(std::move(settled.error()));
     Result<OriginProbe> probe = co_await one.origin->probe(home_->now() + kProbeTimeout);
     if (!probe) co_return std::unexpected(std::move(probe.error()));
     if (auto added = token.add(one.name, probe->incarnation, probe->position); !added)

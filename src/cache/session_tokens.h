@@ -35,6 +35,7 @@ class SessionTokens {
   // error that says so.
   [[nodiscard]] Task<Result<void>> check(SessionToken token) const;
   // True: this node has applied the token's part of the feature's origin, so that no tier of it shows less.
+  // Never of an unheard feature: what is applied holds nothing of it.
   [[nodiscard]] bool meets(const SessionToken& token, const Feature& feature) const;
 
  private:

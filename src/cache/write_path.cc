@@ -56,6 +56,27 @@ Task<Result<WriteResult>> CacheCore::MissPath::write(Feature* feature, std::stri
                                              "] or write to the database itself");
   }
   feature->counters.writes.add();
+  write_behind::WriteBehind* const behind = feature->behind();
+  if (behind == nullptr) co_return co_await write_through(feature, std::move(key), std::move(value), change);
+  if (behind->mode() == write_behind::WriteMode::kBehind)
+    co_return co_await write_behind_of(feature, std::move(key), std::move(value), change);
+  // The mode has changed: what is pending of the key comes first.
+  if (behind->holds(key)) {
+    Result<void> settled = co_await behind->settle(parts_.home->now() + feature->policy().hard_timeout);
+    if (!settled) {
+      feature->counters.write_errors.add();
+      co_return nothing_written(std::move(settled.error()));
+    }
+  }
+  behind->begin_through();
+  Result<WriteResult> result = co_await write_through(feature, std::move(key), std::move(value), change);
+  behind->end_through();
+  co_return result;
+}
+
+Task<Result<WriteResult>> CacheCore::MissPath::write_through(Feature* feature, std::string key,
+                                                             std::string value, Change change) {
+  OriginFeature* origin = feature->origin();
   const MonoTime deadline = parts_.home->now() + feature->policy().hard_timeout;
   Result<OriginWrite> wrote;
   if (change == Change::kStore) {

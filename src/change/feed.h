@@ -75,6 +75,12 @@ struct FeedStatus {
       0;  // PostgreSQL: WAL that the slot holds back; SQLite: rows of the log not yet confirmed
   std::uint64_t changes = 0, transactions = 0, breaks = 0, reconnects = 0;
   Incarnation incarnation;  // of the history that is read; known from on_leading(true) on
+  // Watched features that this leadership does not read. A feature enters with on_leading() or on_break(),
+  // and leaves with one of them, or with the on_changes() that hands over a change of all its keys.
+  std::vector<Unheard> unheard;
+  // Names the last break within this incarnation, for readers that missed its message. Known to whoever leads
+  // next; 0: this feed names a new incarnation at each break.
+  std::uint64_t break_id = 0;
 };
 [[nodiscard]] constexpr const char* feed_state_name(FeedStatus::State state) {
   switch (state) {

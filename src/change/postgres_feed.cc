@@ -330,6 +330,7 @@ class PostgresFeed::Run final : public std::enable_shared_from_this<Run>,
         std::make_unique<PostgresChanges>(seen.tables.tables, options_.transaction, seen.server.next_xid);
     confirmed_ = from_;
     up_to_ = from_;
+    status_.unheard = seen.tables.unheard;
   }
 
   // ---- The slot
@@ -339,7 +340,7 @@ class PostgresFeed::Run final : public std::enable_shared_from_this<Run>,
     const auto& tables = seen.tables;
     const bool is_changed = !postgres_nonce_is_of(nonce_of(slot.name), tables.fingerprint) ||
                             (!fingerprint_.empty() && fingerprint_ != tables.fingerprint);
-    if (is_changed && !tables.problem.empty()) {
+    if (is_changed && !(tables.problem.empty() && tables.unheard.empty())) {
       owe("a watched table could not be watched, and changes of it may have been missed");
     } else if (is_changed && !tables.publish_sql.empty()) {
       owe("the publication lacked a watched table or operation");

@@ -64,6 +64,8 @@ struct TableRow {
     kFiltered,
     kState,
     kFolds,
+    kMayPublish,
+    kRole,
   };
 };
 
@@ -185,7 +187,9 @@ std::string postgres_tables_sql(const PostgresNames& names, const std::vector<Wa
       "= "
       "p.oid and r.prrelid = c.oid))), "
       "exists (select from pg_attribute a join pg_collation o on o.oid = a.attcollation where a.attrelid = "
-      "c.oid and a.attname = any (k.keys) and not o.collisdeterministic) "
+      "c.oid and a.attname = any (k.keys) and not o.collisdeterministic), "
+      "pg_has_role(c.relowner, 'usage') and (p.oid is null or pg_has_role(p.pubowner, 'usage')), "
+      "quote_ident(current_user) "
       "from k left join pg_class c on c.oid = k.oid left join pg_namespace n on n.oid = c.relnamespace "
       "left join d on d.ord = k.ord left join pg_publication p on p.pubname = {1} "
       "left join pg_publication_tables v on v.pubname = p.pubname and v.schemaname = n.nspname and "
@@ -195,7 +199,7 @@ std::string postgres_tables_sql(const PostgresNames& names, const std::vector<Wa
 
 namespace {
 
-std::string table_problem(const PostgresRows& rows, int row, const Watch& watch) {
+std::string table_problem(const PostgresRows& rows, int row, const PostgresNames& names, const Watch& watch) {
   const auto at = fmt::format("features.{}.watch: ", watch.feature);
   const auto shown = rows.text(row, TableRow::kShown);
   const auto kind = rows.text(row, TableRow::kKind);
@@ -234,12 +238,26 @@ std::string table_problem(const PostgresRows& rows, int row, const Watch& watch)
            fmt::format("the publication shows only some rows of {0}: alter its entry to have no where clause",
                        shown);
   }
+  if (!rows.is_true(row, TableRow::kPublished) && rows.is_true(row, TableRow::kPubExists) &&
+      !rows.is_true(row, TableRow::kMayPublish)) {
+    return at + fmt::format(
+                    "{0} is not published, and role {1} may not publish it; run as its owner who owns the "
+                    "publication too, or as superuser: alter publication {2} add table {0};",
+                    shown, rows.text(row, TableRow::kRole), names.publication);
+  }
   return "";
 }
 
-std::string publish_sql(const PostgresRows& rows, const PostgresNames& names) {
+// `good`: by row, whether the table can be watched.
+std::string publish_sql(const PostgresRows& rows, const PostgresNames& names, const std::vector<bool>& good) {
+  // A publication that is new is made of what our role may publish; one that may publish nothing is told all.
+  bool any_ours = false;
+  for (int row = 0; row < rows.count(); ++row)
+    any_ours = any_ours || (good[static_cast<std::size_t>(row)] && rows.is_true(row, TableRow::kMayPublish));
   std::vector<std::string> missing;
   for (int row = 0; row < rows.count(); ++row) {
+    if (!good[static_cast<std::size_t>(row)]) continue;
+    if (any_ours && !rows.is_true(row, TableRow::kMayPublish)) continue;
     const auto shown = rows.text(row, TableRow::kShown);
     if (!rows.is_true(row, TableRow::kPublished) &&
         std::find(missing.begin(), missing.end(), shown) == missing.end())
@@ -274,15 +292,17 @@ PostgresTablesFacts read_tables_facts(const PostgresRows& rows, const PostgresNa
     return facts;
   }
   std::map<std::string, std::size_t> by_oid;
+  std::vector<bool> good;
   std::vector<std::string> states{rows.is_true(0, TableRow::kPubFits) ? "whole" : "partial"};
   for (int row = 0; row < rows.count(); ++row) {
     const auto& watch = watches[static_cast<std::size_t>(row)];
-    const auto problem = table_problem(rows, row, watch);
+    const auto problem = table_problem(rows, row, names, watch);
+    good.push_back(problem.empty());
     states.push_back(fmt::format("{} {} {} {} {}", watch.feature, fmt::join(watch.key_columns, ":"),
-                                 rows.text(row, TableRow::kState),
+                                 problem.empty() ? rows.text(row, TableRow::kState) : "",
                                  rows.is_true(row, TableRow::kPublished) ? "published" : "", problem));
     if (!problem.empty()) {
-      facts.problem += (facts.problem.empty() ? "" : "; ") + problem;
+      facts.unheard.push_back({watch.feature, problem});
       continue;
     }
     const auto oid = rows.text(row, TableRow::kOid);
@@ -298,9 +318,13 @@ PostgresTablesFacts read_tables_facts(const PostgresRows& rows, const PostgresNa
   // In whatever order the configuration names them.
   std::ranges::sort(states);
   facts.fingerprint = fmt::format("{}", fmt::join(states, "\n"));
-  if (!facts.problem.empty()) return facts;
+  if (facts.tables.empty()) {
+    for (const Unheard& one : facts.unheard)
+      facts.problem += (facts.problem.empty() ? "" : "; ") + one.reason;
+    return facts;
+  }
   facts.publication_is_new = !rows.is_true(0, TableRow::kPubExists);
-  facts.publish_sql = publish_sql(rows, names);
+  facts.publish_sql = publish_sql(rows, names, good);
   return facts;
 }
 

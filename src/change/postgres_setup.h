@@ -41,8 +41,10 @@ struct PostgresSlot {
 [[nodiscard]] std::vector<PostgresSlot> read_slots(const PostgresRows& rows);
 
 struct PostgresTablesFacts {
-  std::string problem;
+  std::string problem;  // no table at all can be watched; empty: some can
   std::vector<PostgresTable> tables;
+  // Features whose tables cannot be watched; the others are read.
+  std::vector<Unheard> unheard;
   // What must be run so that everything is published; empty: all is well.
   std::string publish_sql;
   bool publication_is_new = false;

@@ -14,11 +14,18 @@ constexpr const char* kSchema =
     "create table if not exists readers (reader text primary key, holder integer not null default 0, beat "
     "integer not null default 0, incarnation integer not null default 0, position integer not null default "
     "0, anchor integer not null default 0, seen integer not null default 0, shapes integer not null default "
-    "0, owed text not null default '') without rowid";
-// A file from before they were there.
-constexpr const char* kWiden =
-    "alter table readers add column shapes integer not null default 0;"
-    "alter table readers add column owed text not null default ''";
+    "0, owed text not null default '', break_id integer not null default 0) without rowid";
+// Of files from before the column was there: what is added when the first is missing.
+struct Widening {
+  const char* missing;
+  const char* sql;
+};
+constexpr Widening kWidenings[] = {
+    {"owed",
+     "alter table readers add column shapes integer not null default 0;"
+     "alter table readers add column owed text not null default ''"},
+    {"break_id", "alter table readers add column break_id integer not null default 0"},
+};
 constexpr int kForgetSeconds = 86'400;
 
 }  // namespace
@@ -27,10 +34,12 @@ Result<SqliteDesk> SqliteDesk::open(const std::string& database, std::string rea
   auto db = SqliteHandle::open(database + "-candor", SqliteHandle::Mode::kCreate, kPatience);
   if (!db) return std::unexpected(db.error());
   if (auto made = db->execute(kSchema); !made) return std::unexpected(made.error());
-  const auto is_wide = db->number("select count(*) from pragma_table_info('readers') where name = 'owed'");
-  if (!is_wide) return std::unexpected(is_wide.error());
-  if (*is_wide == 0) {
-    if (auto made = db->execute(kWiden); !made) return std::unexpected(made.error());
+  for (const Widening& one : kWidenings) {
+    const auto is_wide = db->number(
+        fmt::format("select count(*) from pragma_table_info('readers') where name = '{}'", one.missing));
+    if (!is_wide) return std::unexpected(is_wide.error());
+    if (*is_wide != 0) continue;
+    if (auto made = db->execute(one.sql); !made) return std::unexpected(made.error());
   }
   SqliteDesk desk(std::move(*db), std::move(reader), holder);
   auto row = desk.db_.query("insert or ignore into readers (reader) values (?1)");
@@ -69,7 +78,8 @@ Result<bool> SqliteDesk::lead(MonoTime now) {
 }
 
 Result<std::optional<SqliteDesk::Checkpoint>> SqliteDesk::checkpoint() {
-  auto rows = db_.query("select incarnation, position, anchor, shapes, owed from readers where reader = ?1");
+  auto rows = db_.query(
+      "select incarnation, position, anchor, shapes, owed, break_id from readers where reader = ?1");
   if (!rows) return std::unexpected(rows.error());
   const auto found = rows->bind(1, reader_).step();
   if (!found) return std::unexpected(found.error());
@@ -77,12 +87,15 @@ Result<std::optional<SqliteDesk::Checkpoint>> SqliteDesk::checkpoint() {
   return Checkpoint{Incarnation{static_cast<std::uint64_t>(rows->integer(0))},
                     Position{static_cast<std::uint64_t>(rows->integer(1))},
                     static_cast<std::uint64_t>(rows->integer(2)),
-                    static_cast<std::uint64_t>(rows->integer(3)), std::string(rows->text(4))};
+                    static_cast<std::uint64_t>(rows->integer(3)),
+                    std::string(rows->text(4)),
+                    static_cast<std::uint64_t>(rows->integer(5))};
 }
 
 Result<void> SqliteDesk::save(const Checkpoint& checkpoint) {
   auto row = db_.query(
-      "update readers set incarnation = ?1, position = ?2, anchor = ?3, shapes = ?6, owed = ?7 "
+      "update readers set incarnation = ?1, position = ?2, anchor = ?3, shapes = ?6, owed = ?7, "
+      "break_id = ?8 "
       "where reader = ?4 and holder = ?5");
   if (!row) return std::unexpected(row.error());
   row->bind(1, static_cast<std::int64_t>(checkpoint.incarnation.value))
@@ -91,7 +104,8 @@ Result<void> SqliteDesk::save(const Checkpoint& checkpoint) {
       .bind(4, reader_)
       .bind(5, holder_)
       .bind(6, static_cast<std::int64_t>(checkpoint.shapes))
-      .bind(7, checkpoint.owed);
+      .bind(7, checkpoint.owed)
+      .bind(8, static_cast<std::int64_t>(checkpoint.break_id));
   const auto done = row->step();
   if (!done) return std::unexpected(done.error());
   return {};

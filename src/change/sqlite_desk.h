@@ -40,6 +40,7 @@ class SqliteDesk {
     std::uint64_t shapes = 0;
     // A break that was noticed, and that the region may not have been told of; empty: none.
     std::string owed{};
+    std::uint64_t break_id = 0;  // of the last break (FeedStatus); 0: none is known
   };
 
   [[nodiscard]] static Result<SqliteDesk> open(const std::string& database, std::string reader,

@@ -77,6 +77,10 @@ void SqliteFeed::tell(SqliteLog::Found& found) {
   status_.state = found.state;
   status_.problem = std::move(found.problem);
   status_.lag_bytes = found.lag_rows;
+  if (found.unheard) {
+    status_.unheard = std::move(*found.unheard);
+    status_.break_id = found.break_id;
+  }
   status_.confirmed = std::max(status_.confirmed, found.saved);
   if (found.incarnation.value != 0) status_.incarnation = found.incarnation;
   // Without its log a feed leads nothing, but it is the one of its region that looks.

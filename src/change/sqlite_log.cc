@@ -198,12 +198,15 @@ Result<void> SqliteLog::begin_again(Found* found, const std::string& reason, boo
   saved_ = Position{};
   found->broke = Break{incarnation_, last_, reason};
   found->incarnation = incarnation_;
+  break_id_ = (mix64(options_.holder + ++breaks_) >> 1) | 1;  // fits SQLite's integers, and is never 0
   owed_ = reason;
   owed_at_ = last_;
   owed_strictly_ = handed_over_;
   // Stored at once, with what is owed: whoever leads next begins with it. Not stored, it finds the old place,
   // and from there the same break.
-  if (auto stored = desk_->save({incarnation_, last_, anchor_, shapes_, owed_}); stored) saved_ = last_;
+  kept_shapes_ = shapes_;
+  if (auto stored = desk_->save({incarnation_, last_, anchor_, shapes_, owed_, break_id_}); stored)
+    saved_ = last_;
   return {};
 }
 
@@ -228,6 +231,9 @@ Result<void> SqliteLog::read_snapshot(Found* found) {
   if (!positioned_) {
     handed_over_ = false;
     owed_.clear();
+    places_.clear();
+    schema_version_ = -1;
+    kept_shapes_ = 0;
     auto checkpoint = desk_->checkpoint();
     if (!checkpoint) return std::unexpected(checkpoint.error());
     is_first = !*checkpoint;
@@ -235,7 +241,8 @@ Result<void> SqliteLog::read_snapshot(Found* found) {
       incarnation_ = (*checkpoint)->incarnation;
       last_ = saved_ = (*checkpoint)->position;
       anchor_ = (*checkpoint)->anchor;
-      shapes = (*checkpoint)->shapes;
+      shapes = kept_shapes_ = (*checkpoint)->shapes;
+      break_id_ = (*checkpoint)->break_id;
       owed = std::move((*checkpoint)->owed);
       positioned_ = true;
     }
@@ -320,7 +327,14 @@ Result<void> SqliteLog::look_at_schema(Found* found) {
     const auto row = rows->bind(1, *table).step();
     if (!row) return std::unexpected(row.error());
     if (*row) place.shape = rows->text(0);
-    if (places_.size() <= i || schema_version_ == -1) continue;
+    if (places_.size() <= i) continue;  // the first look of this leadership
+    if (places_[i].id == 0 && place.id != 0) {
+      const auto end = db_->number(kSqlitePositionQuery);
+      if (!end) return std::unexpected(end.error());
+      place.heard_from = Position{static_cast<std::uint64_t>(*end)};
+    } else {
+      place.heard_from = places_[i].heard_from;
+    }
     if (places_[i].id != 0 && place.id == 0)
       found->broke = Break{{}, {}, fmt::format("the triggers of table {} are gone", watch.table)};
     else if (places_[i].id != 0 && places_[i].shape != place.shape)
@@ -338,14 +352,36 @@ Result<void> SqliteLog::look_at_schema(Found* found) {
   return {};
 }
 
+// Empty: the watch is read.
+std::string SqliteLog::why_unheard(std::size_t watch) const {
+  const WatchPlace& place = places_[watch];
+  const std::string& table = options_.watches[watch].table;
+  if (place.id == 0 && place.shape.empty())
+    return fmt::format("there is no table {} in {}; make it, or correct its name, and run: {}", table,
+                       options_.file.path, options_.install_command);
+  if (place.id == 0)
+    return fmt::format("no triggers log the changes of table {} in {}; run: {}", table, options_.file.path,
+                       options_.install_command);
+  if (last_ < place.heard_from) return "its triggers are new, and what was logged before them is still read";
+  return {};
+}
+
 void SqliteLog::note_watches(Found* found) const {
-  std::string missing;
+  found->break_id = break_id_;
+  found->unheard.emplace();
   for (std::size_t i = 0; i < places_.size(); ++i) {
-    if (places_[i].id != 0 || missing.find(options_.watches[i].table) != std::string::npos) continue;
-    missing += (missing.empty() ? "" : ", ") + options_.watches[i].table;
+    std::string reason = why_unheard(i);
+    if (!reason.empty()) found->unheard->push_back({options_.watches[i].feature, std::move(reason)});
   }
-  if (missing.empty()) return;
+  // While one table is read the feed does its work; the features of the others say for themselves what is
+  // missing.
+  if (found->unheard->empty() || found->unheard->size() < places_.size()) return;
   found->state = FeedStatus::State::kMisconfigured;
+  std::string missing;
+  for (const Watch& watch : options_.watches) {
+    if (missing.find(watch.table) == std::string::npos)
+      missing += (missing.empty() ? "" : ", ") + watch.table;
+  }
   found->problem = fmt::format("sqlite {}: no triggers log the changes of table {}; run: {}",
                                options_.file.path, missing, options_.install_command);
 }
@@ -359,7 +395,14 @@ Result<void> SqliteLog::save(Position confirmed, Found* found) {
   auto anchor = fingerprint_at(confirmed);
   if (!anchor) return std::unexpected(anchor.error());
   const std::string owed = settles ? std::string() : owed_;
-  if (auto stored = desk_->save({incarnation_, confirmed, *anchor, shapes_, owed}); !stored) return stored;
+  // While a new table's announcement is not confirmed the tables are as they were: whoever leads next and
+  // finds others begins with a break, instead of taking the table for one that was always read.
+  const bool is_announced =
+      std::ranges::all_of(places_, [&](const WatchPlace& place) { return place.heard_from <= confirmed; });
+  const std::uint64_t shapes = is_announced || kept_shapes_ == 0 ? shapes_ : kept_shapes_;
+  if (auto stored = desk_->save({incarnation_, confirmed, *anchor, shapes, owed, break_id_}); !stored)
+    return stored;
+  kept_shapes_ = shapes;
   owed_ = owed;
   found->saved = saved_ = confirmed;
   return {};

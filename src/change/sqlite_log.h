@@ -60,13 +60,18 @@ class SqliteLog {
     std::uint64_t lag_rows = 0;
     Incarnation incarnation;
     Position saved;  // confirmed, and stored
+    // Watches of tables that nothing logs; nothing: not looked.
+    std::optional<std::vector<Unheard>> unheard;
+    std::uint64_t break_id = 0;
   };
   [[nodiscard]] Found turn(const Visit& visit);
 
  private:
   struct WatchPlace {
     std::int64_t id = 0;  // 0: triggers are missing
-    std::string shape;    // the table's definition and place
+    std::string shape;    // the table's definition and place; empty: there is no such table
+    // Its triggers were made while we read: what they announce, a change of every key, lies at or below this.
+    Position heard_from{};
   };
 
   [[nodiscard]] Result<void> open();
@@ -82,6 +87,7 @@ class SqliteLog {
   [[nodiscard]] Result<void> save(Position confirmed, Found* found);
   [[nodiscard]] Result<void> trim(MonoTime now);
   void note_watches(Found* found) const;
+  [[nodiscard]] std::string why_unheard(std::size_t watch) const;
 
   SqliteLogOptions options_;
   std::optional<SqliteHandle> db_;
@@ -95,11 +101,14 @@ class SqliteLog {
   Incarnation incarnation_;
   Position last_, saved_;
   std::uint64_t anchor_ = 0;
-  std::uint64_t shapes_ = 0;  // of places_
-  bool handed_over_ = false;  // anything, in this leadership
-  std::string owed_;          // the last break's reason, until the region has it for certain
-  Position owed_at_;          // a confirmation from here on says so; of what came before it, only one above
+  std::uint64_t shapes_ = 0;       // of places_
+  std::uint64_t kept_shapes_ = 0;  // beside the database; 0: none, or not known
+  bool handed_over_ = false;       // anything, in this leadership
+  std::string owed_;               // the last break's reason, until the region has it for certain
+  Position owed_at_;  // a confirmation from here on says so; of what came before it, only one above
   bool owed_strictly_ = false;
+  std::uint64_t break_id_ = 0;  // of the last break; kept beside the database, for whoever leads next
+  std::uint64_t breaks_ = 0;    // drawn by this process
   std::vector<WatchPlace> places_;
   std::map<std::int64_t, std::vector<std::size_t>> by_id_;  // watch number to our watches
 };

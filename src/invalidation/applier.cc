@@ -96,6 +96,9 @@ void Applier::apply(SequenceNumber /*sequence*/, const message::Changes& changes
     lose(*origin, Suspects::kAreOfAnotherHistory, {},
          "the changes that arrive now are of another history of the origin");
   }
+  const bool same_history = known.value == 0 || known == changes.incarnation;
+  if (same_history) look_for_break(*origin, changes);
+  origin->break_id = changes.break_id;
   if (mutant(Mutant::kUnappliedWatermark)) {
     executor_->schedule(executor_->now() + 2s, [this, alive = alive_, origin, late = changes.changes] {
       if (!*alive) return;
@@ -109,6 +112,7 @@ void Applier::apply(SequenceNumber /*sequence*/, const message::Changes& changes
     origin->figures.lag = Duration{clock_->wall().ns - changes.changes.back().committed.ns};
     origin->lag.record(ChangeLag::runs_of(changes.changes), clock_->wall());
   }
+  note_unheard(*origin, changes.unheard, same_history);
   note_l2(L2State{changes.l2_generation, changes.l2_told_count});
   origin->l2_told =
       known == changes.incarnation ? std::max(origin->l2_told, changes.l2_told) : changes.l2_told;
@@ -117,10 +121,31 @@ void Applier::apply(SequenceNumber /*sequence*/, const message::Changes& changes
   act(*origin, outcome);
 }
 
+// A gap that swallows the Floor of a break hides what it was: suspects would be confirmed by versions of rows
+// that may be another table's.
+void Applier::look_for_break(Watched& origin, const message::Changes& changes) {
+  if (origin.break_id == 0 || changes.break_id == 0 || origin.break_id == changes.break_id) return;
+  lose(origin, Suspects::kMustBeLoaded, {}, "the feed broke off, and the message that said so was missed");
+}
+
+// What was loaded while nobody heard of its changes may be as old as its ttl allows. Another history has
+// dropped it already.
+void Applier::note_unheard(Watched& origin, const std::vector<Unheard>& unheard, bool same_history) {
+  if (origin.figures.unheard == unheard) return;
+  const std::vector<Unheard> before = std::exchange(origin.figures.unheard, unheard);
+  for (const Unheard& one : before) {
+    if (!same_history || is_unheard(unheard, one.feature)) continue;
+    lose(origin, Suspects::kMustBeLoaded, one.feature, "its changes are heard of again");
+  }
+  target_->note_unheard(origin.name, unheard);
+  origin.origin->note_unheard(unheard);
+}
+
 void Applier::apply(const message::Floor& floor) {
   Watched* origin = find(floor.origin);
   if (origin == nullptr || mutant(Mutant::kFloorMessageIgnored)) return;
   const bool same_history = origin->tracker.incarnation() == floor.incarnation;
+  if (floor.feature.empty()) origin->break_id = 0;  // the next message names it
   lose(*origin, same_history ? Suspects::kMustBeLoaded : Suspects::kAreOfAnotherHistory, floor.feature,
        floor.reason);
 }

@@ -65,6 +65,7 @@ struct AppliedOrigin {
   // kFloorReasonMax. `last_floor_at` 0: no floor was raised since the start.
   std::string last_floor_reason, last_floor_feature;
   MonoTime last_floor_at{0};
+  std::vector<Unheard> unheard;  // features that are not heard of: by ttl alone, nothing is proven of them
   Duration lag{0};  // commit, by the origin's clock, to applied, by this node's wall clock: for people only
 };
 
@@ -124,6 +125,7 @@ class Applier final : public StreamReader {
     AppliedOrigin figures;
     std::optional<MonoTime> unsettled_since;  // by a floor; nothing: settled, or not yet since the start
     ChangeLag lag;
+    std::uint64_t break_id = 0;  // the last that was heard of; 0: whichever comes next
   };
   struct Request {
     std::vector<std::string> waiting_for;  // this node alone until the message has come back
@@ -136,6 +138,8 @@ class Applier final : public StreamReader {
 
   void apply(SequenceNumber sequence, const message::Changes& changes);
   void apply(const message::Floor& floor);
+  void look_for_break(Watched& origin, const message::Changes& changes);
+  void note_unheard(Watched& origin, const std::vector<Unheard>& unheard, bool same_history);
   void apply(const message::Invalidate& invalidate);
   void note(const message::Applied& applied);
   void note(const message::Presence& presence);

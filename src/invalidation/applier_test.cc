@@ -41,6 +41,11 @@ struct FakeTarget final : ChangeTarget {
   void note_applied(std::string_view origin, Incarnation, Position position) override {
     calls.push_back(fmt::format("applied {} {}", origin, position.value));
   }
+  void note_unheard(std::string_view origin, const std::vector<Unheard>& unheard) override {
+    std::string features;
+    for (const Unheard& one : unheard) features += " " + one.feature;
+    calls.push_back(fmt::format("unheard {}:{}", origin, features));
+  }
   void lose_proof(std::string_view) override {}
   void retire_markers(std::string_view, ChangeId, MonoTime, Position) override {}
   void trust_l2(std::string_view origin, bool trusted) override {
@@ -61,7 +66,9 @@ struct FakeOrigin final : Origin {
   std::optional<OriginProbe> answer;
   bool hangs = false;
   std::deque<OneShot<Result<OriginProbe>>> asked;
+  std::vector<Unheard> unheard;
 
+  void note_unheard(const std::vector<Unheard>& now) override { unheard = now; }
   Task<Result<OriginProbe>> probe(MonoTime) override {
     if (hangs) {
       OneShot<Result<OriginProbe>> wait;
@@ -542,6 +549,105 @@ TEST_F(EverywhereTest, StreamThatDoesNotTakeItIsAnErrorAtOnce) {
   ASSERT_TRUE(asked->answer);
   ASSERT_FALSE(asked->answer->has_value());
   EXPECT_EQ(asked->answer->error().code, ErrorCode::kUnavailable);
+}
+
+// ---- features that nobody hears of ----
+
+TEST_F(ApplierTest, UnheardFeaturesAreNotedBeforeAnythingIsProvenWithThem) {
+  shop_.answer = probe(20, 19, 20);
+  start();
+  message::Changes said = changes(20, 20, {"1"});
+  said.unheard = {{"price", "no table"}};
+  hand(said);
+  EXPECT_EQ(target_.take(), (Calls{"change shop user:1", "unheard shop: price", "applied shop 20"}));
+  EXPECT_EQ(shop_.unheard, said.unheard);
+  EXPECT_EQ(shop().unheard, said.unheard);
+  hand(said);
+  EXPECT_EQ(target_.take(), (Calls{"change shop user:1", "applied shop 20"})) << "said once";
+}
+
+TEST_F(ApplierTest, FeatureThatIsHeardOfAgainIsSuspectAndTheOthersAreNot) {
+  start_settled();
+  message::Changes said = changes(20, 20);
+  said.unheard = {{"price", "no table"}, {"stock", "no rights"}};
+  hand(said);
+  (void)target_.take();
+  said = changes(30, 30);
+  said.unheard = {{"stock", "no rights"}};
+  hand(said);
+  EXPECT_EQ(target_.take(), (Calls{"l2 shop not trusted", "raise shop price load", "unheard shop: stock",
+                                   "applied shop 30"}));
+  EXPECT_EQ(news_.back().feature, "price");
+  EXPECT_EQ(shop_.unheard.size(), 1u);
+}
+
+TEST_F(ApplierTest, WholeOriginThatIsHeardOfAgainIsSuspect) {
+  start_settled();
+  message::Changes said = changes(20, 20);
+  said.unheard = {{"", "too many"}};
+  hand(said);
+  (void)target_.take();
+  said = changes(30, 30);
+  said.unheard = {{"stock", "no rights"}};
+  hand(said);
+  EXPECT_EQ(target_.take(),
+            (Calls{"l2 shop not trusted", "raise shop load", "unheard shop: stock", "applied shop 30"}));
+}
+
+TEST_F(ApplierTest, AnotherHistoryNeedsNoFloorForWhatIsHeardOfAgain) {
+  start_settled();
+  message::Changes said = changes(20, 20);
+  said.unheard = {{"price", "no table"}};
+  hand(said);
+  (void)target_.take();
+  said = changes(30, 30);
+  said.incarnation = Incarnation{8};
+  hand(said);
+  EXPECT_EQ(target_.take(),
+            (Calls{"l2 shop not trusted", "raise shop other", "unheard shop:", "applied shop 30"}));
+}
+
+// ---- breaks whose message was missed ----
+
+TEST_F(ApplierTest, GapThatSwallowedABreakLeavesNothingToBeConfirmed) {
+  start_settled();
+  message::Changes said = changes(20, 20);
+  said.break_id = 5;
+  hand(said);
+  (void)target_.take();
+  gap();
+  said = changes(30, 30);
+  said.break_id = 6;
+  hand(said);
+  EXPECT_EQ(target_.take(), (Calls{"l2 shop not trusted", "raise shop confirm", "raise bank confirm",
+                                   "raise shop load", "applied shop 30"}));
+  hand(said);
+  EXPECT_EQ(target_.take(), Calls{"applied shop 30"});
+}
+
+TEST_F(ApplierTest, GapThatSwallowedNoBreakMayBeConfirmed) {
+  start_settled();
+  message::Changes said = changes(20, 20);
+  said.break_id = 5;
+  hand(said);
+  (void)target_.take();
+  gap();
+  hand(said);
+  EXPECT_EQ(target_.take(),
+            (Calls{"l2 shop not trusted", "raise shop confirm", "raise bank confirm", "applied shop 20"}));
+}
+
+TEST_F(ApplierTest, BreakThatWasHeardIsOneFloor) {
+  start_settled();
+  message::Changes said = changes(20, 20);
+  said.break_id = 5;
+  hand(said);
+  (void)target_.take();
+  hand(message::Floor{"shop", "", kHistory, Position{25}, "made anew"});
+  said = changes(30, 30);
+  said.break_id = 6;
+  hand(said);
+  EXPECT_EQ(target_.take(), (Calls{"l2 shop not trusted", "raise shop load", "applied shop 30"}));
 }
 
 TEST_F(ApplierTest, NodeThatHasJustStartedListensBeforeItAsks) {

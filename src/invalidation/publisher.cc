@@ -13,6 +13,13 @@
 
 namespace candor {
 
+// What the feed says beside its changes, as it stood when it handed something over: the stream hears of both
+// in the same order.
+struct Publisher::FeedWord {
+  std::vector<Unheard> unheard;
+  std::uint64_t break_id = 0;
+};
+
 // What is told to L2 and appended as a whole: part of a batch of the feed, or a break.
 struct Publisher::Slice {
   std::vector<Change> changes;
@@ -24,6 +31,7 @@ struct Publisher::Slice {
   bool is_break = false;
   bool same_history = false;
   std::string reason{};
+  FeedWord word{};
 };
 
 // Everything that one leadership knows. Shared with the tasks that work for it; they look at `over` after
@@ -36,6 +44,7 @@ struct Publisher::Leadership {
   std::unique_ptr<L2Teller> l2;
   Incarnation incoming;     // of what the feed hands over
   Incarnation incarnation;  // of what the stream has heard so far: behind a break that waits in `slices`
+  FeedWord word;            // the same
   Position published;       // complete in the stream up to here
   Position handed_over;
   Position confirmed;
@@ -88,7 +97,9 @@ void Publisher::on_leading(bool leading) {
   status_.leading = leading;
   if (!leading) return;
   term_ = std::make_shared<Leadership>();
-  term_->incoming = term_->incarnation = feed_->status().incarnation;
+  FeedStatus feed = feed_->status();
+  term_->incoming = term_->incarnation = feed.incarnation;
+  term_->word = word_of(std::move(feed));
   L2Teller::Options teller;
   teller.patience = options_.l2_patience;
   teller.book = options_.book;
@@ -107,11 +118,12 @@ void Publisher::on_changes(std::vector<Change> changes, Position up_to,
                            std::move_only_function<void()> taken) {
   if (term_ == nullptr) return;  // a feed that does not lead has nothing to say
   Leadership& term = *term_;
-  if (term.incoming.value == 0) term.incoming = term.incarnation = feed_->status().incarnation;
+  FeedStatus feed = feed_->status();
+  if (term.incoming.value == 0) term.incoming = term.incarnation = feed.incarnation;
   term.handed_over = status_.handed_over = std::max(term.handed_over, up_to);
   status_.changes += changes.size();
   lags_.feed.record(ChangeLag::runs_of(changes), clock_->wall());
-  cut(term, std::move(changes), up_to);
+  cut(term, std::move(changes), up_to, word_of(std::move(feed)));
   term.taken = std::move(taken);
   if (mutant(Mutant::kConfirmEarly)) executor_->post([feed = feed_, up_to] { feed->confirm(up_to); });
   offer_room(term_);
@@ -127,19 +139,31 @@ void Publisher::on_break(Incarnation incarnation, Position from, std::string rea
   slice->incarnation = term_->incoming = incarnation;
   slice->up_to = from;
   slice->reason = std::move(reason);
+  slice->word = word_of(feed_->status());
   term_->handed_over = status_.handed_over = from;
   term_->slices.push_back(std::move(slice));
   nudge(term_);
 }
 
+Publisher::FeedWord Publisher::word_of(FeedStatus feed) {
+  FeedWord word{std::move(feed.unheard), feed.break_id};
+  if (word.unheard.size() <= kUnheardMax) return word;
+  const std::string first = word.unheard.front().reason;
+  const std::string all = fmt::format("{} features of this origin cannot be watched: none is. The first: {}",
+                                      word.unheard.size(), first);
+  word.unheard = {{"", all}};
+  return word;
+}
+
 // A transaction of a million rows becomes a thousand messages, of which only the last completes its position.
-void Publisher::cut(Leadership& term, std::vector<Change> changes, Position up_to) {
+void Publisher::cut(Leadership& term, std::vector<Change> changes, Position up_to, const FeedWord& word) {
   auto slice = std::make_shared<Slice>();
   std::size_t bytes = 0;
   const auto finish = [&](bool completes) {
     slice->completes = completes;
     slice->up_to = up_to;
     slice->incarnation = term.incoming;
+    slice->word = word;
     slice->ready = slice->begun = slice->changes.empty();
     term.slices.push_back(std::exchange(slice, std::make_shared<Slice>()));
     bytes = 0;
@@ -153,7 +177,9 @@ void Publisher::cut(Leadership& term, std::vector<Change> changes, Position up_t
   }
   const bool joins = slice->changes.empty() && !term.slices.empty() && !term.slices.back()->is_break &&
                      term.slices.back()->changes.empty();
-  joins ? void(term.slices.back()->up_to = up_to) : finish(true);
+  if (!joins) return finish(true);
+  term.slices.back()->up_to = up_to;
+  term.slices.back()->word = word;
 }
 
 void Publisher::offer_room(const Term& term) {
@@ -223,7 +249,10 @@ Task<void> Publisher::send_changes(Term term) {
       ledger.highest_id = std::max(ledger.highest_id, change.id);
       changes.push_back(std::move(change));
     }
-    if (slice.completes) up_to = std::max(up_to, slice.up_to);
+    if (slice.completes) {
+      up_to = std::max(up_to, slice.up_to);
+      term->word = std::move(slice.word);
+    }
     term->slices.pop_front();
   }
   offer_room(term);
@@ -250,6 +279,7 @@ Task<void> Publisher::send_floor(Term term) {
   co_await term->l2->on_break(slice->up_to, slice->same_history);
   if (term->over) co_return;
   term->incarnation = slice->incarnation;
+  term->word = slice->word;
   if (!slice->same_history) {
     term->ledger = PublishLedger{};  // positions of another history
     term->confirmed = Position{};
@@ -285,6 +315,8 @@ message::Changes Publisher::message_of(Leadership& term, Position up_to) const {
   out.l2_generation = l2_ == nullptr ? 0 : term.l2->known().generation;
   out.l2_told_count = l2_ == nullptr ? 0 : term.l2->known().told;
   out.replay_from = term.said_replay = term.ledger.replay_from();
+  out.unheard = term.word.unheard;
+  out.break_id = term.word.break_id;
   return out;
 }
 

@@ -99,6 +99,7 @@ class Publisher final : public FeedSink {
   static constexpr int kIdlePeriods = 10;
 
  private:
+  struct FeedWord;
   struct Slice;
   struct Leadership;
   using Term = std::shared_ptr<Leadership>;
@@ -110,7 +111,8 @@ class Publisher final : public FeedSink {
   Task<SequenceNumber> append(Term term, StreamMessage message);
   Task<void> wait_for_work(Term term);
   Task<void> probe(Term term);
-  void cut(Leadership& term, std::vector<Change> changes, Position up_to);
+  [[nodiscard]] static FeedWord word_of(FeedStatus feed);
+  void cut(Leadership& term, std::vector<Change> changes, Position up_to, const FeedWord& word);
   void tell_ahead(const Term& term);
   void offer_room(const Term& term);
   void confirm(Leadership& term);

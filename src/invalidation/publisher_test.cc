@@ -336,6 +336,56 @@ TEST_F(PublisherTest, LosingLeadershipDropsWhatWasUnderWay) {
   EXPECT_EQ(changes().size(), 1u);
 }
 
+// A feature is heard of from the message on that has the change of all its keys, and not one message earlier.
+TEST_F(PublisherTest, WhatIsUnheardIsSaidInTheOrderOfTheChanges) {
+  feed_.now.unheard = {{"price", "no table"}};
+  start();
+  l2_.hangs = true;
+  hand_over({change(10, 1, "a")}, 10);
+  feed_.now.unheard.clear();
+  hand_over({change(20, 2, "b")}, 20);
+  l2_.hangs = false;
+  (void)l2_.hanging.front().set(true);  // of "a"; "b" is still being told
+  executor_.run_ready();
+  ASSERT_EQ(changes().size(), 1u);
+  EXPECT_EQ(changes()[0].unheard, (std::vector<Unheard>{{"price", "no table"}}));
+  executor_.advance(200ms);  // heartbeats, which have no slice of their own
+  EXPECT_EQ(changes().back().unheard.size(), 1u);
+  l2_.answer_all();
+  executor_.run_ready();
+  EXPECT_EQ(changes().back().up_to, Position{20});
+  EXPECT_TRUE(changes().back().unheard.empty());
+}
+
+TEST_F(PublisherTest, BreakIsNamedInTheMessagesAfterIt) {
+  feed_.now.break_id = 5;
+  start();
+  hand_over({change(10, 1, "a")}, 10);
+  feed_.now.break_id = 6;
+  feed_.now.unheard = {{"price", "gone"}};
+  l2_.hangs = true;
+  hand_over({change(15, 2, "b")}, 15);  // before the break, as far as the feed's word goes
+  feed_.now.break_id = 7;
+  feed_.sink->on_break(Incarnation{7}, Position{20}, "made anew");
+  l2_.answer_all();
+  executor_.run_ready();
+  hand_over({change(30, 3, "c")}, 30);
+  std::vector<std::uint64_t> ids;
+  for (const message::Changes& one : changes()) ids.push_back(one.break_id);
+  EXPECT_EQ(ids, (std::vector<std::uint64_t>{5, 6, 7}));
+  EXPECT_EQ(changes().back().unheard.size(), 1u);
+}
+
+TEST_F(PublisherTest, MoreUnheardFeaturesThanAMessageHoldsAreAllOfTheOrigin) {
+  for (std::size_t i = 0; i <= kUnheardMax; ++i)
+    feed_.now.unheard.push_back({"f" + std::to_string(i), "no table"});
+  start();
+  hand_over({change(10, 1, "a")}, 10);
+  ASSERT_EQ(changes().at(0).unheard.size(), 1u);
+  EXPECT_EQ(changes()[0].unheard[0].feature, "");
+  EXPECT_NE(changes()[0].unheard[0].reason.find("65 features"), std::string::npos);
+}
+
 TEST_F(PublisherTest, EndsWithWorkUnderWay) {
   start();
   l2_.hangs = true;

@@ -86,7 +86,7 @@ class Honesty : public ::testing::TestWithParam<Scenario> {};
 
 TEST_P(Honesty, TheIntervalHoldsTheTruthAndTheCauseIsRight) {
   // More for the table in docs/benchmarks.md.
-  const char* wanted = std::getenv("CANDOR_HONESTY_RUNS");
+  const char* wanted = std::getenv("CANDOR_HONESTY_RUNS");  // tidy: allow(a wish of who runs it, read once)
   const int runs = wanted == nullptr ? 8 : std::atoi(wanted);
   Coverage all;
   for (const double fraction : {1e-4, 1e-3, 1e-2, 0.1, 0.5}) {

@@ -78,7 +78,8 @@ void Monitor::set_budget(std::string_view feature, const Budget& budget) {
   }
 }
 
-void Monitor::on_change_applied(FeatureId feature, std::optional<std::string_view> key, const Change& change) {
+void Monitor::on_change_applied(FeatureId feature, std::optional<std::string_view> key,
+                                const Change& change) {
   Watched* watched = find(feature);
   if (watched == nullptr || watched->source == nullptr) return;
   const MonoTime now = world_.clock->now();
@@ -187,6 +188,7 @@ std::vector<FeatureExposure> Monitor::exposures() const {
     watched->monitor->fill(one, now);
     const FeaturePolicy& policy = watched->feature->policy();
     one.delivery.ttl_seconds = std::chrono::duration<double>(policy.ttl).count();
+    one.delivery.ttl_jitter = policy.ttl_jitter;
     one.origin_loads_per_second = watched->loads_per_second;
     one.check_loads_per_second = watched->checks_per_second;
     one.load_seconds_mean =

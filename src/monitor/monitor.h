@@ -60,7 +60,8 @@ class Monitor final : public Observer {
   [[nodiscard]] std::vector<FeatureExposure> exposures() const;
   [[nodiscard]] std::size_t size() const { return features_.size(); }
 
-  void on_change_applied(FeatureId feature, std::optional<std::string_view> key, const Change& change) override;
+  void on_change_applied(FeatureId feature, std::optional<std::string_view> key,
+                         const Change& change) override;
   void on_proven(std::string_view origin, MonoTime fresh_as_of) override;
 
   static constexpr Duration kDrainPeriod = 100ms;

@@ -13,6 +13,9 @@ constexpr std::size_t kWholeBytesMax = std::size_t{1} << 20;
 // Enough for every read that waits between two drains of an ordinary load; grown when it is not.
 constexpr std::size_t kSlotReserve = 256;
 
+// How much the chance may rise at a time.
+constexpr double kRise = 1.5;
+
 }  // namespace
 
 std::uint64_t fingerprint(std::string_view value) {
@@ -46,7 +49,8 @@ void ReadIntake::watch(FeatureId feature, double checked) {
 void ReadIntake::set_rate(FeatureId feature, double reads_per_second) {
   Rate& rate = rates_[feature.value];
   const double wanted = reads_per_second <= kReadsPerSecond ? 1.0 : kReadsPerSecond / reads_per_second;
-  rate.chance.store(std::max(wanted, rate.checked), std::memory_order_relaxed);
+  const double risen = kRise * rate.chance.load(std::memory_order_relaxed);
+  rate.chance.store(std::max(std::min(wanted, risen), rate.checked), std::memory_order_relaxed);
 }
 
 void ReadIntake::take(const SampledRead& read) {
@@ -91,6 +95,13 @@ std::vector<PickedRead> ReadIntake::drain() {
     std::ranges::move(reads, std::back_inserter(all));
   }
   for (const PickedRead& read : all) taken[read.feature.value] += 1.0;
+  for (std::size_t i = 0; i < rates_.size(); ++i) {
+    const double picked = taken[i] + left_out[i];
+    if (picked <= kDrainedMax) continue;
+    const double chance = rates_[i].chance.load(std::memory_order_relaxed);
+    rates_[i].chance.store(std::max(chance * kDrainedMax / picked, rates_[i].checked),
+                           std::memory_order_relaxed);
+  }
   for (PickedRead& read : all) {
     const std::size_t i = read.feature.value;
     read.weight *= (taken[i] + left_out[i]) / taken[i];

@@ -28,7 +28,9 @@ class ReadIntake final : public ReadTap {
  public:
   // Of one feature, each second: the interval of a fraction of 0.001 over a minute is then ± 0.00025.
   static constexpr double kReadsPerSecond = 1000.0;
-  static constexpr std::size_t kWaitingMax = 1U << 14;
+  static constexpr std::size_t kWaitingMax = 1U << 12;
+  // More than this between two drains: the traffic has grown, and the chance does not wait for set_rate().
+  static constexpr double kDrainedMax = 500.0;
 
   ReadIntake(std::size_t features_max, std::uint64_t seed);
 
@@ -37,7 +39,8 @@ class ReadIntake final : public ReadTap {
 
   // Is it measured at all, and what part of its reads is to be checked against the origin?
   void watch(FeatureId feature, double checked);
-  // The feature's reads of late: sets the chance from now on.
+  // The feature's reads of late: sets the chance from now on. It falls at once and rises by steps: a burst
+  // after a quiet second is met with the chance of before.
   void set_rate(FeatureId feature, double reads_per_second);
   // What was taken since the last call, with weights, by time.
   [[nodiscard]] std::vector<PickedRead> drain();

@@ -61,6 +61,40 @@ struct HeldRow {
   bool negative = false;  // no row
 };
 
+// ---- write-behind: many writes and the log's position, in one transaction ----
+
+struct BatchedWrite {
+  bool is_erase = false;
+  std::string key;
+  std::shared_ptr<const std::string> value;  // of a store
+};
+
+// What a write-behind log brings to the origin. The origin keeps one position for each log, in the table
+// `candor_write_behind(log_id, position)`; the transaction moves it from `expected` to `position`, or does
+// nothing.
+struct WriteBatch {
+  std::string log_id;
+  std::uint64_t expected = 0;
+  std::uint64_t position = 0;
+  std::vector<BatchedWrite> writes;
+};
+
+struct WriteBatchOutcome {
+  enum class Kind : std::uint8_t {
+    kApplied,  // all of it, committed
+    kMoved,    // the position is not `expected`: nothing was done. It may be an earlier attempt that arrived
+               // after all
+    kRefused,  // nothing was done: the origin will never take write `index` (a constraint, a type)
+    kFailed,   // `error`; unless it says otherwise, nobody knows what was done: ask for the position
+  };
+  static constexpr std::size_t kUnknownIndex = SIZE_MAX;  // refused at the commit: some write of it
+
+  Kind kind = Kind::kFailed;
+  std::size_t index = kUnknownIndex;
+  Error error;
+  std::vector<ChangeId> changes;  // kApplied: of each write, 0 where it is not known
+};
+
 class OriginFeature {
  public:
   virtual ~OriginFeature() = default;
@@ -87,6 +121,21 @@ class OriginFeature {
   [[nodiscard]] virtual bool has_local_order() const { return false; }
   [[nodiscard]] virtual bool can_store() const = 0;
   [[nodiscard]] virtual bool can_erase() const = 0;
+
+  // Origins that have transactions over their writes and a table of ours.
+  [[nodiscard]] virtual bool can_apply() const { return false; }
+  virtual Task<WriteBatchOutcome> apply(WriteBatch batch, MonoTime deadline) {
+    (void)batch, (void)deadline;
+    WriteBatchOutcome outcome;
+    outcome.error = Error{ErrorCode::kNotFound, "this origin takes no batches of writes"};
+    co_return outcome;
+  }
+  // Up to where the origin has the log's writes. Makes the table, and the log's row, where they are missing;
+  // where the right to do so is missing, the error has the SQL to run.
+  virtual Task<Result<std::uint64_t>> applied_position(std::string log_id, MonoTime deadline) {
+    (void)log_id, (void)deadline;
+    co_return fail(ErrorCode::kNotFound, "this origin takes no batches of writes");
+  }
 };
 
 struct OriginStats {
@@ -117,6 +166,8 @@ class Origin {
     (void)deadline;
     co_return fail(ErrorCode::kNotFound, "this origin has no change positions");
   }
+  // These features are known to be unheard: what probe() proves need not hold for them.
+  virtual void note_unheard(const std::vector<Unheard>& /*unheard*/) {}
   // Its positions and change ids are those of this node's own connection (Redis): they mean nothing to
   // another node, so that they go over no shared stream, into no shared tier.
   [[nodiscard]] virtual bool has_local_order() const { return false; }

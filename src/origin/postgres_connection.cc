@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "origin/postgres_batch_run.h"
 #include "origin/postgres_check_run.h"
 #include "origin/postgres_message.h"
 
@@ -146,7 +147,9 @@ void PostgresConnection::lose(Error reason) {
   std::vector<PostgresJob> sent, unsent;
   for (auto& [job, outcome] : std::exchange(group_, {})) sent.push_back(std::move(job));
   std::vector<Told> asked;
+  std::vector<std::shared_ptr<BatchRun>> batches;
   for (auto& op : std::exchange(ops_, {})) {
+    if (op.kind == Op::Kind::kSync && op.batch != nullptr) batches.push_back(op.batch);
     if (op.kind == Op::Kind::kExecute) sent.push_back(std::move(op.job));
     if (op.kind == Op::Kind::kAsk && op.told) asked.push_back(std::move(op.told));
   }
@@ -162,6 +165,12 @@ void PostgresConnection::lose(Error reason) {
   jobs_ = 0;
   owner_->on_lost(*this, reason, std::move(sent), std::move(unsent));
   for (auto& told : asked) told(std::unexpected(reason));
+  for (const auto& batch : batches) {
+    batch->fail_with(WriteBatchOutcome::Kind::kFailed, WriteBatchOutcome::kUnknownIndex, reason);
+    // Whatever an answer said before, the commit was not seen.
+    batch->outcome.kind = WriteBatchOutcome::Kind::kFailed;
+    batch->finish();
+  }
 }
 
 }  // namespace candor

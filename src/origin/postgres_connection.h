@@ -114,6 +114,12 @@ class PostgresConnection : public std::enable_shared_from_this<PostgresConnectio
   // call.
   void ask(const std::string& sql, const std::vector<std::string>& parameters, Told told);
 
+  // A batch of write-behind, in one transaction with its position. The feature's statements have been
+  // checked. Only while ready; nothing leaves before flush(). `done` is called once, also when the connection
+  // is lost, never inside this call.
+  using BatchDone = std::move_only_function<void(WriteBatchOutcome)>;
+  void apply(const std::shared_ptr<const SqlFeature>& feature, const WriteBatch& batch, BatchDone done);
+
   // Nobody waits for `request` any more. If the server is at work on it, that is the end of this connection:
   // the server notices within a second, and stops (client_connection_check_interval; statement_timeout for
   // servers before 14).
@@ -122,6 +128,7 @@ class PostgresConnection : public std::enable_shared_from_this<PostgresConnectio
  private:
   enum class State : std::uint8_t { kIdle, kStarting, kConnecting, kSettingUp, kReady, kClosed };
   struct CheckRun;
+  struct BatchRun;
   struct Prepared {
     enum class State : std::uint8_t { kNo, kSent, kYes } state = State::kNo;
     std::uint32_t version = 0;  // a statement made again gets another name
@@ -150,6 +157,7 @@ class PostgresConnection : public std::enable_shared_from_this<PostgresConnectio
       kExecute,
       kChangeId,
       kAsk,
+      kBatch,
       kSync
     } kind = Kind::kSync;
     StatementId id;
@@ -158,6 +166,8 @@ class PostgresConnection : public std::enable_shared_from_this<PostgresConnectio
     Question* question = nullptr;  // kPrepareQuestion, and a kAsk that was prepared
     PostgresOutcome outcome;
     bool answered = false;
+    std::shared_ptr<BatchRun> batch{};  // kBatch, and the kSync that ends it
+    std::size_t batch_step = 0;         // kBatch: 0 the position, then the writes, then the change id
   };
 
   using Started = std::unique_ptr<PGconn, decltype(&PQfinish)>;
@@ -172,6 +182,9 @@ class PostgresConnection : public std::enable_shared_from_this<PostgresConnectio
   void take_change_id(const PGresult* result);
   void take_ask(Op& op, const PGresult* result);
   void take_prepare_question(Op& op, const PGresult* result);
+  void send_batch(const std::shared_ptr<BatchRun>& run, const WriteBatch& batch,
+                  const std::vector<SqlRequestPtr>& requests);
+  void take_batch(Op& op, const PGresult* result);
   [[nodiscard]] Question* question_of(const std::string& sql);
   void prepare_question(const std::string& sql, Question& question);
   static void plan_anew(Question& question);

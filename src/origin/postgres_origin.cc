@@ -31,6 +31,8 @@ constexpr std::size_t kKeysPerConfirmation = 200;
 constexpr std::size_t kCompositeKeysPerConfirmation = 32;
 // Probes and statements of confirmations that wait for a place: each stands for up to 200 keys.
 constexpr std::size_t kQuestionsMax = 256;
+// Batches that wait for a place: one for each feature that writes behind.
+constexpr std::size_t kBatchesMax = 4096;
 // Confirmations gathered in one turn of the loop.
 constexpr std::size_t kConfirmationsMax = 16'384;
 
@@ -95,6 +97,35 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
     schedule_pump();
   }
 
+  Task<WriteBatchOutcome> apply(std::shared_ptr<const SqlFeature> feature, WriteBatch batch,
+                                MonoTime deadline) override {
+    const OneShot<WriteBatchOutcome> answer;
+    if (is_closed() || batches_.size() >= kBatchesMax) {
+      WriteBatchOutcome refused;
+      refused.error = Error{
+          ErrorCode::kOriginDown,
+          fmt::format("origin {}: {}", options().name, is_closed() ? "closed" : "too many batches wait")};
+      co_return refused;
+    }
+    auto waiting = std::make_shared<WaitingBatch>(WaitingBatch{std::move(feature), std::move(batch), answer});
+    std::weak_ptr<SqlDesk> weak = shared_from_this();
+    const TimerId timer = executor().schedule(deadline, [weak, waiting] {
+      auto desk = std::static_pointer_cast<Desk>(weak.lock());
+      if (desk)
+        desk->tell_batch(waiting,
+                         fail(ErrorCode::kTimeout,
+                              fmt::format("origin {}: no answer by the deadline", desk->options().name)));
+    });
+    batches_.push_back(std::move(waiting));
+    schedule_pump();
+    Executor& home = executor();
+    WriteBatchOutcome outcome = co_await answer;
+    home.cancel(timer);
+    co_return outcome;
+  }
+
+  Task<Result<std::uint64_t>> applied_position(std::string log_id, MonoTime deadline) override;
+
   [[nodiscard]] bool can_confirm(const SqlFeature& feature) const override {
     return feature.statements.is_watched();
   }
@@ -136,7 +167,7 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
   using Connection = std::shared_ptr<PostgresConnection>;
 
   void pump() override {
-    if (!line().oldest() && questions_.empty()) return;
+    if (!line().oldest() && questions_.empty() && batches_.empty()) return;
     if (ready_.empty()) {
       if (down_) return fail_waiting(*down_);
       return connect();
@@ -146,6 +177,12 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
       if (connection == nullptr) break;
       took_places(1);
       send_question(*connection);
+    }
+    while (places_left() > 0 && !batches_.empty()) {
+      auto* connection = least_busy();
+      if (connection == nullptr) break;
+      took_places(1);
+      send_batch(*connection);
     }
     while (places_left() > 0 && line().oldest()) {
       auto* connection = least_busy();
@@ -180,6 +217,8 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
                               options().name)));
     }
     answer_checks(fail(ErrorCode::kOriginDown, fmt::format("origin {} is closing", options().name)));
+    for (const auto& batch : std::exchange(batches_, {}))
+      tell_batch(batch, fail(ErrorCode::kOriginDown, fmt::format("origin {} is closing", options().name)));
     questions_.clear();
     for (const auto& question : std::exchange(open_questions_, {})) {
       tell(question, fail(ErrorCode::kOriginDown, fmt::format("origin {} is closing", options().name)));
@@ -220,6 +259,56 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
       if (rows) desk->pause_ = kFirstPause;
       desk->tell(question, std::move(rows));
       desk->schedule_pump();
+    });
+  }
+
+  // ---- Batches of write-behind
+
+  struct WaitingBatch {
+    std::shared_ptr<const SqlFeature> feature;
+    WriteBatch batch;
+    OneShot<WriteBatchOutcome> answer;
+  };
+  using WaitingBatchPtr = std::shared_ptr<WaitingBatch>;
+
+  void tell_batch(const WaitingBatchPtr& waiting, const std::unexpected<Error>& failed) {
+    std::erase(batches_, waiting);
+    WriteBatchOutcome outcome;
+    outcome.error = failed.error();
+    (void)waiting->answer.set(std::move(outcome));
+  }
+
+  // Statements are prepared first: a batch cannot wait in the middle of its transaction.
+  void send_batch(PostgresConnection& connection) {
+    const auto waiting = batches_.front();
+    batches_.pop_front();
+    std::weak_ptr<SqlDesk> weak = shared_from_this();
+    std::weak_ptr<PostgresConnection> on = connection.weak_from_this();
+    connection.check({waiting->feature}, [weak, on, waiting](Result<void> checked) {
+      auto desk = std::static_pointer_cast<Desk>(weak.lock());
+      if (!desk) return;
+      const auto alive = on.lock();
+      if (checked && (alive == nullptr || !alive->is_ready()))
+        checked = fail(ErrorCode::kOriginDown, "the connection was lost");
+      if (!checked || waiting->answer.is_set()) {
+        desk->gave_places(1);
+        desk->schedule_pump();
+        if (!checked) desk->tell_batch(waiting, std::unexpected(checked.error()));
+        return;
+      }
+      desk->counters().statements += waiting->batch.writes.size() + 1;
+      alive->apply(waiting->feature, waiting->batch, [weak, waiting](WriteBatchOutcome outcome) {
+        const auto owner = std::static_pointer_cast<Desk>(weak.lock());
+        if (!owner) return;
+        owner->gave_places(1);
+        if (outcome.kind == WriteBatchOutcome::Kind::kApplied)
+          owner->proven_ = true;
+        else
+          ++owner->counters().errors;
+        owner->schedule_pump();
+        (void)waiting->answer.set(std::move(outcome));
+      });
+      alive->flush();
     });
   }
 
@@ -398,6 +487,7 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
   void fail_waiting(const Error& error) {
     for (const auto& request : line().take_all()) finish(request, std::unexpected(error));
     for (const auto& question : std::exchange(questions_, {})) tell(question, std::unexpected(error));
+    for (const auto& batch : std::exchange(batches_, {})) tell_batch(batch, std::unexpected(error));
   }
 
   // ---- Connections
@@ -494,7 +584,9 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
       auto desk = std::static_pointer_cast<Desk>(weak.lock());
       if (!desk) return;
       desk->retry_timer_ = {};
-      if (desk->ready_.empty() || desk->line().oldest() || !desk->questions_.empty()) desk->connect();
+      if (desk->ready_.empty() || desk->line().oldest() || !desk->questions_.empty() ||
+          !desk->batches_.empty())
+        desk->connect();
     });
     if (ready_.empty()) {
       counters().connected = false;
@@ -566,11 +658,64 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
   std::optional<Error> down_;  // why the last attempt failed, while there is no connection
   std::vector<OneShot<Result<void>>> checks_;
   std::unordered_set<SqlRequestPtr> in_flight_;
+  std::deque<WaitingBatchPtr> batches_;             // waiting for a place
   std::deque<QuestionPtr> questions_;               // waiting for a place
   std::unordered_set<QuestionPtr> open_questions_;  // these, and those that were sent
   std::map<std::uint32_t, GatheredOfFeature> gathered_;
   std::size_t confirmations_waiting_ = 0;
 };
+
+namespace {
+
+constexpr const char* kMakeTable =
+    "create table if not exists candor_write_behind(log_id text primary key, position bigint not null)";
+
+// A row of one number, a row of none, or why not.
+using Found = Result<std::optional<std::uint64_t>>;
+
+}  // namespace
+
+// Asked for at a start and after a failure only. Three questions, each a transaction of its own.
+Task<Result<std::uint64_t>> PostgresOrigin::Desk::applied_position(std::string log_id, MonoTime deadline) {
+  const auto self = shared_from_this();
+  const auto ask_one = [this, deadline](std::string sql, std::vector<std::string> parameters) {
+    OneShot<Found> answer;
+    ask(std::move(sql), std::move(parameters), deadline, [answer](Result<const PGresult*> rows) {
+      if (!rows) {
+        (void)answer.set(std::unexpected(rows.error()));
+        return;
+      }
+      std::optional<std::uint64_t> position;
+      if (PQntuples(*rows) == 1) position = std::strtoull(PQgetvalue(*rows, 0, 0), nullptr, 10);
+      (void)answer.set(Found(position));
+    });
+    return answer;
+  };
+  const std::string find_sql = "select position from candor_write_behind where log_id = $1";
+  auto asked = ask_one(find_sql, {log_id});
+  Found found = co_await asked;
+  if (!found && found.error().code == ErrorCode::kRejected) {
+    asked = ask_one(kMakeTable, {});
+    found = co_await asked;
+    if (!found) {
+      found.error().message += fmt::format(
+          "; write-behind keeps its position there: run \"{}; grant select, insert, update on "
+          "candor_write_behind to "
+          "…\" as somebody who may",
+          kMakeTable);
+    }
+  }
+  if (!found) co_return std::unexpected(found.error());
+  if (*found) co_return **found;
+  asked = ask_one("insert into candor_write_behind(log_id, position) values ($1, 0) on conflict do nothing",
+                  {log_id});
+  found = co_await asked;
+  if (!found) co_return std::unexpected(found.error());
+  asked = ask_one(find_sql, {log_id});
+  found = co_await asked;
+  if (!found) co_return std::unexpected(found.error());
+  co_return found->value_or(0);
+}
 
 PostgresOrigin::PostgresOrigin(PostgresTarget target, Options options, Executor& executor,
                                Transport& transport, BlockingPool& pool)

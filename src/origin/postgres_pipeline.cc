@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/ids.h"
+#include "origin/postgres_batch_run.h"
 #include "origin/postgres_check_run.h"
 #include "origin/postgres_connection.h"
 #include "origin/postgres_error.h"
@@ -308,6 +309,8 @@ void PostgresConnection::take_result(PGresult* result) {
       return take_change_id(result);
     case Op::Kind::kAsk:
       return take_ask(op, result);
+    case Op::Kind::kBatch:
+      return take_batch(op, result);
     case Op::Kind::kPrepare:
       return take_prepare(op, result);
     case Op::Kind::kPrepareQuestion:
@@ -403,7 +406,8 @@ void PostgresConnection::take_change_id(const PGresult* result) {
 
 void PostgresConnection::take_ask(Op& op, const PGresult* result) {
   auto told = std::exchange(op.told, {});
-  if (PQresultStatus(result) == PGRES_TUPLES_OK) return told(result);
+  const auto status = PQresultStatus(result);
+  if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK) return told(result);
   if (op.question != nullptr && op.question->state == Question::State::kPrepared) plan_anew(*op.question);
   told(std::unexpected(error_of(result, "question")));
 }
@@ -487,6 +491,13 @@ void PostgresConnection::prepare_failed(const StatementId& id, const Error& erro
 
 // The commit failed (a deferred constraint, a serialization failure): so did every statement of the group.
 void PostgresConnection::group_failed(const PGresult* result) {
+  if (const auto& run = ops_.front().batch) {
+    // Some write of it broke a constraint that is looked at now, and nobody says which.
+    const bool is_constraint = sqlstate_of(result).starts_with("23");
+    return run->fail_with(
+        is_constraint ? WriteBatchOutcome::Kind::kRefused : WriteBatchOutcome::Kind::kFailed,
+        WriteBatchOutcome::kUnknownIndex, error_of(result, "features." + run->feature->name()));
+  }
   for (auto& [job, outcome] : group_) {
     if (outcome.kind != PostgresOutcome::Kind::kAnswers) continue;
     outcome.kind = PostgresOutcome::Kind::kError;
@@ -497,8 +508,14 @@ void PostgresConnection::group_failed(const PGresult* result) {
 }
 
 void PostgresConnection::take_sync() {
+  const auto batch = std::move(ops_.front().batch);
   ops_.pop_front();
   ++heads_;
+  if (batch != nullptr) {
+    --jobs_;
+    if (!batch->has_failed) batch->outcome.kind = WriteBatchOutcome::Kind::kApplied;
+    return batch->finish();
+  }
   if (state_ == State::kSettingUp) {
     if (!ops_.empty()) return;  // the first question's
     state_ = State::kReady;

@@ -29,6 +29,13 @@ class SqlOriginFeature final : public OriginFeature {
     return desk_->confirm(feature_, std::move(key), held, deadline);
   }
   [[nodiscard]] bool can_confirm() const override { return desk_->can_confirm(*feature_); }
+  [[nodiscard]] bool can_apply() const override { return true; }
+  Task<WriteBatchOutcome> apply(WriteBatch batch, MonoTime deadline) override {
+    return desk_->apply(feature_, std::move(batch), deadline);
+  }
+  Task<Result<std::uint64_t>> applied_position(std::string log_id, MonoTime deadline) override {
+    return desk_->applied_position(std::move(log_id), deadline);
+  }
   [[nodiscard]] bool can_store() const override { return feature_->statements.store.exists(); }
   [[nodiscard]] bool can_erase() const override { return feature_->statements.erase.exists(); }
 

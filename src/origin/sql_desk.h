@@ -47,6 +47,11 @@ class SqlDesk : public std::enable_shared_from_this<SqlDesk> {
     (void)feature;
     return false;
   }
+  // As OriginFeature's.
+  [[nodiscard]] virtual Task<WriteBatchOutcome> apply(std::shared_ptr<const SqlFeature> feature,
+                                                      WriteBatch batch, MonoTime deadline) = 0;
+  [[nodiscard]] virtual Task<Result<std::uint64_t>> applied_position(std::string log_id,
+                                                                     MonoTime deadline) = 0;
   // Answers everything that waits or is in flight with an error, and takes nothing more.
   void close();
 

@@ -32,6 +32,21 @@ std::string_view parameter_bytes(const SqlRequest& request, const SqlParameter& 
   return request.key;
 }
 
+std::vector<SqlRequestPtr> requests_of(const std::shared_ptr<const SqlFeature>& feature,
+                                       const WriteBatch& batch) {
+  std::vector<SqlRequestPtr> requests;
+  requests.reserve(batch.writes.size());
+  for (const BatchedWrite& write : batch.writes) {
+    auto request = std::make_shared<SqlRequest>();
+    request->verb = write.is_erase ? SqlVerb::kErase : SqlVerb::kStore;
+    request->feature = feature;
+    request->key = write.key;
+    if (write.value != nullptr) request->value = *write.value;
+    requests.push_back(std::move(request));
+  }
+  return requests;
+}
+
 bool WaitingLine::has_room_for(const SqlRequest& request) const {
   return size() < limits_.count_max && bytes_ + request.bytes() <= limits_.bytes_max;
 }

@@ -12,6 +12,7 @@
 #include "base/executor.h"
 #include "base/result.h"
 #include "base/task.h"
+#include "origin/origin.h"
 #include "origin/statement.h"
 #include "version/stamp.h"
 
@@ -61,6 +62,11 @@ using SqlRequestPtr = std::shared_ptr<SqlRequest>;
 // The parameter's bytes; `parts` comes from split_key(). Views into the request.
 [[nodiscard]] std::string_view parameter_bytes(const SqlRequest& request, const SqlParameter& parameter,
                                                const std::vector<std::string_view>& parts);
+
+// The writes of a batch as requests, which is what statements are bound from. Nobody waits for them one by
+// one.
+[[nodiscard]] std::vector<SqlRequestPtr> requests_of(const std::shared_ptr<const SqlFeature>& feature,
+                                                     const WriteBatch& batch);
 
 // Requests waiting for a place, oldest first; loads can be taken feature by feature. Bounded by count and by
 // bytes.

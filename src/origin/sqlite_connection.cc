@@ -195,6 +195,7 @@ bool SqliteConnection::file_has_moved() const {
 
 Error SqliteConnection::error_of(int code, std::string_view what) {
   const auto failure = failure_of(code);
+  last_code_ = code;
   broken_ = broken_ || failure.breaks_connection;
   const char* said = db_ != nullptr ? sqlite3_errmsg(db_) : sqlite3_errstr(code);
   std::string system;

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <atomic>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -53,6 +54,11 @@ class SqliteConnection {
   // Writes, in one transaction as long as all goes well: what fails, fails alone.
   std::vector<Result<SqlAnswer>> write(const std::vector<SqlRequestPtr>& requests);
 
+  // All of the batch and its position, in one transaction, or nothing.
+  WriteBatchOutcome apply(const WriteBatch& batch, const std::vector<SqlRequestPtr>& requests);
+  // Makes the table of positions and the log's row where they are missing.
+  Result<std::uint64_t> applied_position(const std::string& log_id);
+
   // Any thread: what runs ends soon, with kTimeout, and what comes next does not begin. Not
   // sqlite3_interrupt(), which is forgotten when it arrives between two statements.
   void stop() { stopped_ = true; }
@@ -76,6 +82,11 @@ class SqliteConnection {
   Result<std::vector<Row>> write_together(const std::vector<SqlRequestPtr>& requests);
   Result<void> bind(sqlite3_stmt* statement, const SqlRequest& request);
   Result<ChangeId> read_position();
+  Result<bool> move_position(const WriteBatch& batch);
+  Result<std::optional<std::uint64_t>> find_position(const std::string& log_id);
+  WriteBatchOutcome apply_begun(const WriteBatch& batch, const std::vector<SqlRequestPtr>& requests);
+  // Would the same write fail again, whatever else happens? Of the last error.
+  [[nodiscard]] bool is_for_good(const Error& error) const;
   Result<void> execute(const char* sql);
   void roll_back();
   [[nodiscard]] Error stopped() const;
@@ -88,6 +99,7 @@ class SqliteConnection {
   sqlite3_stmt* position_ = nullptr;
   std::atomic<bool> stopped_{false};
   bool broken_ = false;
+  int last_code_ = 0;  // SQLite's, of the last error
 };
 
 }  // namespace candor

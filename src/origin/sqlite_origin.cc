@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <deque>
 #include <functional>
 #include <utility>
 
@@ -37,15 +38,17 @@ class SqliteOrigin::Desk final : public SqlDesk {
   [[nodiscard]] const SqliteFile& file() const { return file_; }
 
   void on_written(std::function<void()> call) { on_written_ = std::move(call); }
-  void add_watch(const std::string& table, const std::vector<std::string>& columns) {
+  void add_watch(const OriginStatements& of) {
     if (file_.position_query.empty()) file_.position_query = kSqlitePositionQuery;
-    watches_.push_back({table, columns});
+    watches_.push_back({of.feature, {of.watch_table, of.watch_columns}});
   }
+  void note_unheard(const std::vector<Unheard>& unheard) { unheard_ = unheard; }
 
   Task<Result<OriginProbe>> probe(MonoTime deadline) {
     if (watches_.empty()) co_return fail(ErrorCode::kNotFound, "no feature of this origin is watched");
     auto question = std::make_shared<SqliteProof::Question>();
-    question->watches = watches_;
+    for (const auto& [feature, watch] : watches_)
+      if (!is_unheard(unheard_, feature)) question->watches.push_back(watch);
     auto answered = ask(question, deadline);
     Result<void> asked = co_await answered;
     if (!asked) co_return std::unexpected(asked.error());
@@ -66,6 +69,44 @@ class SqliteOrigin::Desk final : public SqlDesk {
   }
   [[nodiscard]] bool can_confirm(const SqlFeature& feature) const override {
     return feature.statements.is_watched();
+  }
+
+  Task<WriteBatchOutcome> apply(std::shared_ptr<const SqlFeature> feature, WriteBatch batch,
+                                MonoTime deadline) override {
+    auto outcome = std::make_shared<WriteBatchOutcome>();
+    auto what = std::make_shared<const WriteBatch>(std::move(batch));
+    counters().statements += what->writes.size() + 1;
+    auto answered = run_errand(
+        [outcome, what, feature = std::move(feature)](SqliteConnection& connection) -> Result<void> {
+          *outcome = connection.apply(*what, requests_of(feature, *what));
+          return {};
+        },
+        deadline);
+    Result<void> ran = co_await answered;
+    // The errand may still be at work: what it writes into is its own from now on.
+    if (!ran) {
+      WriteBatchOutcome failed;
+      failed.error = std::move(ran.error());
+      co_return failed;
+    }
+    if (outcome->kind != WriteBatchOutcome::Kind::kApplied) ++counters().errors;
+    co_return std::move(*outcome);
+  }
+
+  Task<Result<std::uint64_t>> applied_position(std::string log_id, MonoTime deadline) override {
+    auto position = std::make_shared<std::uint64_t>(0);
+    counters().statements += 1;
+    auto answered = run_errand(
+        [position, log_id = std::move(log_id)](SqliteConnection& connection) -> Result<void> {
+          auto found = connection.applied_position(log_id);
+          if (!found) return std::unexpected(std::move(found.error()));
+          *position = *found;
+          return {};
+        },
+        deadline);
+    Result<void> ran = co_await answered;
+    if (!ran) co_return std::unexpected(std::move(ran.error()));
+    co_return *position;
   }
 
   OneShot<Result<void>> check_all() {
@@ -99,7 +140,9 @@ class SqliteOrigin::Desk final : public SqlDesk {
 
   void pump() override {
     while (places_left() > 0) {
-      if (!writing_ && line().oldest_write()) {
+      if (!writing_ && !errands_.empty()) {
+        start_errand();
+      } else if (!writing_ && line().oldest_write()) {
         start(std::make_shared<Job>(
             Job{take_connection(writer_), line().take_writes(kWritesPerJob, kWriteBytesPerJob), true}));
       } else if (const auto load = line().oldest_load()) {
@@ -131,6 +174,11 @@ class SqliteOrigin::Desk final : public SqlDesk {
                                                      options().name)));
       }
     }
+    if (errand_) errand_->connection->stop();
+    auto errands = std::exchange(errands_, {});
+    if (errand_) errands.push_front(std::move(errand_));
+    for (const auto& errand : errands)
+      errand->answer.set(fail(ErrorCode::kTimeout, fmt::format("origin {} is closing", options().name)));
     // Closing can copy the WAL into the database: off this thread.
     auto idle = std::exchange(readers_, {});
     idle.insert(idle.end(), writer_.begin(), writer_.end());
@@ -146,6 +194,74 @@ class SqliteOrigin::Desk final : public SqlDesk {
     std::shared_ptr<SqliteProof::Question> question;
     OneShot<Result<void>> answer;
   };
+
+  // Something of our own for the writer's connection, which nobody shares: a batch of write-behind.
+  struct Errand {
+    std::move_only_function<Result<void>(SqliteConnection&)> run;
+    MonoTime deadline;
+    OneShot<Result<void>> answer;
+    Connection connection{};
+  };
+  using ErrandPtr = std::shared_ptr<Errand>;
+
+  // One for each feature that writes behind, and one attempt at a time of each.
+  static constexpr std::size_t kErrandsMax = 4096;
+
+  OneShot<Result<void>> run_errand(std::move_only_function<Result<void>(SqliteConnection&)> run,
+                                   MonoTime deadline) {
+    auto errand = std::make_shared<Errand>(Errand{std::move(run), deadline, {}, {}});
+    if (is_closed() || errands_.size() >= kErrandsMax) {
+      errand->answer.set(fail(
+          is_closed() ? ErrorCode::kOriginDown : ErrorCode::kOverloaded,
+          fmt::format("origin {}: {}", options().name, is_closed() ? "is closed" : "too many batches wait")));
+      return errand->answer;
+    }
+    std::weak_ptr<SqlDesk> weak = shared_from_this();
+    executor().schedule(deadline, [weak, errand] {
+      auto desk = std::static_pointer_cast<Desk>(weak.lock());
+      if (desk) desk->give_up(errand);
+    });
+    errands_.push_back(errand);
+    schedule_pump();
+    return errand->answer;
+  }
+
+  void give_up(const ErrandPtr& errand) {
+    if (errand->answer.is_set()) return;
+    if (errand == errand_) errand->connection->stop();
+    std::erase(errands_, errand);
+    errand->answer.set(
+        fail(ErrorCode::kTimeout, fmt::format("origin {}: no answer by the deadline", options().name)));
+  }
+
+  void start_errand() {
+    took_places(1);
+    writing_ = true;
+    errand_ = errands_.front();
+    errands_.pop_front();
+    errand_->connection = take_connection(writer_);
+    errand_->connection->clear_stop();
+    const Duration patience = errand_->deadline - executor().now();
+    std::weak_ptr<SqlDesk> weak = shared_from_this();
+    pool_.run([&home = executor(), weak, errand = errand_, patience]() mutable {
+      Result<void> ran = errand->connection->open(patience);
+      if (ran) ran = errand->run(*errand->connection);
+      home.post([weak, errand = std::move(errand), ran = std::move(ran)]() mutable {
+        auto desk = std::static_pointer_cast<Desk>(weak.lock());
+        if (desk) desk->errand_done(errand, std::move(ran));
+      });
+    });
+  }
+
+  void errand_done(const ErrandPtr& errand, Result<void> ran) {
+    gave_places(1);
+    writing_ = false;
+    errand_.reset();
+    if (on_written_) on_written_();
+    give_back(errand->connection, true);
+    (void)errand->answer.set(std::move(ran));
+    if (!is_closed()) pump();
+  }
 
   // Probes and confirmations have a connection and a job of their own, beside the places: a proof that waited
   // behind slow loads would be old when it came. What is asked while one job runs goes with the next,
@@ -275,9 +391,16 @@ class SqliteOrigin::Desk final : public SqlDesk {
   std::vector<Connection> writer_;   // idle; at most one
   std::vector<JobPtr> jobs_;         // in flight
   bool writing_ = false;
+  std::deque<ErrandPtr> errands_;  // waiting
+  ErrandPtr errand_;               // under way
   std::function<void()> on_written_;
   std::shared_ptr<SqliteProof> proof_;  // shared with its job
-  std::vector<SqliteProof::Watch> watches_;
+  struct FeatureWatch {
+    std::string feature;
+    SqliteProof::Watch watch;
+  };
+  std::vector<FeatureWatch> watches_;
+  std::vector<Unheard> unheard_;
   std::vector<Proof> proofs_;  // waiting
   bool proving_ = false;
 };
@@ -303,8 +426,7 @@ Result<std::unique_ptr<OriginFeature>> SqliteOrigin::bind(OriginStatements state
                     statements.feature, statements.store.empty() ? "erase" : "store"));
   }
   auto bound = desk_->bind(statements, SqlDialect::kSqlite);
-  if (bound && !statements.watch_table.empty())
-    desk_->add_watch(statements.watch_table, statements.watch_columns);
+  if (bound && !statements.watch_table.empty()) desk_->add_watch(statements);
   return bound;
 }
 
@@ -315,6 +437,8 @@ Task<Result<void>> SqliteOrigin::prepare() {
 }
 
 Task<Result<OriginProbe>> SqliteOrigin::probe(MonoTime deadline) { return desk_->probe(deadline); }
+
+void SqliteOrigin::note_unheard(const std::vector<Unheard>& unheard) { desk_->note_unheard(unheard); }
 
 void SqliteOrigin::on_written(std::function<void()> call) { desk_->on_written(std::move(call)); }
 

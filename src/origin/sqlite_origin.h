@@ -28,6 +28,7 @@ class SqliteOrigin final : public Origin {
   Task<Result<void>> prepare() override;
   // One read transaction for all that is asked in one turn, on a connection beside max_concurrency.
   Task<Result<OriginProbe>> probe(MonoTime deadline) override;
+  void note_unheard(const std::vector<Unheard>& unheard) override;
   // Called after each transaction of this process's own writes, whatever became of it: wakes the change feed.
   void on_written(std::function<void()> call);
   [[nodiscard]] OriginStats stats() const override;

@@ -438,6 +438,123 @@ TEST_F(SqliteOriginTest, ASchemaChangedMeanwhileIsFollowed) {
   EXPECT_EQ(value(*f, "a"), R"({"k":"a","v":"one","w":3})");
 }
 
+// ---- batches of write-behind ----
+
+using Kind = WriteBatchOutcome::Kind;
+
+BatchedWrite put(std::string key, std::string value) {
+  return {false, std::move(key), std::make_shared<const std::string>(std::move(value))};
+}
+
+class SqliteBatchTest : public SqliteOriginTest {
+ protected:
+  WriteBatchOutcome apply(OriginFeature& f, std::uint64_t expected, std::uint64_t position,
+                          std::vector<BatchedWrite> writes, Duration patience = 5s) {
+    return world_.run(f.apply(WriteBatch{"log", expected, position, std::move(writes)}, world_.in(patience)));
+  }
+  Result<std::uint64_t> position(OriginFeature& f) {
+    return world_.run(f.applied_position("log", world_.in(5s)));
+  }
+  std::unique_ptr<OriginFeature> bind_n() {
+    return bind({.load = "select v from n where id = :key",
+                 .store = "insert into n values (:key, :value) on conflict (id) do update set v = :value",
+                 .erase = "delete from n where id = :key"});
+  }
+};
+
+TEST_F(SqliteBatchTest, WritesAndThePositionAreOneTransactionAndTheTableIsMade) {
+  open();
+  auto f = bind_t();
+  EXPECT_EQ(position(*f), 0u);
+  const auto outcome = apply(*f, 0, 7, {put("a", "1"), put("z", "2"), {true, "b", nullptr}});
+  EXPECT_EQ(outcome.kind, Kind::kApplied);
+  EXPECT_EQ(outcome.changes.size(), 3u);
+  EXPECT_EQ(value(*f, "a"), "1");
+  EXPECT_EQ(value(*f, "z"), "2");
+  EXPECT_EQ(value(*f, "b"), "(none)");
+  EXPECT_EQ(position(*f), 7u);
+}
+
+TEST_F(SqliteBatchTest, FromAnotherPositionNothingIsDone) {
+  open();
+  auto f = bind_t();
+  EXPECT_EQ(position(*f), 0u);
+  ASSERT_EQ(apply(*f, 0, 7, {put("a", "1")}).kind, Kind::kApplied);
+  EXPECT_EQ(apply(*f, 0, 7, {put("a", "2")}).kind, Kind::kMoved);
+  EXPECT_EQ(value(*f, "a"), "1");
+}
+
+TEST_F(SqliteBatchTest, AWriteThatBreaksAConstraintIsNamedAndNothingIsDone) {
+  open();
+  auto f = bind_n();
+  EXPECT_EQ(position(*f), 0u);
+  const auto outcome = apply(*f, 0, 3, {put("7", "new"), put("8", "bad"), put("9", "new")});
+  EXPECT_EQ(outcome.kind, Kind::kRefused);
+  EXPECT_EQ(outcome.index, 1u);
+  EXPECT_THAT(outcome.error.message, HasSubstr("CHECK"));
+  EXPECT_EQ(value(*f, "7"), "seven");
+  EXPECT_EQ(position(*f), 0u);
+  EXPECT_EQ(apply(*f, 0, 3, {put("7", "new"), put("text for an integer", "x")}).index, 1u);
+}
+
+TEST_F(SqliteBatchTest, AMissingTableSaysNothingOfTheWriteAndIsTriedAgain) {
+  open();
+  auto f = bind_t();
+  EXPECT_EQ(position(*f), 0u);
+  sql("alter table t rename to away");
+  EXPECT_EQ(apply(*f, 0, 1, {put("a", "1")}).kind, Kind::kFailed);
+  sql("alter table away rename to t");
+  EXPECT_EQ(apply(*f, 0, 1, {put("a", "1")}).kind, Kind::kApplied);
+}
+
+TEST_F(SqliteBatchTest, ALockThatDoesNotComeIsAFailureAndNothingIsDone) {
+  open();
+  auto f = bind_t();
+  EXPECT_EQ(position(*f), 0u);
+  sqlite3* db = nullptr;
+  ASSERT_EQ(sqlite3_open(path().c_str(), &db), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(db, "begin immediate", nullptr, nullptr, nullptr), SQLITE_OK);
+  const auto outcome = apply(*f, 0, 1, {put("a", "1")}, 20ms);
+  EXPECT_EQ(outcome.kind, Kind::kFailed);
+  sqlite3_close(db);
+  EXPECT_EQ(apply(*f, 0, 1, {put("a", "2")}).kind, Kind::kApplied);
+}
+
+TEST_F(SqliteBatchTest, WithoutTheRightToMakeTheTableTheSqlIsInTheError) {
+  open(4, 100, "?mode=ro");
+  auto f = bind({.load = "select v from t where k = :key"});
+  const auto refused = position(*f);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("create table if not exists candor_write_behind"));
+}
+
+TEST_F(SqliteBatchTest, OrdinaryWritesAndLoadsGoOnBesideIt) {
+  open(2);
+  auto f = bind_t();
+  EXPECT_EQ(position(*f), 0u);
+  std::optional<WriteBatchOutcome> batch;
+  std::optional<Result<OriginWrite>> written;
+  world_.start(f->store("a", "through", world_.in(5s)), &written);
+  world_.start(f->apply(WriteBatch{"log", 0, 1, {put("a", "behind")}}, world_.in(5s)), &batch);
+  world_.settle();
+  EXPECT_TRUE(written && written->has_value());
+  EXPECT_TRUE(batch && batch->kind == Kind::kApplied);
+}
+
+TEST_F(SqliteBatchTest, ClosingAnswersABatchThatWaitsAndOneThatRuns) {
+  open();
+  auto f = bind_t();
+  std::optional<WriteBatchOutcome> running, waiting, after;
+  world_.start(f->apply(WriteBatch{"log", 0, 1, {put("a", "1")}}, world_.in(5s)), &running);
+  world_.executor.run_ready();
+  world_.start(f->apply(WriteBatch{"other", 0, 1, {put("a", "1")}}, world_.in(5s)), &waiting);
+  world_.executor.run_ready();
+  origin_.reset();
+  world_.start(f->apply(WriteBatch{"log", 0, 1, {}}, world_.in(5s)), &after);
+  world_.settle();
+  for (const auto& one : {running, waiting, after}) EXPECT_TRUE(one && one->kind == Kind::kFailed);
+}
+
 TEST(SqliteUrl, FormsAreStrict) {
   EXPECT_EQ(parse_sqlite_url("o", "sqlite:var/shop.db")->path, "var/shop.db");
   EXPECT_EQ(parse_sqlite_url("o", "sqlite:/a/b.db?mode=ro")->mode, SqliteMode::kReadOnly);

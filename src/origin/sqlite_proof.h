@@ -1,7 +1,8 @@
 // Answers probes and confirmations from the change log of a SQLite file. Blocking; one thread at a time.
 //
 // A proof is refused when a watched table lacks its triggers: its changes would go unseen, and "everything up
-// to position P was applied" would be true and worth nothing.
+// to position P was applied" would be true and worth nothing. Features that are known to be unheard do not
+// count: nothing is proven of them.
 #pragma once
 
 #include <optional>

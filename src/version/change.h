@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/time.h"
@@ -33,6 +34,19 @@ struct Change {
       committed;  // by the origin's clock: for lag figures and people only, never compared for correctness
   friend bool operator==(const Change&, const Change&) = default;
 };
+
+// A watched feature whose changes nobody hears of: its table is missing, or cannot be watched. It lives by
+// its ttl, and nothing is proven of it; the other features of its origin are not concerned.
+struct Unheard {
+  std::string feature;  // empty: every feature of the origin
+  std::string reason;   // for people
+  friend bool operator==(const Unheard&, const Unheard&) = default;
+};
+[[nodiscard]] inline bool is_unheard(const std::vector<Unheard>& unheard, std::string_view feature) {
+  for (const Unheard& one : unheard)
+    if (one.feature.empty() || one.feature == feature) return true;
+  return false;
+}
 
 // What an origin says about where it stands, read in one statement.
 struct OriginProbe {

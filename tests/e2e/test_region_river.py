@@ -75,6 +75,70 @@ def test_missing_triggers_are_loud_and_mended_while_running(start, shop, tmp_pat
     wait_for(lambda: "all is well again" in node.log(), 5, "the log says that it is over")
 
 
+def got(client, *command):
+    """CANDOR.GET's answer by field."""
+    fields = client.command("CANDOR.GET", *command)
+    return fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2]))
+
+
+def test_table_that_nobody_hears_of_holds_up_no_other(start, shop, tmp_path, redis_server):
+    """Two nodes: the one that does not read the feed must know as well."""
+    heard = river.body(river.shared(redis_server.port))
+    river.install_feed(tmp_path, heard)
+    text = heard + """
+[features.price]
+origin = "shop"
+load  = "select amount from price where id = :key"
+watch = { table = "price", key = "id" }
+ttl   = "10m"
+"""
+    shop.execute("create table price (id integer primary key, amount text)")
+    shop.execute("insert into price values (1, 'ten')")
+    nodes = [start(text) for _ in range(2)]
+    leaders = [node for node in nodes if node.metric("candor_feed_state", origin="shop", state="leading")]
+    assert len(leaders) == 1
+    for node in nodes:
+        wait_for(lambda node=node: node.metric("candor_degraded", reason="unheard:price") == 1, 10, "every node says so")
+        wait_for(lambda node=node: "no triggers log the changes of table price" in node.log(), 5, "the log says what to do")
+        assert node.metric("candor_degraded", reason="feed_misconfigured:shop") == 0
+        shown = river.status_of(node)
+        assert [one["feature"] for one in shown["river"]["origins"][0]["unheard"]] == ["price"], shown["river"]
+        assert {f["name"]: f["served_as"] for f in shown["features"]}["price"] == "eventual"
+    tool = subprocess.run([BUILD / "candor", "status", "--at", f"127.0.0.1:{nodes[0].http_port}"], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=20, check=False).stdout
+    assert "DEGRADED: unheard:price" in tool and "NOT HEARD: feature price: no triggers" in tool, tool
+
+    clients = [node.raw() for node in nodes]
+    for client in clients:
+        assert client.command("GET", "price:1") == b"ten"
+        assert client.command("GET", "item:1") == b"item 1"
+        assert got(client, "item:1", "BOUNDED", "60000")[b"tier"] == b"l1"
+    shop.execute("update price set amount = 'twelve' where id = 1")
+    update(tmp_path, "1", "heard")
+    for client in clients:
+        wait_for(lambda client=client: client.command("GET", "item:1") == b"heard", 5, "the other table is heard of")
+        assert got(client, "price:1")[b"tier"] == b"l1"
+        assert client.command("GET", "price:1") == b"ten", "by its ttl alone"
+        # What is loaded past the tiers is kept, as with any feature: each level is asked once, of a value of its own.
+    for number, (client, level) in enumerate([(clients[0], ["STRONG"]), (clients[1], ["BOUNDED", "60000"])]):
+        shop.execute("update price set amount = ? where id = 1", (f"new {number}",))
+        answer = got(client, "price:1", *level)
+        assert answer[b"tier"] == b"origin" and answer[b"value"] == f"new {number}".encode(), answer
+    shop.execute("update price set amount = 'last' where id = 1")
+    time.sleep(0.5)
+    assert clients[0].command("GET", "price:1") == b"new 0" and clients[1].command("GET", "price:1") == b"new 1"
+
+    river.install_feed(tmp_path, text)
+    for node, client in zip(nodes, clients):
+        wait_for(lambda client=client: client.command("GET", "price:1") == b"last", 10, "what was missed is not served")
+        wait_for(lambda node=node: node.metric("candor_degraded", reason="unheard:price") == 0, 10, "all is well")
+        assert client.command("GET", "item:1") == b"heard"
+    shop.execute("update price set amount = 'heard too' where id = 1")
+    for client in clients:
+        wait_for(lambda client=client: client.command("GET", "price:1") == b"heard too", 5, "the table is heard of")
+        wait_for(lambda client=client: got(client, "price:1", "BOUNDED", "60000")[b"tier"] == b"l1", 5, "and proven")
+
+
 def test_node_without_watched_origins_waits_for_nothing(start, shop):
     node = start()
     assert river.readiness(node) == (200, "ready\n")
