@@ -14,12 +14,19 @@ const found = (name) => state.budgets?.features.find((f) => f.feature === name) 
 
 // ---- what a row says ----
 
+// "Inside" says that nothing measured contradicts the budget. As long as every interval reaches beyond what is allowed, too few reads were
+// judged to say more, and the page does not call that kept.
+export function isDecided(f) {
+  return [f.measured.by_stream_window, f.measured.by_origin_window].some((m) => m && m.high <= f.budget.stale_fraction);
+}
+
 export function verdictOf(f) {
   if (f.state === "page") return { rank: 0, words: f.verdict === "outside" ? "Missed, page" : "Page", mark: "bad" };
   if (f.verdict === "outside") return { rank: 1, words: f.state === "ticket" ? "Missed, ticket" : "Missed", mark: "bad" };
   if (f.state === "ticket") return { rank: 2, words: "Ticket", mark: "unsure" };
   if (f.verdict === "not measured") return { rank: 3, words: "Not measured", mark: "none" };
-  return { rank: 4, words: "Kept", mark: "good" };
+  if (!isDecided(f)) return { rank: 4, words: "Too few reads", mark: "none" };
+  return { rank: 5, words: "Kept", mark: "good" };
 }
 
 export const allowedWords = (f) => percent(f.budget.stale_fraction) + " over " + duration(f.budget.max_staleness_ms / 1000);
@@ -29,6 +36,8 @@ export function fastestBurn(f) {
   const measured = f.burn.filter((b) => b.reads > 0 && b.rate != null);
   return measured.length ? measured.reduce((a, b) => (b.rate > a.rate ? b : a)) : null;
 }
+
+export const intervalWords = (m) => (m.low < 1e-6 ? "at most " : percent(m.low) + " to ") + percent(m.high);
 
 const place = (fraction) => (fraction > 0 ? Math.min(1, Math.max(0, 1 + Math.log10(fraction) / METER_DECADES)) : 0);
 
@@ -56,7 +65,7 @@ function measuredLine(way, measured, allowed) {
     return line;
   }
   line.append(meter(measured, allowed), make("b", "", percent(measured.stale_fraction)),
-    make("span", "sub", percent(measured.low) + " to " + percent(measured.high) + ", n " + count(measured.reads)));
+    make("span", "sub", intervalWords(measured) + ", n " + count(measured.reads)));
   return line;
 }
 
@@ -164,8 +173,8 @@ function drawTiles(features) {
   const tiles = {
     missed: [by((f) => f.verdict === "outside"), "bad", "none"],
     alerts: [by((f) => f.state === "page" || f.state === "ticket"), "unsure", "none pages, no ticket"],
-    unmeasured: [by((f) => f.verdict === "not measured"), "unsure", "none"],
-    kept: [by((f) => f.verdict === "inside"), "good", "none"],
+    undecided: [by((f) => f.verdict === "not measured" || (f.verdict === "inside" && !isDecided(f))), "", "none"],
+    kept: [by((f) => f.verdict === "inside" && isDecided(f)), "good", "none"],
   };
   for (const [id, [names, mark, nobody]] of Object.entries(tiles)) {
     text("f-" + id, String(names.length));

@@ -3,7 +3,7 @@ import { Chart, bars, dot, rule } from "/charts.js";
 import { longestTtlWithin, placeOf, predict, ttlAt, ttlCurve } from "/model.js";
 import { state } from "/state.js";
 import { clockTime, count, duration, el, fact, figure, make, microsText, percent, text } from "/words.js";
-import { allowedWords, verdictOf } from "/budgets.js";
+import { allowedWords, intervalWords, verdictOf } from "/budgets.js";
 
 const POINTS_MAX = 720;       // an hour, as many as the node keeps
 const SHOWN_MIN_S = 300;      // a chart shows at least so long
@@ -85,11 +85,19 @@ const allowed = () => open?.budget?.budget.stale_fraction ?? 0;
 const end = () => points().at(-1)?.at_ms ?? 0;
 const shownSeconds = () => Math.max(SHOWN_MIN_S, points().length ? (end() - points()[0].at_ms) / 1000 : 0);
 
+// Round steps of time, at most six.
+function timeSplits() {
+  const step = [30, 60, 300, 600, 900].find((s) => shownSeconds() / s <= 6) ?? 1200;
+  const out = [];
+  for (let t = 0; t <= shownSeconds(); t += step) out.unshift(-t);
+  return out;
+}
+
 function overTime(id, spec) {
   return new Chart(id, {
-    sync: "budget",
+    sync: "budget", xSplits: timeSplits,
     xRange: () => [-shownSeconds(), 0],
-    xAxis: (ticks) => ticks.map((t) => (t === 0 ? "now" : "−" + duration(-t))),
+    xAxis: (ticks) => ticks.map((t) => (t === 0 || Object.is(t, -0) ? "now" : "−" + duration(-t))),
     data: () => [points().map((p) => (p.at_ms - end()) / 1000), ...spec.series.map((s) => points().map((p) => s.value(p) ?? null))],
     figures: (index) => {
       const point = (index != null && points()[index]) || points().at(-1);
@@ -154,7 +162,7 @@ const histogram = new Chart("stale", {
   xAxis: (ticks) => ticks.map((t) => duration(edges()[Math.round(t - 0.5)])),
   data: () => [[...edges().map((_, i) => i), edges().length], ...(shares().length ? shares() : [[], []])],
   figures: (index) => (index == null ? [null, null] : shares().map((s) => s[index])),
-  yAxis: percent, show: percent,
+  yAxis: percent, show: percent, yRange: (max) => [0, Math.min(1, max * 1.15)],
   over: (u) => { if (limit() > 0) rule(u, "x", placeAmong(limit()), "bad", "limit " + duration(limit())); },
 });
 
@@ -321,7 +329,7 @@ function drawLevers() {
 // ---- the head ----
 
 function measuredWords(way, span, whole) {
-  const of = (m) => percent(m.stale_fraction) + " (" + percent(m.low) + " to " + percent(m.high) + ", n " + count(m.reads) + ")";
+  const of = (m) => percent(m.stale_fraction) + " (" + intervalWords(m) + ", n " + count(m.reads) + ")";
   return fact("By " + way, whole ? of(whole) + (span ? "; lately " + percent(span.stale_fraction) : "") : "not measured");
 }
 

@@ -163,6 +163,7 @@ export const TTL_MAX = 86400;
 export const ttlAt = (place) => rounded(TTL_MIN * (TTL_MAX / TTL_MIN) ** clamp(place, 0, 1));
 export const placeOf = (ttl) => clamp(Math.log(ttl / TTL_MIN) / Math.log(TTL_MAX / TTL_MIN), 0, 1);
 function rounded(seconds) {
+  if (seconds > TTL_MAX * 0.999) return TTL_MAX;
   const step = 10 ** (Math.floor(Math.log10(seconds)) - 1);
   return Math.min(TTL_MAX, Number((Math.round(seconds / step) * step).toPrecision(3)));
 }

@@ -20,7 +20,7 @@ export function figure(n) {
   if (n == null) return "–";
   if (n === 0) return "0";
   if (n < 0) return "−" + figure(-n);
-  if (n < 0.001) return n.toExponential(1).replace("e-", "e−");
+  if (n < 0.001) return n.toExponential(1).replace(".0e", "e").replace("e-", "e−");
   return n >= 1000 ? count(n) : sig3.format(n);
 }
 
@@ -53,7 +53,7 @@ export function duration(seconds) {
   if (seconds == null) return "–";
   if (seconds === 0) return "0 s";
   for (const [unit, size] of [["d", 86400], ["h", 3600], ["min", 60], ["s", 1], ["ms", 1e-3]])
-    if (seconds >= size * (unit === "min" ? 1.999 : 0.9995)) return sig3.format(seconds / size) + " " + unit;
+    if (seconds >= size * 0.9995 && (unit !== "min" || seconds > 90)) return sig3.format(seconds / size) + " " + unit;
   return sig3.format(seconds * 1e6) + " µs";
 }
 

@@ -3,7 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cmath>
+#include <array>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <vector>
@@ -84,9 +84,20 @@ std::string remaining_text(const json& feature) {
   return fmt::format("{:.0f}%", std::max(-999.0, 100.0 * feature["budget_remaining"].get<double>()));
 }
 
+// "Inside" says that nothing measured contradicts the budget. As long as every interval reaches beyond what
+// is allowed, too few reads were judged to say more.
+bool is_decided(const json& feature) {
+  const double allowed = feature["budget"]["stale_fraction"].get<double>();
+  return std::ranges::any_of(std::array{"by_stream_window", "by_origin_window"}, [&](const char* way) {
+    const json& measured = feature["measured"][way];
+    return measured.is_object() && measured["high"].is_number() && measured["high"].get<double>() <= allowed;
+  });
+}
+
 std::string judgement(const json& feature) {
   const auto state = feature["state"].get<std::string>();
-  const auto verdict = feature["verdict"].get<std::string>();
+  auto verdict = feature["verdict"].get<std::string>();
+  if (verdict == "inside" && !is_decided(feature)) verdict = "undecided";
   return state == "page" || state == "ticket" ? verdict + ", " + state : verdict;
 }
 
@@ -201,6 +212,7 @@ void add_budget(CLI::App& tool, ToolRun& run) {
   command->footer(
       "Exit code 1 when a budget is missed: even the lower end of the measured interval is above what is\n"
       "allowed (outside), or the budget burns so fast that someone is paged (page).\n"
+      "Undecided: too few reads were judged so far for the interval to lie within what is allowed.\n"
       "Examples:\n  candor budget\n  candor budget --feature profile --wait 5m --strict\n"
       "  candor budget --at 127.0.0.1:8391 --json");
   command->callback([options, &run] { budget(*options, run); });

@@ -195,11 +195,11 @@ def run(arguments, processes):
     processes.stop(load)
     died = daemon.poll() is not None
     after = [] if died else report.metrics(fetch(base, "/metrics"))
+    budgets = [] if died else json.loads(fetch(base, "/api/v1/budgets"))["features"]
     code = daemon.returncode if died else processes.stop(daemon)
     if load_report.exists() and direct_report.exists():
-        ttl_of = lambda name: seconds(features[name].get("ttl", "60s"))
         print("\n" + report.render(json.loads(load_report.read_text()), json.loads(direct_report.read_text()), before, after,
-                                   features, ttl_of))
+                                   features, budgets))
     if died or code != 0:
         sys.exit(f"error: candord ended with code {code}; its log: {log}")
 

@@ -11,7 +11,7 @@ import sqlite3
 import sys
 import time
 
-CHANGES_PER_SECOND = {"profile": 5, "balance": 10, "session": 5}
+CHANGES_PER_SECOND = {"profile": 5, "balance": 100, "session": 5}
 BURST_EVERY_S = 5   # and then so many prices change at once, in one transaction
 BURST_PRICES = 50
 RECENT_KEYS = 2_000  # changes go to the first rows, so that a short demo shows some of them being read
