@@ -318,8 +318,10 @@ function drawLevers() {
   el("levers").replaceChildren(...(levers.length ? levers.map((one) => {
     const item = make("li");
     const words = make("div");
-    words.append(make("b", "", one.lever + ": " + one.action), make("span", "tag " + (one.mode === "auto" ? "unsure" : "none"), one.mode), make("span", "sub", one.reason));
+    const change = one.from && one.to && one.from !== one.to ? ", " + one.from + " → " + one.to : "";
+    words.append(make("b", "", one.lever + ": " + one.action + change), make("span", "tag " + (one.mode === "auto" ? "unsure" : "none"), one.mode), make("span", "sub", one.reason));
     const numbers = numbersOf(one);
+    if (one.refused) words.append(make("span", "sub warn", "Refused: " + one.refused));
     if (numbers) words.append(make("span", "sub numbers", numbers));
     item.append(make("time", "", clockTime(one.at_ms)), words);
     return item;

@@ -152,7 +152,7 @@ export function predict(workload, delivery, limitSeconds) {
     over += (one.read_share * r * overSeconds) / reads;
     miss += one.read_share / reads;
   }
-  return { stale, over, loads: workload.reads_per_second * miss };
+  return { stale: Math.min(1, stale), over: Math.min(1, over), loads: workload.reads_per_second * Math.min(1, miss) };
 }
 
 // ---- what if the ttl were another one ----
