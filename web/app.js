@@ -13,7 +13,8 @@ const CHOOSE_WITHIN_MS = 1500;   // without a word from the node by then, the li
 // ---- views ----
 
 const VIEWS = ["budgets", "live"];
-let view = null;  // not chosen yet
+let view = null;            // not chosen yet
+let isChosenBlind = false;  // for want of a word from the node: what it says first chooses again
 
 function wanted() {
   const [name, feature] = location.hash.slice(1).split("/");
@@ -42,8 +43,12 @@ function show(name, feature) {
 // The address decides; without one, the budgets if there are any.
 function choose(isLate) {
   const asked = wanted();
-  if (asked) return show(asked.name, asked.feature);
-  if (view) return;
+  if (asked) {
+    isChosenBlind = false;
+    return show(asked.name, asked.feature);
+  }
+  if (view && !isChosenBlind) return;
+  isChosenBlind = !state.status;
   if (state.budgets?.features.length) show("budgets");
   else if (state.status || isLate) show("live");
 }
@@ -102,7 +107,7 @@ function arrived(status, point) {
   learnRates(status);
   state.status = status;
   if (point) addPoint(point);
-  if (!view) choose(false);
+  if (!view || isChosenBlind) choose(false);
   draw();
 }
 

@@ -191,8 +191,10 @@ json exposures_event_json(const ExposureReport& report, std::size_t features_max
   std::vector<const FeatureExposure*> order;
   for (const FeatureExposure& one : report.features) order.push_back(&one);
   if (order.size() > features_max) {
-    std::ranges::stable_sort(
-        order, [](const FeatureExposure* a, const FeatureExposure* b) { return a->state > b->state; });
+    // Pointers into one vector: equal states keep its order.
+    std::ranges::sort(order, [](const FeatureExposure* a, const FeatureExposure* b) {
+      return a->state != b->state ? a->state > b->state : a < b;
+    });
     order.resize(features_max);
   }
   json features = json::array();

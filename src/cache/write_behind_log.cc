@@ -73,7 +73,7 @@ void Log::take_segment(Found& found, const std::string& name, const SegmentScan&
 // What was applied is not looked at any more; above it every position has to be there.
 void Log::note_gaps(Found& found) {
   Recovered& out = found.recovered;
-  std::ranges::stable_sort(out.writes, {}, &Record::position);
+  std::ranges::sort(out.writes, {}, &Record::position);  // what has the same position is the same write
   const auto doubles = std::ranges::unique(out.writes, {}, &Record::position);
   out.writes.erase(doubles.begin(), doubles.end());
   std::erase_if(out.writes, [&](const Record& record) { return record.position <= out.applied; });
