@@ -497,7 +497,8 @@ class PostgresHistoryLost : public PostgresOriginTest {
     feature_.reset();
     origin_.reset();
     open(32, connections_max, 1000, own_->url(), "candor_eu_shop");
-    origin_->on_history_lost([this](const std::string& reason) { events_.push_back("lost: " + reason); });
+    origin_->on_history_lost(
+        [this](const PostgresHistory::Verdict& lost) { events_.push_back("lost: " + lost.reason); });
     feature_ = bind({.load = load, .watch_table = "t", .watch_columns = {"k"}});
   }
   void commit(int transactions) {

@@ -884,6 +884,41 @@ TEST_F(PostgresFeedTest, AServerRestoredFromItsBackupIsABreakAndAnotherHistory) 
   EXPECT_THAT(node.sink.names(), Contains("profile:7"));
 }
 
+// Its slot is there and reads on: a crash that took commits with it, a copy of files put back.
+TEST_F(PostgresFeedTest, AHistoryThatLostCommitsIsBegunAnew) {
+  auto& node = lead();
+  ASSERT_TRUE(is_told(node));
+  const auto before = node.sink.incarnation;
+  ASSERT_EQ(node.sink.breaks.size(), 1u);
+  node.feed->history_lost(Incarnation{before.value ^ 1}, "not this one");
+  turn_until([&] { return !node.sink.leading || node.sink.breaks.size() > 1; }, 500ms);
+  EXPECT_TRUE(node.sink.leading);
+  node.feed->history_lost(before, "transaction ids went back");
+  ASSERT_TRUE(turn_until([&] { return node.sink.breaks.size() == 2 && node.sink.leading; }))
+      << node.feed->status().problem;
+  EXPECT_NE(node.sink.incarnation, before);
+  EXPECT_THAT(node.sink.breaks.back(), HasSubstr("transaction ids went back"));
+  EXPECT_EQ(sql("select count(*) from pg_replication_slots"), "1");
+  node.feed->history_lost(before, "said again");
+  sql("insert into profile values (7)");
+  ASSERT_TRUE(catch_up(node));
+  EXPECT_THAT(node.sink.names(), Contains("profile:7"));
+  EXPECT_EQ(node.sink.breaks.size(), 2u);
+}
+
+TEST_F(PostgresFeedTest, WhoeverLeadsNextBeginsALostHistoryAnew) {
+  ASSERT_TRUE(is_told(lead()));
+  const auto before = nodes_[0]->sink.incarnation;
+  auto& second = start();
+  ASSERT_TRUE(turn_until([&] { return second.feed->status().state == FeedStatus::State::kStandby; }));
+  second.feed->history_lost(before, "transaction ids went back");
+  nodes_[0]->feed->stop();
+  ASSERT_TRUE(turn_until([&] { return second.sink.breaks.size() == 1 && second.sink.leading; }))
+      << second.feed->status().problem;
+  EXPECT_NE(second.sink.incarnation, before);
+  EXPECT_THAT(second.sink.breaks.back(), HasSubstr("transaction ids went back"));
+}
+
 TEST_F(PostgresFeedTest, APausedLeaderLosesTheSlotToAnother) {
   auto& first = start(profile(), "eu", "", [](auto& options) { options.leader_timeout = 1s; });
   ASSERT_TRUE(turn_until([&] { return first.sink.leading; }));

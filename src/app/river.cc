@@ -104,7 +104,12 @@ Result<std::unique_ptr<River>> River::open(const Config& config, const World& wo
   auto made = make_stream(config.stream ? config.stream->url : "memory:", stream, stream_world);
   if (!made) return std::unexpected(std::move(made.error()));
   river->stream_ = std::move(*made);
-  const ApplierOptions applier = applier_options(config, world, node);
+  ApplierOptions applier = applier_options(config, world, node);
+  applier.tell_feed = [river = river.get()](const std::string& origin, Incarnation lost,
+                                            const std::string& reason) {
+    for (const Source& source : river->sources_)
+      if (source.name == origin) source.feed->history_lost(lost, reason);
+  };
   river->applier_ = std::make_unique<Applier>(world.home, world.clock, river->stream_.get(), target, applier,
                                               &river->l2_known_);
   for (const NamedOrigin& origin : origins) {
@@ -159,10 +164,10 @@ void River::open_local(const World& world, ChangeTarget* target, const ApplierOp
 void River::listen_for_history(const NamedOrigin& origin, Applier* applier) {
   auto* const postgres = dynamic_cast<PostgresOrigin*>(origin.origin);
   if (postgres == nullptr) return;
-  postgres->on_history_lost([applier, name = origin.name](const std::string& reason) {
+  postgres->on_history_lost([applier, name = origin.name](const PostgresHistory::Verdict& lost) {
     spdlog::warn("origin {}: this is not the history that was read before: {}; nothing loaded from it counts",
-                 name, reason);
-    applier->lose_history(name, reason);
+                 name, lost.reason);
+    applier->lose_history(name, lost.reason, !lost.slots_stayed);
   });
   heard_.push_back(postgres);
 }

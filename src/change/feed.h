@@ -106,6 +106,10 @@ class Feed {
   // Everything up to `position` is stored where it must be: the origin may forget it, and a restart begins
   // after it.
   virtual void confirm(Position position) = 0;
+  // `incarnation` has lost commits that somebody has read, though what this feed reads goes on as if nothing
+  // had happened. If that is the history it reads, or will read when it leads, it begins another one, with a
+  // break. Feeds that notice by themselves need not listen.
+  virtual void history_lost(Incarnation /*incarnation*/, const std::string& /*reason*/) {}
   // Gives leadership up (drain); another node may take it at once.
   virtual void stop() = 0;
   [[nodiscard]] virtual FeedStatus status() const = 0;

@@ -62,6 +62,13 @@ class PostgresFeed::Run final : public std::enable_shared_from_this<Run>,
     if (is_new) send_status(false);  // and the next leader need not say it again
   }
 
+  void history_lost(Incarnation incarnation, const std::string& reason) {
+    if (stopped_ || incarnation.value == 0 || lost_ == incarnation) return;
+    lost_ = incarnation;
+    lost_reason_ = reason;
+    wake();
+  }
+
   void stop() {
     if (std::exchange(stopped_, true)) return;
     if (leading_ && replication_) send_status(false);
@@ -294,7 +301,10 @@ class PostgresFeed::Run final : public std::enable_shared_from_this<Run>,
         new_slot_wanted_ = known_.value == 0 ? "new slot" : fmt::format("slot {} is gone", slot_);
       return;
     }
-    if (known_ == incarnation_of(slot->name) && seen.server.position < status_.handed_over) {
+    if (lost_.value != 0 && lost_ == incarnation_of(slot->name)) {
+      new_slot_wanted_ = fmt::format("slot {} is there, but a node has seen that commits are gone: {}",
+                                     slot->name, lost_reason_);
+    } else if (known_ == incarnation_of(slot->name) && seen.server.position < status_.handed_over) {
       new_slot_wanted_ = fmt::format("the origin is at {}, and {} was read already: it was restored",
                                      postgres_position_text(seen.server.position),
                                      postgres_position_text(status_.handed_over));
@@ -541,8 +551,9 @@ class PostgresFeed::Run final : public std::enable_shared_from_this<Run>,
 
   Task<Outcome> keep_leading() {
     while (leading_ && ended_.empty()) {
-      co_await nap(options_.check_period);
+      if (lost_ != known_) co_await nap(options_.check_period);
       if (!leading_ || !ended_.empty()) break;
+      if (lost_ == known_) co_return Outcome::kAgain;  // prepare() makes another slot
       std::optional<Outcome> must_end = co_await check();
       if (must_end && leading_) co_return *must_end;
     }
@@ -711,6 +722,8 @@ class PostgresFeed::Run final : public std::enable_shared_from_this<Run>,
   std::string told_slot_;  // of the last confirmation
   std::string fingerprint_;
   std::uint64_t next_xid_ = 0;   // the highest that the server has said
+  Incarnation lost_;             // a node of the region has seen that it lost commits, and
+  std::string lost_reason_;      // how that shows
   bool cannot_copy_ = false;     // there is no room for a second slot
   std::string owed_;             // reasons for a break that the next leadership begins with
   std::string new_slot_wanted_;  // why; empty: the slot that is there goes on
@@ -739,6 +752,9 @@ PostgresFeed::~PostgresFeed() { run_->stop(); }
 
 void PostgresFeed::start(FeedSink* sink) { run_->start(sink); }
 void PostgresFeed::confirm(Position position) { run_->confirm(position); }
+void PostgresFeed::history_lost(Incarnation incarnation, const std::string& reason) {
+  run_->history_lost(incarnation, reason);
+}
 void PostgresFeed::stop() { run_->stop(); }
 FeedStatus PostgresFeed::status() const { return run_->status(); }
 std::string PostgresFeed::describe() const { return run_->describe(); }

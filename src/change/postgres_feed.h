@@ -59,6 +59,7 @@ class PostgresFeed final : public Feed {
 
   void start(FeedSink* sink) override;
   void confirm(Position position) override;
+  void history_lost(Incarnation incarnation, const std::string& reason) override;
   void stop() override;
   [[nodiscard]] FeedStatus status() const override;
   [[nodiscard]] std::string describe() const override;

@@ -114,6 +114,8 @@ void Applier::apply(SequenceNumber /*sequence*/, const message::Changes& changes
   }
   note_unheard(*origin, changes.unheard, same_history);
   note_l2(L2State{changes.l2_generation, changes.l2_told_count});
+  // Its positions may have been given out again, and what L2 holds of it was never taken back.
+  if (origin->lost.value != 0 && changes.incarnation == origin->lost) return;
   origin->l2_told =
       known == changes.incarnation ? std::max(origin->l2_told, changes.l2_told) : changes.l2_told;
   const auto outcome = origin->tracker.on_applied(changes.incarnation, changes.up_to, clock_->now());
@@ -144,18 +146,46 @@ void Applier::note_unheard(Watched& origin, const std::vector<Unheard>& unheard,
 void Applier::apply(const message::Floor& floor) {
   Watched* origin = find(floor.origin);
   if (origin == nullptr || mutant(Mutant::kFloorMessageIgnored)) return;
+  if (floor.is_lost) return hear_of_loss(*origin, floor);
   const bool same_history = origin->tracker.incarnation() == floor.incarnation;
   if (floor.feature.empty()) origin->break_id = 0;  // the next message names it
   lose(*origin, same_history ? Suspects::kMustBeLoaded : Suspects::kAreOfAnotherHistory, floor.feature,
        floor.reason);
 }
 
-void Applier::lose_history(std::string_view name, const std::string& reason) {
+void Applier::lose_history(std::string_view name, const std::string& reason, bool feed_knows) {
   Watched* origin = find(name);
   if (origin == nullptr) return;
   ++origin->figures.histories_lost;
   origin->figures.history_lost = reason;
   lose(*origin, Suspects::kAreOfAnotherHistory, {}, reason);
+  const Incarnation known = origin->tracker.incarnation();
+  if (feed_knows || known.value == 0) return;
+  origin->lost = known;
+  origin->lost_reason = readable(reason);
+  if (options_.tell_feed) options_.tell_feed(origin->name, known, origin->lost_reason);
+  say_what_is_lost(*origin);
+}
+
+// Another node has seen it. What it names may be over already.
+void Applier::hear_of_loss(Watched& origin, const message::Floor& floor) {
+  if (floor.incarnation != origin.tracker.incarnation() || floor.incarnation == origin.lost) return;
+  origin.lost = floor.incarnation;
+  origin.lost_reason.clear();
+  lose(origin, Suspects::kAreOfAnotherHistory, {}, floor.reason);
+  if (options_.tell_feed) options_.tell_feed(origin.name, floor.incarnation, readable(floor.reason));
+}
+
+// Again with every beat: a message may be lost, and a leader may die of what it heard.
+void Applier::say_what_is_lost(const Watched& origin) {
+  if (origin.lost_reason.empty() || origin.lost != origin.tracker.incarnation()) return;
+  message::Floor floor;
+  floor.origin = origin.name;
+  floor.incarnation = origin.lost;
+  floor.from = origin.tracker.applied();
+  floor.reason = fmt::format("{} has seen at the origin: {}", options_.node, origin.lost_reason);
+  floor.is_lost = true;
+  say(std::move(floor));
 }
 
 void Applier::lose(Watched& origin, Suspects suspects, const std::string& feature, std::string_view reason) {
@@ -252,6 +282,7 @@ void Applier::beat() {
     presence.l2_told_count = known_->highest().told;
   }
   say(std::move(presence));
+  for (const auto& origin : origins_) say_what_is_lost(*origin);
   // Until it comes back: one that is said before the stream is read from will not.
   if (!self_seen_) say(message::SelfTest{options_.node, options_.process});
   if (!self_seen_ && clock_->now() - started_ > options_.self_test_patience) {

@@ -49,6 +49,9 @@ struct ApplierOptions {
   Duration presence_lost_after = 3s;
   Duration self_test_patience = 5s;
   std::function<void(const FloorNews&)> tell_floor{};  // null: nobody listens
+  // This history of the origin lost commits, though its feed may not know: it must begin another one. Null:
+  // nobody listens.
+  std::function<void(const std::string& origin, Incarnation lost, const std::string& reason)> tell_feed{};
 };
 
 struct AppliedOrigin {
@@ -95,7 +98,9 @@ class Applier final : public StreamReader {
   void watch(std::string name, Origin* origin);
   // This node has seen at the origin itself that its history is another one: at once what a break with
   // another incarnation does when the feed has found out as well. It settles with the feed's next messages.
-  void lose_history(std::string_view origin, const std::string& reason);
+  // `feed_knows` false: the feed may go on in what it takes for the same history. Then the region is told,
+  // until there is another incarnation, and nothing of this one is believed but what it invalidates.
+  void lose_history(std::string_view origin, const std::string& reason, bool feed_knows);
   void start();
   // Says goodbye on the stream; nothing more is probed.
   void stop();
@@ -126,6 +131,8 @@ class Applier final : public StreamReader {
     std::optional<MonoTime> unsettled_since;  // by a floor; nothing: settled, or not yet since the start
     ChangeLag lag;
     std::uint64_t break_id = 0;  // the last that was heard of; 0: whichever comes next
+    Incarnation lost;            // has lost commits; 0: none is known to have
+    std::string lost_reason;     // not empty: this node found out, and says so
   };
   struct Request {
     std::vector<std::string> waiting_for;  // this node alone until the message has come back
@@ -138,6 +145,8 @@ class Applier final : public StreamReader {
 
   void apply(SequenceNumber sequence, const message::Changes& changes);
   void apply(const message::Floor& floor);
+  void hear_of_loss(Watched& origin, const message::Floor& floor);
+  void say_what_is_lost(const Watched& origin);
   void look_for_break(Watched& origin, const message::Changes& changes);
   void note_unheard(Watched& origin, const std::vector<Unheard>& unheard, bool same_history);
   void apply(const message::Invalidate& invalidate);

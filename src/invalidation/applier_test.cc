@@ -118,6 +118,9 @@ class ApplierTest : public testing::Test {
     options.node = "a";
     options.process = 1;
     options.tell_floor = [this](const FloorNews& news) { news_.push_back(news); };
+    options.tell_feed = [this](const std::string& origin, Incarnation lost, const std::string& reason) {
+      fed_.push_back(fmt::format("{} {}: {}", origin, lost.value, reason));
+    };
     applier_ = std::make_unique<Applier>(&executor_, &executor_, &stream_, &target_, options, &l2_known_);
     applier_->watch("shop", &shop_);
     applier_->watch("bank", &bank_);
@@ -194,6 +197,7 @@ class ApplierTest : public testing::Test {
   FakeOrigin shop_, bank_;
   L2Known l2_known_;
   std::vector<FloorNews> news_;
+  std::vector<std::string> fed_;
   std::unique_ptr<Applier> applier_;
   std::uint64_t sequence_ = 100;
 };
@@ -648,6 +652,82 @@ TEST_F(ApplierTest, BreakThatWasHeardIsOneFloor) {
   said.break_id = 6;
   hand(said);
   EXPECT_EQ(target_.take(), (Calls{"l2 shop not trusted", "raise shop load", "applied shop 30"}));
+}
+
+// ---- a history that lost commits while its feed reads on ----
+
+TEST_F(ApplierTest, LostHistoryIsSaidToTheRegionUntilThereIsAnother) {
+  start_settled();
+  applier_->lose_history("shop", "ids went back", false);
+  EXPECT_EQ(target_.take(), (Calls{"l2 shop not trusted", "raise shop other"}));
+  EXPECT_EQ(fed_, (Calls{"shop 7: ids went back"}));
+  executor_.advance(2500ms);
+  auto said = stream_.all<message::Floor>();
+  ASSERT_GE(said.size(), 3u) << "at once, and with each beat";
+  EXPECT_TRUE(said[0].is_lost);
+  EXPECT_EQ(said[0].incarnation, kHistory);
+  EXPECT_EQ(said[0].reason, "a has seen at the origin: ids went back");
+  hand(said[0]);  // its own
+  EXPECT_EQ(target_.take(), Calls{});
+  message::Changes other = changes(3, 3);
+  other.incarnation = Incarnation{8};
+  hand(std::move(other));
+  const std::size_t before = stream_.all<message::Floor>().size();
+  executor_.advance(5s);
+  EXPECT_EQ(stream_.all<message::Floor>().size(), before);
+}
+
+TEST_F(ApplierTest, LostHistoryThatItsFeedKnowsOfIsNobodysNews) {
+  start_settled();
+  applier_->lose_history("shop", "slot x is gone", true);
+  executor_.advance(3s);
+  EXPECT_TRUE(stream_.all<message::Floor>().empty());
+  EXPECT_TRUE(fed_.empty());
+}
+
+TEST_F(ApplierTest, LostHistoryThatAnotherNodeHasSeenIsAFloorOnce) {
+  start_settled();
+  message::Floor lost{"shop", "", kHistory, Position{10}, "b has seen at the origin: ids went back", true};
+  hand(lost);
+  EXPECT_EQ(target_.take(), (Calls{"l2 shop not trusted", "raise shop other"}));
+  EXPECT_EQ(fed_, (Calls{"shop 7: b has seen at the origin: ids went back"}));
+  hand(lost);
+  EXPECT_EQ(target_.take(), Calls{});
+  EXPECT_EQ(fed_.size(), 1u);
+  executor_.advance(2s);
+  EXPECT_TRUE(stream_.all<message::Floor>().empty()) << "whoever saw it says so";
+}
+
+TEST_F(ApplierTest, LossOfAHistoryThatIsOverIsNoNews) {
+  start_settled();
+  hand(message::Floor{"shop", "", Incarnation{6}, Position{10}, "b has seen at the origin", true});
+  EXPECT_EQ(target_.take(), Calls{});
+  EXPECT_TRUE(fed_.empty());
+  EXPECT_TRUE(shop().settled);
+}
+
+// Its positions may be given out a second time, and nobody took back what L2 holds of it.
+TEST_F(ApplierTest, LostHistoryInvalidatesAndProvesNothing) {
+  start_settled();
+  applier_->lose_history("shop", "ids went back", false);
+  (void)target_.take();
+  target_.proofs.clear();
+  hand(changes(20, 20, {"1"}));
+  executor_.advance(2s);
+  hand(changes(21, 21));
+  executor_.advance(2s);
+  EXPECT_EQ(target_.take(), (Calls{"change shop user:1"}));
+  EXPECT_FALSE(shop().settled);
+  EXPECT_TRUE(target_.proofs.empty());
+  EXPECT_FALSE(target_.l2_trusted["shop"]);
+  message::Changes other = changes(3, 3);
+  other.incarnation = Incarnation{8};
+  shop_.answer->incarnation = Incarnation{8};
+  shop_.answer->position = Position{3};
+  hand(std::move(other));
+  executor_.advance(1s);
+  EXPECT_TRUE(shop().settled);
+  EXPECT_TRUE(target_.l2_trusted["shop"]);
 }
 
 TEST_F(ApplierTest, NodeThatHasJustStartedListensBeforeItAsks) {

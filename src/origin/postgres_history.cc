@@ -31,8 +31,12 @@ std::string_view missing_slot(std::string_view before, std::string_view now) {
   return {};
 }
 
+bool is_other_timeline(const PostgresHistory::Mark& before, const PostgresPlace& now) {
+  return before.timeline != 0 && now.timeline != 0 && now.timeline != before.timeline;
+}
+
 std::string how_it_shows(const PostgresHistory::Mark& before, const PostgresPlace& now) {
-  if (before.timeline != 0 && now.timeline != 0 && now.timeline != before.timeline)
+  if (is_other_timeline(before, now))
     return fmt::format("the server is on timeline {}, and was on {}", now.timeline, before.timeline);
   if (now.next < before.next)
     return fmt::format("transaction ids went back: the next is {}, and ids up to {} were seen", now.next,
@@ -55,6 +59,8 @@ PostgresHistory::Verdict PostgresHistory::compare(const Mark& asked, const Postg
   if (!answer.is_primary) return {};
   if (asked.history != history_) return {Kind::kOvertaken, {}};
   std::string reason = how_it_shows(asked, answer);
+  const bool slots_stayed =
+      !is_other_timeline(asked, answer) && missing_slot(asked.slots, answer.slots).empty();
   if (!reason.empty()) {
     ++history_;
     next_ = answer.next;  // the higher ones were of the lost history
@@ -66,7 +72,7 @@ PostgresHistory::Verdict PostgresHistory::compare(const Mark& asked, const Postg
     slots_ = answer.slots;
   }
   if (reason.empty()) return {};
-  return {Kind::kLost, std::move(reason)};
+  return {Kind::kLost, std::move(reason), slots_stayed};
 }
 
 }  // namespace candor

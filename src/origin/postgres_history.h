@@ -47,6 +47,8 @@ class PostgresHistory {
       kOvertaken,  // a loss was noticed while the question was under way: the answer may be of either
     } kind = Kind::kGoesOn;
     std::string reason{};
+    // kLost: timeline and slots are as they were. Then the change feed may go on as if nothing had happened.
+    bool slots_stayed = false;
   };
 
   [[nodiscard]] Mark mark();

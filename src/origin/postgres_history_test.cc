@@ -37,6 +37,7 @@ TEST_F(PostgresHistoryTest, LowerIdsThanALoadHadSeenAreALoss) {
   const auto verdict = ask(at(139));
   EXPECT_EQ(verdict.kind, Kind::kLost);
   EXPECT_THAT(verdict.reason, HasSubstr("the next is 139, and ids up to 139 were seen"));
+  EXPECT_TRUE(verdict.slots_stayed);
   EXPECT_EQ(ask(at(139)).kind, Kind::kGoesOn);  // said once
 }
 
@@ -45,6 +46,7 @@ TEST_F(PostgresHistoryTest, ASlotThatIsGoneIsALossHoweverHighTheIdsAre) {
   const auto verdict = ask(at(500, "a"));
   EXPECT_EQ(verdict.kind, Kind::kLost);
   EXPECT_THAT(verdict.reason, HasSubstr("slot b is gone"));
+  EXPECT_FALSE(verdict.slots_stayed);
   EXPECT_EQ(ask(at(500, "a")).kind, Kind::kGoesOn);
   EXPECT_EQ(ask(at(500, "aa c")).kind, Kind::kLost);  // names are whole words
 }

@@ -55,7 +55,9 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
 
   [[nodiscard]] const std::string& slot_prefix() const { return slot_prefix_; }
 
-  void on_history_lost(std::function<void(const std::string&)> told) { history_told_ = std::move(told); }
+  void on_history_lost(std::function<void(const PostgresHistory::Verdict&)> told) {
+    history_told_ = std::move(told);
+  }
 
   // Where the server stands, with what that says of its history noted first.
   void ask_probe(MonoTime deadline, std::function<void(Result<OriginProbe>)> told) {
@@ -611,13 +613,13 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
                                          const Result<PostgresPlace>& place) {
     if (!place || is_closed()) return PostgresHistory::Verdict::Kind::kGoesOn;
     const auto verdict = history_.compare(mark, *place);
-    if (verdict.kind == PostgresHistory::Verdict::Kind::kLost) lose_history(verdict.reason);
+    if (verdict.kind == PostgresHistory::Verdict::Kind::kLost) lose_history(verdict);
     return verdict.kind;
   }
 
   // Whoever is connected may be at another server than the one that answered. What is under way there ends;
   // nothing more is sent.
-  void lose_history(const std::string& reason) {
+  void lose_history(const PostgresHistory::Verdict& lost) {
     for (auto& connection : std::exchange(ready_, {})) leaving_.push_back(std::move(connection));
     std::weak_ptr<SqlDesk> weak = shared_from_this();
     executor().post([weak] {  // not in the middle of their results
@@ -626,7 +628,7 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
       desk->let_go();
       desk->connect();
     });
-    if (history_told_) history_told_(reason);
+    if (history_told_) history_told_(lost);
   }
 
   void let_go() {
@@ -646,7 +648,7 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
   std::string slot_prefix_;
   Random random_;
   PostgresHistory history_;
-  std::function<void(const std::string&)> history_told_;
+  std::function<void(const PostgresHistory::Verdict&)> history_told_;
   std::vector<Connection> ready_;
   std::vector<Connection> leaving_;  // from before a loss of history: nothing more is sent there
   std::unordered_set<const PostgresConnection*> standbys_;
@@ -741,7 +743,7 @@ Task<Result<OriginProbe>> PostgresOrigin::probe(MonoTime deadline) {
   co_return probe;
 }
 
-void PostgresOrigin::on_history_lost(std::function<void(const std::string&)> told) {
+void PostgresOrigin::on_history_lost(std::function<void(const PostgresHistory::Verdict&)> told) {
   desk_->on_history_lost(std::move(told));
 }
 

@@ -23,6 +23,7 @@
 #include "base/transport.h"
 #include "origin/origin.h"
 #include "origin/postgres_connection.h"
+#include "origin/postgres_history.h"
 #include "origin/sql_desk.h"
 
 namespace candor {
@@ -52,7 +53,7 @@ class PostgresOrigin final : public Origin {
 
   // `told` hears, before anything else is sent or answered, that the server's history is not the one that
   // earlier answers came from (PostgresHistory), and how that shows. Null: nobody.
-  void on_history_lost(std::function<void(const std::string& reason)> told);
+  void on_history_lost(std::function<void(const PostgresHistory::Verdict& lost)> told);
 
   [[nodiscard]] std::uint32_t connections() const;
 
