@@ -1,0 +1,20 @@
+// Text from outside (names, owners, reasons) inside the three languages of a file of Prometheus rules. Each
+// function quotes for one of them; what is nested is quoted from the inside out. Pure.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace candor::app {
+
+// A string of PromQL with its quotes. The result holds nothing that YAML would not take as it stands: no
+// line break of any kind, no control character.
+[[nodiscard]] std::string promql_string(std::string_view text);
+
+// Labels and annotations of a rule are Go templates: no brace of `text` opens an action, wherever it is put.
+[[nodiscard]] std::string template_text(std::string_view text);
+
+// A double-quoted YAML scalar with its quotes, on one line.
+[[nodiscard]] std::string yaml_string(std::string_view text);
+
+}  // namespace candor::app
