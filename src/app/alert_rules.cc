@@ -117,7 +117,7 @@ class RuleWriter {
       if (rule.severity != severity || rule.rate <= 0.0) continue;
       windows_.insert({whole_seconds(rule.long_window), whole_seconds(rule.short_window)});
       any += fmt::format("{}  (\n{}  )\n", any.empty() ? "" : "  or\n", burns(feature, budget, rule));
-      words += fmt::format("{}{:.3g} times over {} and {}", words.empty() ? "" : ", or ", rule.rate,
+      words += fmt::format("{}{:.3g} over {} and {}", words.empty() ? "" : ", or ", rule.rate,
                            window_text(rule.long_window), window_text(rule.short_window));
       hold = std::max(hold, whole_seconds(rule.hold));
     }
@@ -128,8 +128,8 @@ class RuleWriter {
     describe(rule,
              subject(feature) +
                  ": stale reads burn the budget {{ printf \"%.3g\" $value }} times as fast as it allows",
-             fmt::format("Reads may be staler than {} for {} of reads over {}. Burning {}, seen from the "
-                         "change stream or checked against the origin.",
+             fmt::format("Reads may be staler than {} for {} of reads over {}. The burn rate is at least {}, "
+                         "seen from the change stream or checked against the origin.",
                          format_duration(budget.max_staleness), percent(budget.stale_fraction),
                          format_duration(budget.window), words),
              feature.budget->impact);
@@ -193,7 +193,7 @@ class RuleWriter {
   [[nodiscard]] RuleGroup health() const {
     RuleGroup out{"candor-health", {}, {}};
     const std::string region = template_text(config_.node.region);
-    PrometheusRule degraded = alert("CandorDegraded", "ticket");
+    PrometheusRule degraded = alert("CandorDegraded", "ticket", {{"region", config_.node.region}});
     degraded.expr = fmt::format("max by (region, reason) (candor_degraded{}) > 0",
                                 selector({{"region", config_.node.region}}));
     degraded.pending = kTroublePending;
@@ -216,7 +216,7 @@ class RuleWriter {
     const std::string who =
         fmt::format("origin {} in {}", template_text(origin.name), template_text(config_.node.region));
     const Texts of = {{"origin", origin.name}, {"region", config_.node.region}};
-    PrometheusRule dead = alert("CandorChangeFeedDead", "ticket");
+    PrometheusRule dead = alert("CandorChangeFeedDead", "ticket", of);
     dead.expr = fmt::format("absent(candor_feed_state{})", selector({of[0], of[1], {"state", "leading"}}));
     dead.pending = kFeedPending;
     describe(
@@ -227,7 +227,7 @@ class RuleWriter {
     out.push_back(std::move(dead));
     if (limit == Duration::max()) return;
     limit = std::max(limit, kLateLeast);
-    PrometheusRule late = alert("CandorChangesLate", "ticket");
+    PrometheusRule late = alert("CandorChangesLate", "ticket", of);
     late.expr = fmt::format("max by (origin, region) (candor_fresh_within_seconds{}) > {}", selector(of),
                             std::chrono::duration<double>(limit).count());
     late.pending = kTroublePending;
@@ -248,15 +248,18 @@ class RuleWriter {
   [[nodiscard]] std::string subject(const FeatureConfig& feature) const {
     return fmt::format("{} in {}", template_text(feature.name), template_text(config_.node.region));
   }
-  [[nodiscard]] static PrometheusRule alert(std::string name, std::string_view severity) {
+  // What an alert is about stands in its labels as well as in its series: alerts of one name are then told
+  // apart by whoever reads the file alone.
+  [[nodiscard]] static PrometheusRule alert(std::string name, std::string_view severity, const Texts& about) {
     PrometheusRule rule;
     rule.alert = std::move(name);
     rule.labels.emplace_back("severity", severity);
+    for (const auto& [label, text] : about) rule.labels.emplace_back(label, template_text(text));
     return rule;
   }
-  [[nodiscard]] static PrometheusRule alert(const FeatureConfig& feature, std::string name,
-                                            std::string_view severity) {
-    PrometheusRule rule = alert(std::move(name), severity);
+  [[nodiscard]] PrometheusRule alert(const FeatureConfig& feature, std::string name,
+                                     std::string_view severity) const {
+    PrometheusRule rule = alert(std::move(name), severity, identity(feature));
     if (!feature.budget->owner.empty())
       rule.labels.emplace_back("owner", template_text(feature.budget->owner));
     return rule;

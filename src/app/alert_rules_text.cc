@@ -85,7 +85,7 @@ std::string rules_json(const RuleFile& file) {
     for (const PrometheusRule& rule : group.rules) one["rules"].push_back(rule_json(rule));
     out["groups"].push_back(std::move(one));
   }
-  return out.dump(2, ' ', false, ordered_json::error_handler_t::replace) + '\n';
+  return yaml_safe_json(out.dump(2, ' ', false, ordered_json::error_handler_t::replace)) + '\n';
 }
 
 }  // namespace candor::app

@@ -69,6 +69,20 @@ std::string promql_string(std::string_view text) { return quoted(text); }
 
 std::string yaml_string(std::string_view text) { return quoted(text); }
 
+std::string yaml_safe_json(std::string_view json) {
+  std::string out;
+  for (std::string_view rest = json; !rest.empty();) {
+    const Decoded next = decode(rest);
+    // JSON has no other way to write what lies beyond 16 bits, and YAML takes it as it stands.
+    if (next.code < 0x7F || is_plain(next.code) || next.code > 0xFFFF)
+      out += rest.substr(0, next.bytes);
+    else
+      out += fmt::format("\\u{:04x}", static_cast<std::uint32_t>(next.code));
+    rest.remove_prefix(next.bytes);
+  }
+  return out;
+}
+
 // One brace at a time: two would meet again with one that stands beside them.
 std::string template_text(std::string_view text) {
   std::string out;

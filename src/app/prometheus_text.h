@@ -17,4 +17,8 @@ namespace candor::app {
 // A double-quoted YAML scalar with its quotes, on one line.
 [[nodiscard]] std::string yaml_string(std::string_view text);
 
+// JSON that a reader of YAML understands as well: what YAML would take for the end of a line, or not take at
+// all, is written as a number. In JSON such characters stand in strings only.
+[[nodiscard]] std::string yaml_safe_json(std::string_view json);
+
 }  // namespace candor::app

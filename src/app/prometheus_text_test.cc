@@ -37,6 +37,11 @@ TEST(PrometheusTextTest, WhatIsNoUtf8IsReplacedByteByByte) {
   EXPECT_EQ(yaml_string("\xF4\x90\x80\x80"), "\"\\ufffd\\ufffd\\ufffd\\ufffd\"");
 }
 
+TEST(PrometheusTextTest, JsonIsReadAsYamlToo) {
+  EXPECT_EQ(yaml_safe_json("{\n  \"a\": \"\u2028\x7F\uFEFF \U0001F600 é\"\n}\n"),
+            "{\n  \"a\": \"\\u2028\\u007f\\ufeff \U0001F600 é\"\n}\n");
+}
+
 TEST(PrometheusTextTest, NoBraceOpensAnAction) {
   EXPECT_EQ(template_text("{{ $labels }}"), "{{\"{\"}}{{\"{\"}} $labels }}");
   // Also not together with an action that is written behind it.

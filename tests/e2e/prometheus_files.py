@@ -69,10 +69,16 @@ def promtool(folder, *arguments):
     return done.returncode, done.stdout + done.stderr
 
 
+def yaml_safe(document):
+    """JSON that a reader of YAML understands: no pairs of surrogates, no odd line ends."""
+    text = json.dumps(document, ensure_ascii=False)
+    return "".join(c if c < "\x7f" or c > "\uffff" or (c.isprintable() and c != "\ufffd") else f"\\u{ord(c):04x}" for c in text)
+
+
 def run_scenarios(folder, rules, scenarios):
     """JSON is YAML, so that nothing has to be quoted here."""
     file = folder / "scenarios.yml"
-    file.write_text(json.dumps({"rule_files": [str(rules)], "evaluation_interval": "1m", "tests": [s.document() for s in scenarios]}))
+    file.write_text(yaml_safe({"rule_files": [str(rules)], "evaluation_interval": "1m", "tests": [s.document() for s in scenarios]}))
     return promtool(folder, "test", "rules", file)
 
 
