@@ -68,7 +68,7 @@ def toml(text):
 @pytest.mark.parametrize("form", [[], ["--json"], ["--scrape-interval", "1s"]])
 def test_prometheus_takes_the_rules(tmp_path, more, form):
     file = rules_file(tmp_path, BUDGETS.replace('owner = "growth"', more), *form)
-    code, said = promtool(tmp_path, "check", "rules", file)
+    code, said = promtool(tmp_path, "check", "rules", "--lint-fatal", file)
     assert code == 0 and "SUCCESS" in said, said
 
 
@@ -82,7 +82,7 @@ def test_hostile_words_arrive_as_they_are_and_do_nothing(tmp_path, form):
     """Owner, reason and region go through YAML, PromQL and Go's templates."""
     config = BUDGETS.replace('"eu"', toml(HOSTILE_REGION)).replace('"growth"', toml(HOSTILE)).replace('"an old nickname on a page"', toml(HOSTILE))
     file = rules_file(tmp_path, config, *form)
-    assert promtool(tmp_path, "check", "rules", file)[0] == 0
+    assert promtool(tmp_path, "check", "rules", "--lint-fatal", file)[0] == 0
     minutes = 4 * HOUR
     scenario = Scenario("hostile").judged("profile", "stream", (minutes, 600, 12), region=HOSTILE_REGION)
     rules = [rule for group in json.loads(tool(tmp_path, "rules", config, "--json")[1])["groups"] for rule in group["rules"]]
@@ -331,7 +331,7 @@ def test_the_dashboards_queries_are_understood_by_prometheus(tmp_path):
     filled = [re.sub(r"\$\w+", lambda match: fill[match[0]], expression) for expression in expressions]
     file = tmp_path / "queries.yml"
     file.write_text(json.dumps({"groups": [{"name": "queries", "rules": [{"record": f"q{i}", "expr": e} for i, e in enumerate(filled)]}]}))
-    code, said = promtool(tmp_path, "check", "rules", file)
+    code, said = promtool(tmp_path, "check", "rules", "--lint-fatal", file)
     assert code == 0, said
 
 
