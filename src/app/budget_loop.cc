@@ -9,15 +9,6 @@ namespace candor::app {
 
 namespace {
 
-Budget budget_of(const BudgetConfig& config) {
-  Budget budget;
-  budget.max_staleness = config.max_staleness;
-  budget.stale_fraction = config.stale_fraction;
-  budget.window = config.window;
-  budget.sample = config.sample;
-  return budget;
-}
-
 std::vector<BudgetBook::Feature> book_features(const Config& config) {
   std::vector<BudgetBook::Feature> out;
   for (const FeatureConfig& feature : config.features) {

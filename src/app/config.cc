@@ -525,14 +525,16 @@ ConfigReading read_config_text(std::string_view text, std::string file) {
   return out;
 }
 
-ConfigReading read_config_file(const std::string& path) {
+ConfigReading read_config_without_secrets(const std::string& path) {
   const auto text = read_bounded(path, kConfigBytesMax);
-  if (!text) {
-    ConfigReading out = read_config_text("", path);
-    out.findings = {{Finding::Severity::kError, path, 0, "", text.error().message}};
-    return out;
-  }
-  ConfigReading out = read_config_text(*text, path);
+  if (text) return read_config_text(*text, path);
+  ConfigReading out = read_config_text("", path);
+  out.findings = {{Finding::Severity::kError, path, 0, "", text.error().message}};
+  return out;
+}
+
+ConfigReading read_config_file(const std::string& path) {
+  ConfigReading out = read_config_without_secrets(path);
   read_password(out, "l2.password_file", out.config.l2.password_file, out.config.l2.url);
   for (std::string& webhook : out.config.alerts.webhook)
     if (webhook.find('@') != std::string::npos)
@@ -542,6 +544,15 @@ ConfigReading read_config_file(const std::string& path) {
                   origin.url);
   sort_by_line(out.findings);
   return out;
+}
+
+Budget budget_of(const BudgetConfig& config) {
+  Budget budget;
+  budget.max_staleness = config.max_staleness;
+  budget.stale_fraction = config.stale_fraction;
+  budget.window = config.window;
+  budget.sample = config.sample;
+  return budget;
 }
 
 FeaturePolicy feature_policy(const FeatureConfig& feature) {

@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "budget/workload.h"
 #include "cache/feature.h"
 #include "tier/l1/store.h"
 
@@ -213,6 +214,8 @@ struct ConfigReading {
 
 // Pure: `file` is only named in findings. Password files are not read.
 [[nodiscard]] ConfigReading read_config_text(std::string_view text, std::string file);
+// Reads the file only: for whoever connects to nothing, on a machine that need not have the secrets.
+[[nodiscard]] ConfigReading read_config_without_secrets(const std::string& path);
 // Reads the file and the password files that it names.
 [[nodiscard]] ConfigReading read_config_file(const std::string& path);
 
@@ -220,6 +223,8 @@ struct ConfigReading {
 // nobody hears changes of, nothing can be proven, and reading the origin is the one way to keep their
 // promise.
 [[nodiscard]] FeaturePolicy feature_policy(const FeatureConfig& feature);
+
+[[nodiscard]] Budget budget_of(const BudgetConfig& config);
 
 // How many columns a key of the feature has: as many as its `load` names with :key1, :key2 … Else one.
 [[nodiscard]] std::uint8_t key_columns(const FeatureConfig& feature, const OriginConfig* origin);

@@ -161,6 +161,10 @@ constexpr std::array kSpecs = {
     MetricSpec{"candor_checked_reads_total", kCounter, "by feature region",
                "Reads judged: by=\"stream\" from the change stream, by=\"origin\" against the origin itself. "
                "Weighted: each stands for the reads that it was picked from."},
+    MetricSpec{"candor_checked_reads_squares_total", kCounter, "by feature region",
+               "Squares of the weights in candor_checked_reads_total. The square of its increase over the "
+               "increase of "
+               "this is how many reads of weight 1 would tell as much."},
     MetricSpec{
         "candor_stale_reads_total", kCounter, "by cause feature region",
         "Of the reads judged: staler than their feature's max_staleness, by cause: lag, lost, ttl-only, "
@@ -315,6 +319,7 @@ void collect_judged(Page& page, const Labels& self, const char* by, const Judged
   if (totals.reads <= 0.0) return;
   const Labels labels = with_label(self, "by", by);
   page.put("candor_checked_reads_total", labels, totals.reads);
+  page.put("candor_checked_reads_squares_total", labels, totals.squares);
   for (std::size_t i = 0; i < kStaleCauses; ++i)
     page.put("candor_stale_reads_total",
              with_label(labels, "cause", std::string(stale_cause_name(static_cast<StaleCause>(i)))),

@@ -60,6 +60,23 @@ TEST(MetricsTest, WhatIsNotMeasuredHasNoSeries) {
   EXPECT_THAT(text, Not(HasSubstr("candor_budget")));
 }
 
+TEST(MetricsTest, JudgedReadsSayWithTheirSquaresHowManyWereSeen) {
+  ExposureReport exposure;
+  FeatureExposure& profile = exposure.features.emplace_back();
+  profile.feature = "profile";
+  profile.origin_totals.reads = 600;
+  profile.origin_totals.squares = 360'000;  // one read that stands for 600
+  NodeReport report = busy_report();
+  report.exposure = std::make_shared<const ExposureReport>(exposure);
+  const std::string text = metrics_text(report);
+  EXPECT_THAT(text,
+              HasSubstr("candor_checked_reads_total{feature=\"profile\",region=\"eu\",by=\"origin\"} 600\n"));
+  EXPECT_THAT(
+      text,
+      HasSubstr(
+          "candor_checked_reads_squares_total{feature=\"profile\",region=\"eu\",by=\"origin\"} 360000\n"));
+}
+
 TEST(MetricsTest, HostileNamesCannotAddLines) {
   NodeReport report = busy_report();
   report.region = "a\"} 1\nevil_metric 1\n";

@@ -26,13 +26,6 @@ Serving serving_of(Consistency consistency) {
   return Serving::kFromTier;
 }
 
-Budget budget_of(const BudgetConfig& config) {
-  return {.max_staleness = config.max_staleness,
-          .stale_fraction = config.stale_fraction,
-          .window = config.window,
-          .sample = config.sample};
-}
-
 // A share of the origin's connections that readers may keep busy with what a plan adds; the rest is for what
 // the application does besides.
 constexpr double kOriginShare = 0.5;

@@ -20,6 +20,8 @@ constexpr const char* kFooter =
     "                                         the miss ratio of a trace on the real cache\n"
     "  candor feed install candor.toml        the triggers that tell of changes in SQLite files\n"
     "  candor budget                          every budget: predicted, measured, what is left of it\n"
+    "  candor rules candor.toml               the same budgets as rules for Prometheus\n"
+    "  candor grafana candor.toml             and as a dashboard for Grafana\n"
     "  candor sim --seed 1 --hours 10         every promise, against simulated faults\n"
     "Each command explains itself: candor COMMAND --help. Exit codes: 0 good, 1 a finding, 2 wrong usage.";
 
@@ -54,6 +56,8 @@ int run_tool(int argc, char** argv) {
   add_sim(tool, run);
   add_hash_password(tool, run);
   add_budget(tool, run);
+  add_rules(tool, run);
+  add_grafana(tool, run);
   try {
     tool.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -35,6 +35,8 @@ void add_writes(CLI::App& tool, ToolRun& run);
 void add_sim(CLI::App& tool, ToolRun& run);
 void add_hash_password(CLI::App& tool, ToolRun& run);
 void add_budget(CLI::App& tool, ToolRun& run);
+void add_rules(CLI::App& tool, ToolRun& run);
+void add_grafana(CLI::App& tool, ToolRun& run);
 
 [[nodiscard]] int run_tool(int argc, char** argv);
 

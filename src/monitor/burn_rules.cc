@@ -10,7 +10,7 @@ namespace {
 constexpr Duration kDay = 24h;
 constexpr Duration kTableWindow = 30 * kDay;
 constexpr Duration kLongLeast = 1min;
-constexpr Duration kShortLeast = BudgetWindows::kShortest;
+static_assert(kShortestWindow == BudgetWindows::kShortest);
 constexpr int kLongToShort = 12;
 // What may be gone before a rule fires, where its window is longer than in proportion.
 constexpr double kSpentMost = 0.5;
@@ -46,16 +46,17 @@ double rate_of(const Row& row, const Budget& budget, Duration long_window) {
 
 }  // namespace
 
-std::array<BurnRule, kBurnRules> burn_rules(const Budget& budget) {
+std::array<BurnRule, kBurnRules> burn_rules(const Budget& budget, Duration shortest) {
   std::array<BurnRule, kBurnRules> out;
   for (std::size_t i = 0; i < kBurnRules; ++i) {
     const Row& row = kTable[i];
     BurnRule& rule = out[i];
     rule.severity = row.severity;
     rule.long_window = std::min(budget.window, std::max(kLongLeast, scaled(row.long_window, budget.window)));
-    rule.short_window = std::max(kShortLeast, rule.long_window / kLongToShort);
+    rule.long_window = std::max(rule.long_window, shortest);
+    rule.short_window = std::max(shortest, rule.long_window / kLongToShort);
     rule.rate = rate_of(row, budget, rule.long_window);
-    rule.hold = std::max(kShortLeast, scaled(row.hold, budget.window));
+    rule.hold = std::max(shortest, scaled(row.hold, budget.window));
   }
   return out;
 }

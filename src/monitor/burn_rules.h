@@ -38,7 +38,11 @@ inline constexpr std::size_t kBurnRules = 3;
 //   - stale_fraction of some percent: a rate cannot exceed 1 / stale_fraction. A page needs at most the
 //     fraction and a half (the slower one: a quarter) of what is left to 1, so 0.6 where 0.2 is allowed.
 //   - stale_fraction = 1 allows everything: no rule fires.
-[[nodiscard]] std::array<BurnRule, kBurnRules> burn_rules(const Budget& budget);
+// `shortest`: no window is shorter. Who sees the counters once a minute cannot judge ten seconds; rates are
+// lowered as above where that stretches a window.
+inline constexpr Duration kShortestWindow = 10s;
+[[nodiscard]] std::array<BurnRule, kBurnRules> burn_rules(const Budget& budget,
+                                                          Duration shortest = kShortestWindow);
 
 // The rules' windows and the budget's own, ascending, each once. The last is the budget's.
 [[nodiscard]] std::vector<Duration> burn_windows(const Budget& budget);

@@ -89,6 +89,7 @@ struct StalenessHistogram {
 // Totals of one way of judging since the start, for counters.
 struct JudgedTotals {
   double reads = 0.0;
+  double squares = 0.0;  // of their weights: what reads alone cannot say, how many were seen
   std::array<double, kStaleCauses> stale{};  // staler than the limit, by cause
   StalenessHistogram staleness;
 };

@@ -63,6 +63,7 @@ void FeatureMonitor::Judgements::add(MonoTime now, const PickedRead& read, const
                                      bool is_stale, Duration staleness) {
   tally.add(now, judged);
   totals.reads += judged.weight;
+  totals.squares += judged.weight * judged.weight;
   totals.stale[static_cast<std::size_t>(judged.cause)] += judged.weight * judged.over;
   if (is_stale || judged.over > 0.0) totals.staleness.add(in_seconds(staleness), judged.weight);
   JudgedPart& part = parts[static_cast<std::size_t>(read.tier) % 4][static_cast<std::size_t>(read.level) % 5];
