@@ -43,12 +43,16 @@ std::string how_it_shows(const PostgresHistory::Mark& before, const PostgresPlac
                        before.next - 1);
   if (const auto slot = missing_slot(before.slots, now.slots); !slot.empty())
     return fmt::format("replication slot {} is gone", slot);
+  if (!before.unsafe_since.empty() && !now.unsafe_since.empty() && before.unsafe_since != now.unsafe_since)
+    return "the server crashed, and with synchronous_commit = off commits that were read may be gone";
   return {};
 }
 
 }  // namespace
 
-PostgresHistory::Mark PostgresHistory::mark() { return {++marks_, history_, timeline_, next_, slots_}; }
+PostgresHistory::Mark PostgresHistory::mark() {
+  return {++marks_, history_, timeline_, next_, slots_, unsafe_since_};
+}
 
 void PostgresHistory::saw(const Stamp& stamp) {
   if (stamp.is_known()) next_ = std::max(next_, stamp.highest().value + 1);
@@ -70,6 +74,7 @@ PostgresHistory::Verdict PostgresHistory::compare(const Mark& asked, const Postg
     answered_ = asked.number;
     if (answer.timeline != 0) timeline_ = answer.timeline;
     slots_ = answer.slots;
+    if (!answer.unsafe_since.empty()) unsafe_since_ = answer.unsafe_since;  // probes do not ask
   }
   if (reason.empty()) return {};
   return {Kind::kLost, std::move(reason), slots_stayed};

@@ -9,6 +9,9 @@
 //   - a slot of the region that was there is gone (postgres_identity.h: it is in no backup)
 //   - another timeline
 //   - transaction ids below those that were seen
+//   - a crash of a server whose commits do not wait for the disk (synchronous_commit = off). What was lost
+//   may
+//     have left its id in the log, so that ids go on
 // A standby says nothing: its ids run behind, and it has no slot. Its loads are not counted either.
 //
 // Questions overtake each other on several connections: each is compared with what was known when it left.
@@ -28,6 +31,8 @@ struct PostgresPlace {
   std::uint32_t timeline = 0;  // 0: not known
   std::uint64_t next = 0;      // the snapshot's xmax: every id that was visible lies below
   std::string slots;           // the region's, by name, with a space between
+  std::string
+      unsafe_since{};  // commits may be lost in a crash, and the last one was then; empty: they may not
 };
 
 class PostgresHistory {
@@ -39,6 +44,7 @@ class PostgresHistory {
     std::uint32_t timeline = 0;
     std::uint64_t next = 0;
     std::string slots;
+    std::string unsafe_since{};
   };
   struct Verdict {
     enum class Kind : std::uint8_t {
@@ -61,7 +67,7 @@ class PostgresHistory {
   std::uint64_t history_ = 0;               // losses so far
   std::uint32_t timeline_ = 0;
   std::uint64_t next_ = 0;
-  std::string slots_;
+  std::string slots_, unsafe_since_;
 };
 
 }  // namespace candor

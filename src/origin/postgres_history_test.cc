@@ -65,6 +65,23 @@ TEST_F(PostgresHistoryTest, AnotherTimelineIsALoss) {
   EXPECT_THAT(ask(at(200, "candor_eu_shop_1_0", 2)).reason, HasSubstr("timeline 2, and was on 1"));
 }
 
+TEST_F(PostgresHistoryTest, ACrashIsALossWhereCommitsDoNotWaitForTheDisk) {
+  const auto safe_since = [](std::string when, std::uint64_t next) {
+    PostgresPlace place = at(next);
+    place.unsafe_since = std::move(when);
+    return place;
+  };
+  EXPECT_EQ(ask(safe_since("", 100)).kind, Kind::kGoesOn);
+  EXPECT_EQ(ask(safe_since("monday", 100)).kind, Kind::kGoesOn);  // the setting was changed
+  EXPECT_EQ(ask(safe_since("monday", 101)).kind, Kind::kGoesOn);
+  const auto verdict = ask(safe_since("tuesday", 102));
+  EXPECT_EQ(verdict.kind, Kind::kLost);
+  EXPECT_TRUE(verdict.slots_stayed);
+  EXPECT_THAT(verdict.reason, HasSubstr("synchronous_commit"));
+  EXPECT_EQ(ask(safe_since("tuesday", 103)).kind, Kind::kGoesOn);
+  EXPECT_EQ(ask(safe_since("", 103)).kind, Kind::kGoesOn);
+}
+
 TEST_F(PostgresHistoryTest, AStandbySaysNothing) {
   EXPECT_EQ(ask(at(100)).kind, Kind::kGoesOn);
   PostgresPlace standby = at(60, "", 0);

@@ -144,16 +144,22 @@ Result<OriginProbe> read_probe(const PGresult* rows, std::string_view slot_prefi
 
 Result<PostgresPlace> read_probe_place(const PGresult* rows) { return place_of(rows, 1, 2, 6); }
 
+// A crash throws the server's statistics away, and a restart does not (nor does it lose commits).
+constexpr const char* kUnsafeSinceSql =
+    "(select stats_reset::text from pg_stat_bgwriter where current_setting('synchronous_commit') = 'off')";
+
 std::string place_sql(std::string_view slot_prefix) {
   return fmt::format(
       "select pg_is_in_recovery(), case when not pg_is_in_recovery() then {} end, "
-      "pg_current_snapshot()::text, {}",
-      kTimelineSql, slots_sql(slot_prefix));
+      "pg_current_snapshot()::text, {}, {}",
+      kTimelineSql, slots_sql(slot_prefix), kUnsafeSinceSql);
 }
 
 Result<PostgresPlace> read_place(const PGresult* rows) {
   auto place = place_of(rows, 1, 2, 3);
-  if (place) place->is_primary = text_at(rows, 0, 0) == "f";
+  if (!place) return place;
+  place->is_primary = text_at(rows, 0, 0) == "f";
+  place->unsafe_since = text_at(rows, 0, 4);
   return place;
 }
 
