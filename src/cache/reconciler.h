@@ -89,6 +89,13 @@ struct ReconcileDoubt {
   [[nodiscard]] bool negative() const { return in_l1 ? entry.negative : l2_negative; }
 };
 
+// Not nested in Reconciler: clang wants the class around a default member initializer complete before a task
+// of it is named there.
+struct ReconcileAnswer {
+  Reconciled how = Reconciled::kElsewhere;
+  std::optional<ReconcileDoubt> doubt{};  // then `how` says nothing
+};
+
 struct ReconcileStatus {
   bool is_on = false;
   bool is_waiting = false;  // an origin suffers
@@ -106,10 +113,7 @@ struct ReconcileStatus {
 
 class Reconciler {
  public:
-  struct Looked {
-    Reconciled how = Reconciled::kElsewhere;
-    std::optional<ReconcileDoubt> doubt;  // then `how` says nothing
-  };
+  using Looked = ReconcileAnswer;
   struct World {
     Executor* home = nullptr;
     l1::Store* l1 = nullptr;
