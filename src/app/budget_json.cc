@@ -140,6 +140,11 @@ json exposure_json(const FeatureExposure& e, WithKeys with_keys) {
               {"load_seconds_mean", number(e.load_seconds_mean)},
               {"checks_paused", e.checks_paused},
               {"not_judged", e.not_judged},
+              {"by_change",
+               {{"checked", e.change_totals.checked},
+                {"old_in_l1", e.change_totals.old_in_l1},
+                {"old_in_l2", e.change_totals.old_in_l2}}},
+              {"lost_entries", e.lost_entries},
               {"by_stream_totals", histogram_json(e.stream_totals)},
               {"by_origin_totals", histogram_json(e.origin_totals)},
               {"parts", parts_json(e.parts)}};

@@ -44,6 +44,10 @@ class BudgetLoop {
   void start();
   void stop();
 
+  // Was a change of the key heard of lately that such a load does not include?
+  [[nodiscard]] bool was_told(KeyRef key, StampBound stamp, MonoTime loaded_at) const {
+    return monitor_.was_told(key, stamp, loaded_at);
+  }
   [[nodiscard]] BudgetBook& book() { return book_; }
   [[nodiscard]] std::shared_ptr<const ExposureReport> latest() const;
   static constexpr Duration kEvaluatePeriod = 5s;

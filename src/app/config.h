@@ -96,6 +96,12 @@ struct StreamConfig {
   std::string url;
 };
 
+// [reconcile]: the sweep of this node.
+struct ReconcileConfig {
+  unsigned rate = 0;
+  Duration period{0};
+};
+
 struct AlertsConfig {
   std::vector<std::string> webhook;  // passwords are in
   std::string password_file;
@@ -186,6 +192,7 @@ struct Config {
   L2Config l2;
   std::optional<StreamConfig> stream;
   WriteBehindConfig write_behind;
+  ReconcileConfig reconcile;
   AlertsConfig alerts;
   std::vector<OriginConfig> origins;
   std::vector<FeatureConfig> features;

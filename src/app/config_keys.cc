@@ -79,6 +79,8 @@ constexpr std::int64_t kBatchKeysMost = 100'000;
 
 // Above it one question would be under way at every moment, whatever the origin.
 constexpr std::int64_t kRepairRateMost = 1'000'000;
+// A background task that loads more is a reader.
+constexpr std::int64_t kReconcileRateMost = 100'000;
 
 const std::array kSections = {
     ConfigSection{"node", "Who this node is and where it keeps its files."},
@@ -102,6 +104,10 @@ const std::array kSections = {
     ConfigSection{"write_behind",
                   "The logs of features with `write = \"behind\"`, in `data_dir/write-behind/`: one for each "
                   "feature, with these limits each. See write-behind.md."},
+    ConfigSection{
+        "reconcile",
+        "The sweep that asks the origins, slowly and for ever, whether what is cached is still true, "
+        "and drops what is not. See reconciliation.md."},
     ConfigSection{"alerts", "Who is told when a feature burns its budget of staleness: see alerting.md."},
     ConfigSection{"origins.*", "A database, under a name of your choice. It is the only authority.",
                   [](ConfigTarget& t, std::string_view name, int line) {
@@ -325,6 +331,15 @@ const std::array kKeys = {
     ConfigKey{"alerts", "runbook", T::kText, "\"\"",
               "A page for whoever is woken, as `runbook_url` in every alert: `https://…`.",
               part<&Config::alerts, &AlertsConfig::runbook>},
+
+    ConfigKey{"reconcile", "rate", T::kCount, "100",
+              "Entries of L1 that are asked about in a second, slower while an origin is slow, never while "
+              "readers wait for it. 0: nothing is swept.",
+              part<&Config::reconcile, &ReconcileConfig::rate>, kNotReloaded, kOptional, kActive, "", 0,
+              kReconcileRateMost},
+    ConfigKey{"reconcile", "period", T::kDuration, "\"1m\"",
+              "From the beginning of one pass over L1 to that of the next, at least.",
+              part<&Config::reconcile, &ReconcileConfig::period>},
 
     ConfigKey{"origins.*", "url", T::kUrl, "",
               "`sqlite:FILE`, `postgresql://USER@HOST:PORT/DB` or `redis://HOST:PORT/DB`. Give passwords in "

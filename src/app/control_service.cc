@@ -7,6 +7,7 @@
 
 #include "app/budget_json.h"
 #include "app/metrics.h"
+#include "app/reconciliation.h"
 #include "app/status_json.h"
 #include "app/version.h"
 #include "app/web_assets.h"
@@ -107,6 +108,9 @@ struct ControlRoutes {
        }},
       {"POST", "/api/v1/lost-keys", Guard::kToken, "Keys of which a change was lost, by feature.",
        [](S& s, R r, HttpRequest&) { s.post_lost_keys(r); }},
+      {"GET", "/api/v1/reconciliation", Guard::kPage,
+       "What the sweep over the tiers found: divergence per million entries, by feature and cause.",
+       [](S& s, R r, HttpRequest&) { s.get_reconciliation(r); }},
       {"GET", "/api/v1/openapi.json", Guard::kPage, "This list.",
        [](S& s, R r, HttpRequest&) { s.get_openapi(r); }},
       {"GET", "/api/v1/events", Guard::kPage,
@@ -312,6 +316,11 @@ void ControlService::post_lost_keys(const HttpReply& reply) {
       for (const FeatureExposure& one : report.exposure->features) features[one.feature] = one.lost_keys;
     return json_response(200, {{"features", std::move(features)}});
   });
+}
+
+void ControlService::get_reconciliation(const HttpReply& reply) {
+  with_report(reply,
+              [](const NodeReport& report) { return json_response(200, reconciliation_json(report)); });
 }
 
 void ControlService::get_openapi(const HttpReply& reply) {

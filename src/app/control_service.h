@@ -83,6 +83,7 @@ class ControlService final : public ConnectionFactory, public HttpService {
   void get_budget_history(const HttpReply& reply, std::string_view name);
   [[nodiscard]] nlohmann::json budgets_event() const;
   void post_lost_keys(const HttpReply& reply);
+  void get_reconciliation(const HttpReply& reply);
   void get_openapi(const HttpReply& reply);
   void get_events(const HttpReply& reply);
   void post_flush(const HttpReply& reply, const HttpRequest& request);

@@ -124,6 +124,7 @@ Result<void> Engine::build(const Config& config, Room room) {
   home_->run_there([&] {
     watch_health();
     start_budgets(config, room);
+    start_reconciliation(config);
   });
   return {};
 }
@@ -200,17 +201,30 @@ Result<void> Engine::add_feature(const FeatureConfig& config) {
   return {};
 }
 
+bool Engine::origin_suffers(std::string_view name) const {
+  const auto it = std::ranges::find(parts_->origins, name, &Parts::NamedOrigin::name);
+  if (it == parts_->origins.end()) return false;
+  const OriginStats stats = it->origin->stats();
+  return !stats.connected || stats.waiting > 0;
+}
+
+void Engine::start_reconciliation(const Config& config) {
+  ReconcileWiring wiring;
+  wiring.concerned = &parts_->features;
+  wiring.origin_suffers = [this](std::string_view name) { return origin_suffers(name); };
+  wiring.was_told = [this](KeyRef key, StampBound stamp, MonoTime loaded_at) {
+    return parts_->budgets->was_told(key, stamp, loaded_at);
+  };
+  wiring.region = [this] { return parts_->region.get(); };
+  parts_->cache->reconcile(reconcile_options(config.reconcile, std::move(wiring)));
+}
+
 void Engine::make_budgets(const Config& config, std::size_t features_max) {
   BudgetLoop::World world;
   world.home = &home();
   world.clock = &clock_;
   world.seed = mix64(seed_ + 5);
-  world.origin_suffers = [this](std::string_view name) {
-    const auto it = std::ranges::find(parts_->origins, name, &Parts::NamedOrigin::name);
-    if (it == parts_->origins.end()) return false;
-    const OriginStats stats = it->origin->stats();
-    return !stats.connected || stats.waiting > 0;
-  };
+  world.origin_suffers = [this](std::string_view name) { return origin_suffers(name); };
   // Keys are no matter for a log; who may see them asks the API.
   world.tell_lost = [](const std::string& feature, const std::vector<std::string>& keys) {
     spdlog::warn(
@@ -521,6 +535,7 @@ void Engine::report_tiers(NodeReport& report) {
   report.exposure = parts_->budgets->latest();
   if (parts_->alerting != nullptr) report.alerting = parts_->alerting->report();
   report.levers = parts_->steering->snapshot();
+  report.reconciliation = parts_->cache->reconciliation();
   report.waiting = parts_->cache->waiting();
   report.owed_invalidations = parts_->cache->owed_invalidations();
   report.river = river_report(true);

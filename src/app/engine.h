@@ -20,6 +20,7 @@
 #include "app/health_log.h"
 #include "app/node_report.h"
 #include "app/problem_log.h"
+#include "app/reconciliation.h"
 #include "app/region_desk.h"
 #include "app/river.h"
 #include "app/session_desk.h"
@@ -131,6 +132,9 @@ class Engine {
   void add_tags(const Config& config);
   void make_budgets(const Config& config, std::size_t features_max);
   void start_budgets(const Config& config, const Room& room);
+  // Is it away, or does it have requests waiting? Then nothing is asked that can wait.
+  [[nodiscard]] bool origin_suffers(std::string_view name) const;
+  void start_reconciliation(const Config& config);
   Result<void> open_write_behind(const Config& config);
   Result<void> open_river(const Config& config, const Room& room);
   Result<void> prepare_origins(const Config& config);

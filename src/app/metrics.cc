@@ -92,7 +92,8 @@ constexpr std::array kSpecs = {
                "Entries that failed their checksum and were treated as misses."},
     MetricSpec{"candor_invalidations_total", kCounter, "cause feature region",
                "Keys dropped: change (the origin's feed said so), write (through this node), failed_write, "
-               "unknown_outcome (of a write), command. cause=\"whole\": times that all of the feature was "
+               "unknown_outcome (of a write), command, reconciliation. cause=\"whole\": times that all of "
+               "the feature was "
                "dropped or became suspect at once (a flush, a truncated table, a gap, a start)."},
     MetricSpec{
         "candor_change_lag_seconds", kHistogram, "origin region stage",
@@ -118,6 +119,17 @@ constexpr std::array kSpecs = {
         "what L2 or the origin holds; dropped: it had to be forgotten; failed: the origin did not answer."},
     MetricSpec{"candor_repair_keys_per_second", kGauge, "origin region",
                "How fast suspects may be asked about now: `repair_rate`, less while the origin is slow."},
+    MetricSpec{
+        "candor_reconciled_entries_total", kCounter, "feature outcome region",
+        "Entries that the sweep dealt with. equal: as at the origin; in-flight: a change was under way; "
+        "lost: a change that nobody told of; ttl-only: nobody watches the feature; race: the change was "
+        "applied, and the old value held all the same; l2-only: L2 held an old value, L1 did not; "
+        "elsewhere: gone before it could be judged; unproven: the feed did not pass it in time; failed: no "
+        "answer; skipped: the origin suffered. lost, ttl-only, race and l2-only are divergences."},
+    MetricSpec{"candor_reconcile_passes_total", kCounter, "region", "Passes of the sweep over all of L1."},
+    MetricSpec{"candor_reconcile_pass_seconds", kGauge, "region", "How long the last one took."},
+    MetricSpec{"candor_reconcile_keys_per_second", kGauge, "region",
+               "How fast the sweep may ask now: `[reconcile] rate`, less while an origin is slow; 0: off."},
     MetricSpec{"candor_changes_applied_total", kCounter, "origin region", "Changes applied on this node."},
     MetricSpec{"candor_markers", kGauge, "origin region",
                "Names that L1 guards against loads from before a change."},
@@ -175,6 +187,11 @@ constexpr std::array kSpecs = {
         "that the value did not include."},
     MetricSpec{"candor_unjudged_reads_total", kCounter, "feature region",
                "Picked reads that the stream could not judge, because it gave no proof in time."},
+    MetricSpec{
+        "candor_checked_changes_total", kCounter, "feature region",
+        "Changes that were looked for in the tiers some while after they were applied: `sample` of them."},
+    MetricSpec{"candor_old_after_change_total", kCounter, "cause feature region tier",
+               "Of these: a tier would still have served a value from before the change."},
     MetricSpec{
         "candor_lost_fraction", kGauge, "feature region",
         "Of the reads checked against the origin in the last minute: stale by a change that the stream "
@@ -332,6 +349,13 @@ void collect_exposure(Page& page, const FeatureExposure& e) {
   collect_judged(page, self, "stream", e.stream_totals);
   collect_judged(page, self, "origin", e.origin_totals);
   page.put("candor_unjudged_reads_total", self, e.not_judged);
+  const ChangeTotals& changes = e.change_totals;
+  if (changes.checked > 0) {
+    page.put("candor_checked_changes_total", self, changes.checked);
+    const Labels why = with_label(self, "cause", std::string(stale_cause_name(StaleCause::kRace)));
+    page.put("candor_old_after_change_total", with_label(why, "tier", "l1"), changes.old_in_l1);
+    page.put("candor_old_after_change_total", with_label(why, "tier", "l2"), changes.old_in_l2);
+  }
   if (e.by_origin.is_measured()) page.put("candor_lost_fraction", self, e.lost_fraction);
   if (e.predicted.is_known) {
     page.put("candor_expected_stale_fraction", with_label(self, "model", "bound"), e.predicted.bound);
@@ -551,6 +575,25 @@ void collect_alerting(Page& page, const AlertingReport& alerting) {
   }
 }
 
+void collect_reconciliation(Page& page, const NodeReport& report) {
+  const ReconcileStatus& status = report.reconciliation;
+  const Labels self = {{"region", page.region}};
+  page.put("candor_reconcile_keys_per_second", self, status.is_on ? status.rate : 0.0);
+  if (!status.is_on) return;
+  page.put("candor_reconcile_passes_total", self, status.passes);
+  if (status.passes > 0)
+    page.put("candor_reconcile_pass_seconds", self, std::chrono::duration<double>(status.last_pass).count());
+  for (std::size_t i = 0; i < report.features.size() && i < status.features.size(); ++i) {
+    if (report.features[i].origin == "none") continue;
+    for (std::size_t how = 0; how < kReconciledKinds; ++how)
+      page.put("candor_reconciled_entries_total",
+               {{"feature", report.features[i].name},
+                {"region", page.region},
+                {"outcome", std::string(kReconciledNames[how])}},
+               status.features[i].since_start.entries[how]);
+  }
+}
+
 void collect_connections(Page& page, const ConnectionReport& c) {
   const auto with = [&](const char* label, const char* value) {
     return Labels{{"region", page.region}, {label, value}};
@@ -592,6 +635,7 @@ void collect(Page& page, const NodeReport& report) {
   collect_tiers(page, report);
   collect_river(page, report.river, report.at);
   collect_alerting(page, report.alerting);
+  collect_reconciliation(page, report);
   page.put("candor_tracking_clients", self, report.tracking_clients);
   page.put("candor_tracking_keys", self, report.tracking_keys);
   collect_connections(page, report.connections);

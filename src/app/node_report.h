@@ -15,6 +15,7 @@
 #include "app/watchers.h"
 #include "base/counters.h"
 #include "base/time.h"
+#include "cache/reconciler.h"
 #include "cache/write_behind.h"
 #include "monitor/exposure_report.h"
 #include "origin/origin.h"
@@ -91,6 +92,7 @@ struct NodeReport {
   std::shared_ptr<const ExposureReport> exposure;  // null: no feature has a budget
   std::shared_ptr<const LeverSnapshot> levers;     // null: nothing was evaluated yet
   AlertingReport alerting;
+  ReconcileStatus reconciliation;
   std::uint64_t tracking_clients = 0, tracking_keys = 0;  // CLIENT TRACKING
   ConnectionReport connections;
   ProcessReport process;

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "app/reconciliation.h"
+
 namespace candor::app {
 namespace {
 
@@ -258,6 +260,7 @@ json status_json(const NodeReport& report, std::size_t features_max) {
           {"features", features_json(report, features_max)},
           {"tiers", tiers_json(report)},
           {"origins", std::move(origins)},
+          {"reconciliation", reconciliation_json(report)},
           {"river", river_json(report.river, report.at)},
           {"tracking", {{"clients", report.tracking_clients}, {"keys", report.tracking_keys}}},
           {"waiting_reads", report.waiting},

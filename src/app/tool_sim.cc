@@ -35,6 +35,7 @@ struct Sum {
   Duration simulated{0};
   double wall_seconds = 0;
   std::map<std::string, std::uint64_t> faults;
+  std::array<std::uint64_t, kReconciledKinds> swept{};
   std::vector<std::int64_t> lags;
   std::vector<sim::CheckResult> checks;
   std::vector<std::uint64_t> broken_seeds;
@@ -49,6 +50,7 @@ void add(Sum& sum, const SimulationResult& run) {
   sum.bounded += run.bounded_reads;
   sum.bounded_from_tiers += run.reads_of_tiers;
   sum.trace = run.trace;
+  for (std::size_t i = 0; i < kReconciledKinds; ++i) sum.swept[i] += run.swept[i];
   sum.lags.insert(sum.lags.end(), run.lags.begin(), run.lags.end());
   for (const auto& [name, entry] : run.faults.entries()) {
     sum.faults[name] += entry.effective;
@@ -91,7 +93,9 @@ void print(const SimArguments& arguments, const Sum& sum) {
   const auto lag_ms = [&](double share) { return static_cast<double>(sim::quantile(sum.lags, share)) / 1e6; };
   fmt::print("commit to the last node's L1, faults and all: median {:.2f} ms, p99 {:.2f} ms, {} commits\n",
              lag_ms(0.5), lag_ms(0.99), sum.lags.size());
-  fmt::print("{}", sim::report(sum.checks));
+  fmt::print("swept in the runs of odd seeds:");
+  for (std::size_t i = 0; i < kReconciledKinds; ++i) fmt::print(" {} {},", kReconciledNames[i], sum.swept[i]);
+  fmt::print("\n{}", sim::report(sum.checks));
   if (sum.runs == 1) fmt::print("trace={:016x}\n", sum.trace);
   for (const std::uint64_t seed : sum.broken_seeds) fmt::print("BROKEN seed={}\n", seed);
 }
@@ -133,6 +137,7 @@ void print_broken(const SimArguments& arguments, const SimulationResult& run) {
 
 Result<sim::SimulationOptions> to_options(const SimArguments& arguments) {
   sim::SimulationOptions options;
+  options.sweeps = true;
   options.regions = arguments.regions;
   options.nodes = arguments.nodes;
   const auto length = parse_duration(arguments.length);

@@ -103,6 +103,28 @@ void print_river(const json& river) {
   }
 }
 
+// Nothing where nothing was judged yet.
+void print_reconciliation(const json& sweep) {
+  if (!sweep.is_object()) return;
+  if (!sweep["on"].get<bool>()) return fmt::print("sweep    off\n");
+  const json& last = sweep["last_pass_seconds"];
+  fmt::print("sweep    {} of L1 done, {}{}\n", sweep["passes"].get<std::uint64_t>(),
+             last.is_number() ? fmt::format("the last in {:.1f} s", last.get<double>())
+                              : fmt::format("{} keys asked", sweep["keys_in_this_pass"].get<std::uint64_t>()),
+             sweep["waiting_for_origin"].get<bool>() ? ", waits for an origin" : "");
+  for (const json& one : sweep["features"]) {
+    const json& found = one["since_start"];
+    if (found["divergent"].get<std::uint64_t>() == 0) continue;
+    std::string causes;
+    for (const auto& [cause, rate] : found["per_million_by_cause"].items())
+      if (rate.get<double>() > 0)
+        causes += fmt::format("{}{} {:.0f}", causes.empty() ? "" : ", ", cause, rate.get<double>());
+    fmt::print("         {}: {:.0f} of a million entries were wrong ({}), of {} judged\n",
+               one["feature"].get<std::string>(), found["divergence_per_million"].get<double>(), causes,
+               found["judged"].get<std::uint64_t>());
+  }
+}
+
 void print_text(const json& status) {
   const auto uptime = static_cast<std::int64_t>(status["uptime_seconds"].get<double>());
   fmt::print(
@@ -122,6 +144,7 @@ void print_text(const json& status) {
                origin["waiting"].get<std::uint64_t>(),
                origin["connected"].get<bool>() ? "connected" : "NOT connected");
   if (status.contains("river")) print_river(status["river"]);
+  if (status.contains("reconciliation")) print_reconciliation(status["reconciliation"]);
   const json& c = status["connections"];
   fmt::print("clients  {} connected, {} commands, {} errors, {} slow readers cut\n",
              c["open"].get<std::uint64_t>(), c["commands"].get<std::uint64_t>(),

@@ -18,12 +18,13 @@ struct InvalidationCause {
   std::string_view said;
   std::string_view label;
 };
-inline constexpr std::array<InvalidationCause, 5> kInvalidationCauses = {{
+inline constexpr std::array<InvalidationCause, 6> kInvalidationCauses = {{
     {"change", "change"},
     {"write", "write"},
     {"failed write", "failed_write"},
     {"write of unknown outcome", "unknown_outcome"},
     {"command", "command"},
+    {"reconciliation", "reconciliation"},
 }};
 
 class Watchers final : public Observer {
@@ -50,6 +51,12 @@ class Watchers final : public Observer {
   void on_change_applied(FeatureId feature, std::optional<std::string_view> key,
                          const Change& change) override {
     for (Observer* one : observers_) one->on_change_applied(feature, key, change);
+  }
+  void on_reload(KeyRef key, Duration interval, bool changed) override {
+    for (Observer* one : observers_) one->on_reload(key, interval, changed);
+  }
+  void on_divergence(KeyRef key, Divergence why) override {
+    for (Observer* one : observers_) one->on_divergence(key, why);
   }
   void on_proven(std::string_view origin, MonoTime fresh_as_of) override {
     for (Observer* one : observers_) one->on_proven(origin, fresh_as_of);

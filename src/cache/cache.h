@@ -32,6 +32,8 @@
 #include "cache/gap_repair.h"
 #include "cache/observer.h"
 #include "cache/read_tap.h"
+#include "cache/reconciler.h"
+#include "cache/tier_copies.h"
 #include "cache/write_behind.h"
 #include "tier/l1/store.h"
 #include "tier/l2.h"
@@ -203,13 +205,32 @@ class CacheCore final : public ChangeTarget {
   void set_repair_rate(std::string_view origin, unsigned keys_per_second);
   static constexpr unsigned kRepairRate = 2000;
 
+  // ---- the sweep (reconciler.h); on home ----
+  struct ReconcileOptions {
+    unsigned keys_per_second = 0;  // 0: off
+    Duration period = 10s;         // a pass begins at most once in it
+    // Of which features? Null: of all that have an origin.
+    std::function<bool(FeatureId)> concerns{};
+    // Is its origin slow, away, or busy with others? Null: never.
+    std::function<bool(FeatureId)> suffers{};
+    // Was a change of the key that such a load does not include heard of here? Null: nobody remembers.
+    std::function<bool(KeyRef, StampBound, MonoTime loaded_at)> was_told{};
+    // What this node held was wrong: others may hold it as well. Null: this node is alone.
+    std::function<void(std::string name)> tell_region{};
+  };
+  // Once, after the features were added.
+  void reconcile(ReconcileOptions options);
+  [[nodiscard]] ReconcileStatus reconciliation() const;
+  // What a reader of the key may be served out of the tiers now, without being one. On home.
+  [[nodiscard]] Task<TierCopies> copies(FeatureId feature, std::string key);
+
   // Names that carry a marker of this origin's changes. On home.
   [[nodiscard]] std::size_t markers(std::string_view origin) const;
 
   [[nodiscard]] l1::Store& l1() { return *parts_.l1; }
   [[nodiscard]] L2* l2() { return parts_.l2; }
   [[nodiscard]] std::size_t waiting() const;  // reads on the miss path now
-  // Loads under way, for readers, refreshes and repair alike. On home.
+  // Loads and questions under way, for readers, refreshes, repair and the sweep alike. On home.
   [[nodiscard]] std::size_t flights() const;
   [[nodiscard]] std::size_t owed_invalidations() const;  // keys whose invalidation L2 has not taken yet
 

@@ -46,6 +46,12 @@ struct EntryLifetime {
   return until == 0 || now < until;
 }
 
+// Is it the same load of the same key?
+[[nodiscard]] inline bool is_same_entry(const l1::EntryMeta& a, const l1::EntryMeta& b) {
+  return a.stamp == b.stamp && a.loaded_at == b.loaded_at && a.expires_at == b.expires_at &&
+         a.negative == b.negative;
+}
+
 // In an entry's user_flags: its age was told by L2's clock, and is no proof.
 inline constexpr std::uint8_t kAgeFromL2 = 1;
 // In an entry's user_flags: an acknowledged write that the origin may not have yet (write-behind). It is

@@ -78,7 +78,9 @@ class CacheCore::MissPath {
   // ---- changes.cc: the change river ----
   void watch_origin(OriginTrust* trust);
   [[nodiscard]] std::size_t markers(std::string_view origin) const;
-  [[nodiscard]] std::size_t flights() const { return flights_.size(); }
+  [[nodiscard]] std::size_t flights() const {
+    return flights_.size() + (reconciler_ == nullptr ? 0 : reconciler_->under_way());
+  }
   void apply_change(std::string_view origin, const candor::Change& change);
   void raise_floor(std::string_view origin, std::string_view only, Suspects suspects);
   void settle_floor(std::string_view origin, MonoTime since);
@@ -96,6 +98,13 @@ class CacheCore::MissPath {
   void note_history(std::string_view origin);
   void set_repair_rate(std::string_view origin, unsigned keys_per_second);
   [[nodiscard]] std::optional<RepairStatus> repair(std::string_view origin) const;
+
+  // ---- reconcile.cc: is what the tiers hold still true? ----
+  void reconcile(ReconcileOptions options);
+  [[nodiscard]] ReconcileStatus reconciliation() const {
+    return reconciler_ == nullptr ? ReconcileStatus{} : reconciler_->status();
+  }
+  [[nodiscard]] Task<TierCopies> copies(Feature* feature, std::string key);
 
   // Counted on home, read anywhere.
   std::atomic<std::size_t> waiting{0};
@@ -163,8 +172,20 @@ class CacheCore::MissPath {
   [[nodiscard]] bool holds_suspect(const Feature& feature, std::string_view key) const;
   [[nodiscard]] GapRepair::Verdict judge(const OriginTrust* trust, const l1::Store::Visited& entry) const;
   Task<Repaired> repair_key(FeatureId id, std::string key);
+  [[nodiscard]] bool is_reconciled(const Feature& feature) const;
+  [[nodiscard]] bool is_servable(const Feature& feature, std::string_view key,
+                                 const l1::EntryMeta& meta) const;
+  [[nodiscard]] std::optional<TierCopy> copy_in_l1(const Feature& feature, std::string_view key) const;
+  Task<std::optional<TierCopy>> copy_in_l2(Feature* feature, std::string key);
+  // The origin's word on the version of the row; nullopt: the value has to be compared.
+  Task<std::optional<Result<bool>>> confirmed(Feature* feature, std::string key, TierCopies held);
+  Task<Reconciler::Looked> look(Feature* feature, std::string key);
+  [[nodiscard]] bool is_ripe(const ReconcileDoubt& doubt) const;
+  Task<Reconciled> judge_doubt(ReconcileDoubt doubt);
+  [[nodiscard]] Divergence cause_of(const Feature& feature, const ReconcileDoubt& doubt) const;
   // Stores into L2 under the lease; false when a newer invalidation forbids to store this load anywhere.
   Task<bool> fill_l2(Feature* feature, std::string name, LeaseToken lease, Loaded loaded);
+  void note_reload(const Feature& feature, std::string_view key, const Loaded& loaded);
   void fill_l1(const Feature& feature, std::string_view key, const Loaded& loaded);
   // How long a load of just now may be kept: by the policy, and never longer than the origin keeps it.
   [[nodiscard]] Duration ttl_of(const Feature& feature, const Loaded& loaded);
@@ -257,6 +278,8 @@ class CacheCore::MissPath {
   [[nodiscard]] Watched* watched(const Feature& feature) const;
   void retire_what_may(Watched& origin);
   std::vector<std::unique_ptr<Watched>> watched_;
+  ReconcileOptions reconcile_;
+  std::unique_ptr<Reconciler> reconciler_;  // null: nothing is swept
   LoadsUnderWay loads_;
   L2State l2_heard_;           // the highest state of L2 that the stream has told
   std::uint64_t forgets_ = 0;  // invalidations that left no marker

@@ -183,7 +183,23 @@ Duration CacheCore::MissPath::ttl_of(const Feature& feature, const Loaded& loade
   return ttl <= Duration::zero() ? left : std::min(ttl, left);
 }
 
+// Where nobody hears of changes, what a reload replaces tells for nothing how often there are some.
+void CacheCore::MissPath::note_reload(const Feature& feature, std::string_view key, const Loaded& loaded) {
+  if (parts_.observer == nullptr || feature.is_heard() || loaded.tier != Tier::kOrigin) return;
+  const l1::Store::ReadGuard guard(*parts_.l1);
+  l1::EntryView old;
+  if (!parts_.l1->peek(guard, parts_.l1->hash(feature.id(), key), feature.id(), key, now_ms(), &old) ||
+      old.meta.user_flags != 0) {
+    return;
+  }
+  const bool is_same =
+      old.meta.negative == (loaded.value == nullptr) && (old.meta.negative || old.value == *loaded.value);
+  const Duration interval = std::chrono::milliseconds(loaded.as_of.ms() - old.meta.loaded_at);
+  parts_.observer->on_reload(KeyRef{feature.id(), key}, interval, !is_same);
+}
+
 void CacheCore::MissPath::fill_l1(const Feature& feature, std::string_view key, const Loaded& loaded) {
+  note_reload(feature, key, loaded);
   const l1::Millis now = now_ms();
   l1::Millis as_of = mutant(Mutant::kAgeFromStore) ? now : loaded.as_of.ms();
   // What L2 answers after the floor is as good as a load of now, however long ago its own was: it was told
@@ -472,6 +488,7 @@ std::optional<ReadResult> CacheCore::MissPath::stale_copy(const Feature& feature
   result.stamp = view.meta.stamp;
   result.age = std::chrono::milliseconds(now - view.meta.loaded_at);
   result.degraded = reason;
+  result.is_pending = (view.meta.user_flags & kPendingWrite) != 0;
   return result;
 }
 
@@ -497,6 +514,7 @@ ReadResult CacheCore::MissPath::copy_of(const Feature& feature, const l1::EntryV
   const l1::Millis until = fresh_until(feature.policy(), view.meta);
   if (until != 0) result.ttl_left = std::chrono::milliseconds(std::max<l1::Millis>(1, until - now));
   result.fresh_within = entry_within(feature, view.meta, parts_.clock->now());
+  result.is_pending = (view.meta.user_flags & kPendingWrite) != 0;
   return result;
 }
 

@@ -25,16 +25,12 @@ namespace {
 // than loading a small row (docs/benchmarks.md, "Gap repair"), and a row that has changed costs both.
 constexpr std::size_t kConfirmsOnReadFrom = 16 * 1024;
 
-bool is_same_entry(const l1::EntryMeta& a, const l1::EntryMeta& b) {
-  return a.stamp == b.stamp && a.loaded_at == b.loaded_at && a.expires_at == b.expires_at &&
-         a.negative == b.negative;
-}
-
 }  // namespace
 
 void CacheCore::MissPath::close() {
   is_closing_ = true;
   for (const auto& origin : watched_) origin->repair->halt();
+  if (reconciler_ != nullptr) reconciler_->halt();
   for (const auto& feature : features_)
     if (feature->behind() != nullptr) feature->behind()->close();
 }

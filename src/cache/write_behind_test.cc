@@ -499,6 +499,25 @@ TEST_F(WriteBehindTest, AFullDiskIsAnAnswerAndNotAPromise) {
   EXPECT_EQ(get("a"), "2");
 }
 
+// A reader whose load is slow is given what is held: by then a write that the origin does not have yet. It is
+// newer than the origin's row, and nobody may take it for a stale one.
+TEST_F(WriteBehindTest, WhatAReaderGetsInsteadOfASlowLoadIsKnownToBePending) {
+  FeaturePolicy policy = node_->cache->feature(node_->id).policy();
+  policy.soft_timeout = 50ms;
+  policy.serve_stale = 1h;
+  ASSERT_TRUE(node_->cache->update_policy(node_->id, policy));
+  db_.held = true;
+  std::optional<Result<ReadResult>> answer;
+  node_->cache->read(node_->id, "a", {}, [&](Result<ReadResult> result) { answer = std::move(result); });
+  settle();
+  ASSERT_TRUE(put("a", "1").is_ok());
+  settle(51ms);
+  ASSERT_TRUE(answer && *answer);
+  EXPECT_EQ(*(*answer)->value, "1");
+  EXPECT_NE((*answer)->degraded, nullptr);
+  EXPECT_TRUE((*answer)->is_pending);
+}
+
 TEST_F(WriteBehindTest, DelOfAPendingEraseFindsNothing) {
   db_.rows["a"] = "0";
   EXPECT_TRUE((**put("a", std::nullopt).slot)->existed);

@@ -83,10 +83,14 @@ std::string lost_text(const FeatureExposure& feature) {
   std::string keys;
   for (std::size_t i = 0; i < std::min(kKeysShown, feature.lost_keys.size()); ++i)
     keys += (keys.empty() ? "" : ", ") + cut(feature.lost_keys[i], kKeyBytesShown);
+  const std::string swept =
+      feature.lost_entries == 0
+          ? ""
+          : fmt::format(" The sweep found {} entries that such a change made old.", feature.lost_entries);
   return fmt::format(
       "{} of the reads that were checked against the origin were stale by changes that the stream never told "
-      "of. Latest keys: {}",
-      percent(feature.lost_fraction), keys.empty() ? "none" : keys);
+      "of.{} Latest keys: {}",
+      percent(feature.lost_fraction), swept, keys.empty() ? "none" : keys);
 }
 
 }  // namespace
@@ -127,7 +131,7 @@ std::vector<AlertBook::Wanted> AlertBook::wanted(const ExposureReport& report) c
       alert.annotations["description"] = description_of(feature);
       out.push_back({std::move(alert), Duration::zero()});
     }
-    if (feature.lost_fraction > 0.0) {
+    if (feature.lost_fraction > 0.0 || feature.lost_entries > 0) {
       Alert alert = base("CandorLostInvalidations", BudgetState::kTicket);
       alert.annotations["summary"] =
           fmt::format("{} in {}: invalidations are lost", feature.feature, feature.region);

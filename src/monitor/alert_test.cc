@@ -100,6 +100,14 @@ TEST_F(AlertBookTest, LostInvalidationsStayUntilHalfAnHourHasNone) {
   EXPECT_EQ(note(1min, {feature}), Lines{"resolved CandorLostInvalidations ticket p"});
 }
 
+TEST_F(AlertBookTest, WhatTheSweepFoundIsALostInvalidationToo) {
+  auto feature = exposure("p", BudgetState::kOk);
+  feature.lost_entries = 3;
+  feature.lost_keys = {"p:1"};
+  EXPECT_EQ(note(10s, {feature}), Lines{"began CandorLostInvalidations ticket p"});
+  EXPECT_NE(events_[0].alert.annotation("description").find("The sweep found 3 entries"), std::string::npos);
+}
+
 TEST_F(AlertBookTest, AFeatureThatIsGoneHasNoAlert) {
   note(10s, {exposure("p", BudgetState::kPage)});
   EXPECT_EQ(note(10s, {}), Lines{"resolved CandorStalenessBudget page p"});

@@ -94,6 +94,12 @@ struct JudgedTotals {
   StalenessHistogram staleness;
 };
 
+// Of changes that were applied here, looked at some while later, since the start.
+struct ChangeTotals {
+  std::uint64_t checked = 0;
+  std::uint64_t old_in_l1 = 0, old_in_l2 = 0;  // a reader would have been served a value from before it
+};
+
 struct FeatureExposure {
   std::string feature, region, origin;
   std::string level;  // consistency, as served
@@ -114,6 +120,7 @@ struct FeatureExposure {
   // Of by_origin beyond by_stream: changes that the stream never told of.
   double lost_fraction = 0.0;
   std::vector<std::string> lost_keys;  // the latest, at most a few
+  std::uint64_t lost_entries = 0;      // that the sweep over the tiers found in the last minute or so
 
   double budget_remaining = 1.0;  // of what the window allows; below 0: overspent
   std::vector<BurnRate> burn;
@@ -124,6 +131,7 @@ struct FeatureExposure {
   double load_seconds_mean = 0.0;
 
   JudgedTotals stream_totals, origin_totals;
+  ChangeTotals change_totals;
   std::vector<JudgedPart> parts;
   std::uint64_t not_judged = 0;  // by the stream: it gave no proof in time
   bool checks_paused = false;    // the origin suffers

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace candor {
 
@@ -25,7 +26,8 @@ FeatureMonitor::FeatureMonitor(MonitoredFeature facts, const ChangeHistory* hist
       history_(history),
       feature_hash_(feature_hash),
       by_stream_(StreamJudge::Options{}, history),
-      by_origin_(judge_options(facts_), history, feature_hash, seed) {}
+      by_origin_(judge_options(facts_), history, feature_hash, seed),
+      by_change_(mix64(seed + 1)) {}
 
 void FeatureMonitor::set_budget(const Budget& budget) {
   facts_.budget = budget;
@@ -38,7 +40,8 @@ void FeatureMonitor::on_read(MonoTime now, PickedRead read) {
   if (history_ != nullptr) by_stream_.add(std::move(read), feature_hash_);
 }
 
-void FeatureMonitor::on_change(MonoTime now, std::uint64_t key_hash, const HeardChange& change) {
+void FeatureMonitor::on_change(MonoTime now, std::uint64_t key_hash, const HeardChange& change,
+                               std::string_view key) {
   workload_.on_change(now, key_hash);
   const auto lag =
       static_cast<std::uint64_t>(std::max<std::int64_t>(0, (change.applied - change.committed).count()));
@@ -50,6 +53,16 @@ void FeatureMonitor::on_change(MonoTime now, std::uint64_t key_hash, const Heard
   ++lags_[0].counts[LatencyHistogram::bucket_of(lag)];
   ++lags_[0].count;
   lags_[0].sum_ns += lag;
+  if (key.empty() || facts_.budget.sample <= 0.0) return;
+  const Duration usual{static_cast<std::int64_t>(1e9 * lag_quantile(0.99))};
+  by_change_.add(now, key, change, facts_.budget.sample, usual);
+}
+
+void FeatureMonitor::on_lost(MonoTime now, std::string_view key) {
+  if (now - lost_entry_at_ > kLostEntriesKept) lost_entries_ = 0;
+  ++lost_entries_;
+  lost_entry_at_ = now;
+  if (lost_by_sweep_.size() < kLostKeysMax) lost_by_sweep_.emplace_back(key);
 }
 
 double FeatureMonitor::lag_quantile(double q) const {
@@ -109,6 +122,7 @@ FeatureMonitor::News FeatureMonitor::settle(MonoTime now, MonoTime proven) {
   News news;
   if (history_ != nullptr) settle_stream(now, proven, news);
   settle_origin(now, proven, news);
+  for (const std::string& key : std::exchange(lost_by_sweep_, {})) note_lost(key, news);
   return news;
 }
 
@@ -143,6 +157,8 @@ void FeatureMonitor::fill(FeatureExposure& out, MonoTime now) const {
         1e-9 * static_cast<double>(lags_[0].sum_ns + lags_[1].sum_ns) / static_cast<double>(changes);
     out.lag_p99 = Duration{static_cast<std::int64_t>(1e9 * lag_quantile(0.99))};
   }
+  if (lost_entries_ > 0 && now - lost_entry_at_ <= kLostEntriesKept) out.lost_entries = lost_entries_;
+  out.change_totals = by_change_.totals();
   out.stream_totals = stream_.totals;
   out.origin_totals = origin_.totals;
   for (std::size_t by = 0; by < 2; ++by) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "monitor/change_checks.h"
 #include "monitor/exposure_report.h"
 #include "monitor/origin_judge.h"
 #include "monitor/span_tally.h"
@@ -33,7 +34,12 @@ class FeatureMonitor {
                  std::uint64_t seed);
 
   void on_read(MonoTime now, PickedRead read);
-  void on_change(MonoTime now, std::uint64_t key_hash, const HeardChange& change);
+  // `key`: empty of a change of every key.
+  void on_change(MonoTime now, std::uint64_t key_hash, const HeardChange& change, std::string_view key = {});
+  // The sweep found that a change of the key was lost.
+  void on_lost(MonoTime now, std::string_view key);
+  // A value was loaded again, `interval` after it was loaded before: told where nobody hears of changes.
+  void on_reload(Duration interval, bool changed) { by_origin_.learn(interval, changed); }
 
   // What has been decided since the last call.
   struct News {
@@ -46,6 +52,11 @@ class FeatureMonitor {
   [[nodiscard]] std::vector<OriginJudge::Question> ask(MonoTime now, std::size_t questions) {
     return by_origin_.ask(now, questions);
   }
+  // Changes whose traces are to be looked for now, and what was found.
+  [[nodiscard]] std::vector<ChangeChecks::Due> changes_due(MonoTime now, std::size_t questions) {
+    return by_change_.take(now, questions);
+  }
+  void judge_change(const ChangeChecks::Due& due, const TierCopies& held) { by_change_.judge(due, held); }
   // Once a second.
   void tick(MonoTime now);
   void answered(std::uint64_t entry, const OriginJudge::Answer& answer) {
@@ -58,6 +69,7 @@ class FeatureMonitor {
   [[nodiscard]] std::size_t waiting() const { return by_stream_.waiting() + by_origin_.waiting(); }
 
   static constexpr std::size_t kLostKeysMax = 16;
+  static constexpr Duration kLostEntriesKept = 1min;
 
  private:
   // Added up one way.
@@ -78,6 +90,7 @@ class FeatureMonitor {
   std::uint64_t feature_hash_;
   StreamJudge by_stream_;
   OriginJudge by_origin_;
+  ChangeChecks by_change_;
   Judgements stream_, origin_;
   SpanTally lost_;  // of the checked reads: those that only the origin knew of
   WorkloadEstimator workload_;
@@ -85,6 +98,9 @@ class FeatureMonitor {
   std::array<LatencyHistogram::Snapshot, 2> lags_{};
   MonoTime lags_turned_{0};
   std::deque<std::string> lost_keys_;
+  std::vector<std::string> lost_by_sweep_;  // since the last settle()
+  std::uint64_t lost_entries_ = 0;          // within kLostEntriesKept of each other
+  MonoTime lost_entry_at_{0};
   std::uint64_t not_judged_ = 0;
 };
 

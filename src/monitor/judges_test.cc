@@ -265,6 +265,15 @@ TEST(OriginJudgeTest, ADifferenceWhileTheStreamIsSilentIsLag) {
   EXPECT_EQ(c.judge.take(at(71), at(9)).at(0).judged.cause, StaleCause::kLag);
 }
 
+TEST(OriginJudgeTest, ReloadsTellHowOftenKeysChange) {
+  OriginJudge judge(OriginJudge::Options{}, nullptr, kFeature, 1);
+  EXPECT_FALSE(judge.rate().per_second());
+  // Half of the values differ after ten seconds: ln 2 / 10 a second.
+  for (int i = 0; i < 100; ++i) judge.learn(10s, i % 2 == 0);
+  ASSERT_TRUE(judge.rate().per_second());
+  EXPECT_NEAR(*judge.rate().per_second(), 0.0693, 0.001);
+}
+
 TEST(OriginJudgeTest, AnOriginThatFailsIsAskedAgain) {
   OriginCase c(false);
   c.judge.add(read_at(10, 0));

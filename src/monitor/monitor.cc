@@ -33,7 +33,7 @@ Monitor::Source* Monitor::source(std::string_view origin) {
   return it == sources_.end() ? nullptr : it->get();
 }
 
-Monitor::Watched* Monitor::find(FeatureId id) {
+Monitor::Watched* Monitor::find(FeatureId id) const {
   if (id.value >= by_id_.size() || by_id_[id.value] == 0) return nullptr;
   return features_[by_id_[id.value] - 1].get();
 }
@@ -41,6 +41,7 @@ Monitor::Watched* Monitor::find(FeatureId id) {
 void Monitor::watch(CacheCore* cache, MonitoredFeature facts) {
   auto watched = std::make_unique<Watched>();
   watched->feature = &cache->feature(facts.id);
+  watched->cache = cache;
   if (facts.is_watched) {
     watched->source = source(facts.origin);
     if (watched->source == nullptr) {
@@ -89,7 +90,24 @@ void Monitor::on_change_applied(FeatureId feature, std::optional<std::string_vie
   heard.committed = commit_time(change.committed, world_.clock->wall(), now, watched->source->proven);
   const std::uint64_t hash = key ? intake_.key_hash(feature, *key) : intake_.feature_hash(feature);
   watched->source->history.add(hash, heard);
-  watched->monitor->on_change(now, hash, heard);
+  watched->monitor->on_change(now, hash, heard, key.value_or(std::string_view{}));
+}
+
+void Monitor::on_divergence(KeyRef key, Divergence why) {
+  Watched* watched = find(key.feature);
+  if (watched != nullptr && why == Divergence::kLost) watched->monitor->on_lost(world_.clock->now(), key.key);
+}
+
+void Monitor::on_reload(KeyRef key, Duration interval, bool changed) {
+  if (Watched* watched = find(key.feature)) watched->monitor->on_reload(interval, changed);
+}
+
+bool Monitor::was_told(KeyRef key, StampBound stamp, MonoTime loaded_at) const {
+  const Watched* watched = find(key.feature);
+  if (watched == nullptr || watched->source == nullptr) return false;
+  const ChangeHistory& history = watched->source->history;
+  return history.first_missing(intake_.key_hash(key.feature, key.key), stamp, loaded_at) ||
+         history.first_missing(intake_.feature_hash(key.feature), stamp, loaded_at);
 }
 
 void Monitor::on_proven(std::string_view origin, MonoTime fresh_as_of) {
@@ -112,6 +130,7 @@ void Monitor::drain() {
     if (Watched* watched = find(read.feature)) watched->monitor->on_read(now, std::move(read));
   for (std::size_t i = 0; i < features_.size(); ++i) {
     ask(i);
+    check_changes(i);
     settle(i);
   }
   drain_timer_ = world_.home->schedule(world_.home->now() + kDrainPeriod, [this] { drain(); });
@@ -161,6 +180,23 @@ void Monitor::ask(std::size_t index) {
     ++watched.asked;
     spawn(check(index, std::move(question)));
   }
+}
+
+void Monitor::check_changes(std::size_t index) {
+  Watched& watched = *features_[index];
+  const auto questions =
+      watched.is_paused || watched.questions < 1.0 ? 0 : static_cast<std::size_t>(watched.questions);
+  for (ChangeChecks::Due& due : watched.monitor->changes_due(world_.clock->now(), questions)) {
+    watched.questions -= 1.0;
+    spawn(check_change(index, std::move(due)));
+  }
+}
+
+Task<void> Monitor::check_change(std::size_t index, ChangeChecks::Due due) {
+  const std::shared_ptr<bool> alive = alive_;
+  const FeatureId id = features_[index]->feature->id();
+  const TierCopies held = co_await features_[index]->cache->copies(id, due.key);
+  if (*alive) features_[index]->monitor->judge_change(due, held);
 }
 
 Task<void> Monitor::check(std::size_t index, OriginJudge::Question question) {

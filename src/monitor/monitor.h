@@ -5,6 +5,9 @@
 //                            └─ OriginJudge   what the origin says: later, a few, paused when it suffers
 //   changes ── ChangeHistory ┘
 //
+// A sample of the changes is looked at as well, some while after it was applied: do the tiers still hold what
+// it made old? That asks L2, not the origin, under the same limit.
+//
 // Load on the origin: at most kAddedLoad of what the feature's readers cause, but for a trickle of
 // kQuestionsMin, and `sample` of the reads at most. Questions go out together, as misses do.
 //
@@ -56,12 +59,16 @@ class Monitor final : public Observer {
   void stop();
   void set_budget(std::string_view feature, const Budget& budget);
 
+  // Was a change of the key heard of lately that such a load does not include?
+  [[nodiscard]] bool was_told(KeyRef key, StampBound stamp, MonoTime loaded_at) const;
   // With what windows and models make of it left out: `fill` by others.
   [[nodiscard]] std::vector<FeatureExposure> exposures() const;
   [[nodiscard]] std::size_t size() const { return features_.size(); }
 
   void on_change_applied(FeatureId feature, std::optional<std::string_view> key,
                          const Change& change) override;
+  void on_divergence(KeyRef key, Divergence why) override;
+  void on_reload(KeyRef key, Duration interval, bool changed) override;
   void on_proven(std::string_view origin, MonoTime fresh_as_of) override;
 
   static constexpr Duration kDrainPeriod = 100ms;
@@ -85,6 +92,7 @@ class Monitor final : public Observer {
     std::unique_ptr<FeatureMonitor> monitor;
     Source* source = nullptr;
     const Feature* feature = nullptr;
+    CacheCore* cache = nullptr;
     double questions = 0.0;  // that may be asked
     std::uint64_t reads = 0, loads = 0;
     double loads_per_second = 0.0, checks_per_second = 0.0;
@@ -97,8 +105,10 @@ class Monitor final : public Observer {
   void settle(std::size_t index);
   void measure_rates(Watched& watched, double seconds);
   void ask(std::size_t index);
+  void check_changes(std::size_t index);
+  Task<void> check_change(std::size_t index, ChangeChecks::Due due);
   Task<void> check(std::size_t index, OriginJudge::Question question);
-  [[nodiscard]] Watched* find(FeatureId id);
+  [[nodiscard]] Watched* find(FeatureId id) const;
   [[nodiscard]] Source* source(std::string_view origin);
 
   World world_;

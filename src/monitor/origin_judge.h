@@ -79,6 +79,8 @@ class OriginJudge {
   // What has been decided by now. `proven`: every change committed before it has been applied here.
   [[nodiscard]] std::vector<Verdict> take(MonoTime now, MonoTime proven);
 
+  // An answer that cost nothing: what a reload brought `interval` after the load before it.
+  void learn(Duration interval, bool changed) { rate_.add(interval, changed); }
   void set_limit(Duration limit) { options_.limit = limit; }
   // Once a second: old answers about how often keys change count for `factor` of what they did.
   void fade(double factor) {

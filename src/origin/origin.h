@@ -116,6 +116,9 @@ class OriginFeature {
     co_return fail(ErrorCode::kNotFound, "this origin cannot confirm row versions");
   }
   [[nodiscard]] virtual bool can_confirm() const { return false; }
+  // Does confirm() look at the row itself, and not at the log that the change feed reads? What the log was
+  // never told, only the row knows.
+  [[nodiscard]] virtual bool confirms_by_row() const { return false; }
   // As Origin::has_local_order(), of this feature: what it loads must not meet another node's stamps, so that
   // it stays out of L2.
   [[nodiscard]] virtual bool has_local_order() const { return false; }

@@ -131,6 +131,7 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
   [[nodiscard]] bool can_confirm(const SqlFeature& feature) const override {
     return feature.statements.is_watched();
   }
+  [[nodiscard]] bool confirms_by_row() const override { return true; }  // by its xmin
 
   Task<Result<bool>> confirm(std::shared_ptr<const SqlFeature> feature, std::string key, HeldRow held,
                              MonoTime deadline) override {

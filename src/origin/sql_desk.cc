@@ -29,6 +29,7 @@ class SqlOriginFeature final : public OriginFeature {
     return desk_->confirm(feature_, std::move(key), held, deadline);
   }
   [[nodiscard]] bool can_confirm() const override { return desk_->can_confirm(*feature_); }
+  [[nodiscard]] bool confirms_by_row() const override { return desk_->confirms_by_row(); }
   [[nodiscard]] bool can_apply() const override { return true; }
   Task<WriteBatchOutcome> apply(WriteBatch batch, MonoTime deadline) override {
     return desk_->apply(feature_, std::move(batch), deadline);

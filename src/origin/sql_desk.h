@@ -47,6 +47,7 @@ class SqlDesk : public std::enable_shared_from_this<SqlDesk> {
     (void)feature;
     return false;
   }
+  [[nodiscard]] virtual bool confirms_by_row() const { return false; }
   // As OriginFeature's.
   [[nodiscard]] virtual Task<WriteBatchOutcome> apply(std::shared_ptr<const SqlFeature> feature,
                                                       WriteBatch batch, MonoTime deadline) = 0;

@@ -57,6 +57,7 @@ class DatabaseOrigin::Bound final : public OriginFeature {
     co_return same;
   }
   [[nodiscard]] bool can_confirm() const override { return true; }
+  [[nodiscard]] bool confirms_by_row() const override { return true; }
   [[nodiscard]] bool can_store() const override { return true; }
   [[nodiscard]] bool can_erase() const override { return true; }
 

@@ -136,6 +136,11 @@ void SimNode::start() {
   publisher.probe_period = options_.probe_period;
   life_->publisher = std::make_unique<Publisher>(&process_, &process_, life_->feed.get(), life_->stream.get(),
                                                  &life_->l2, &life_->origin, publisher, &life_->l2_known);
+  if (options_.keys_swept_per_second > 0) {
+    CacheCore::ReconcileOptions sweep;
+    sweep.keys_per_second = options_.keys_swept_per_second;
+    life_->cache.reconcile(std::move(sweep));
+  }
   life_->applier->start();
   life_->publisher->start();
   keep_up();
@@ -144,11 +149,21 @@ void SimNode::start() {
 void SimNode::stop() {
   if (tell_death_) tell_death_();
   if (life_ == nullptr) return;
+  note_swept();
   life_->feed.reset();
   life_->publisher.reset();
   life_->stream.reset();
   life_->applier.reset();
   life_->cache.close();
+}
+
+void SimNode::note_swept() {
+  for (const auto& feature : life_->cache.reconciliation().features)
+    for (std::size_t i = 0; i < kReconciledKinds; ++i) swept_[i] += feature.since_start.entries[i];
+}
+
+void SimNode::add_swept(std::array<std::uint64_t, kReconciledKinds>* sum) const {
+  for (std::size_t i = 0; i < kReconciledKinds; ++i) (*sum)[i] += swept_[i];
 }
 
 void SimNode::keep_up() {

@@ -5,6 +5,7 @@
 // takes the rest away. Thread safety: none. The read and the writes below are called on the node's process.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -27,6 +28,7 @@ struct NodeOptions {
   std::vector<FeaturePolicy> features;
   Duration probe_period = 200ms;
   std::size_t l1_bytes = std::size_t{1} << 20;
+  unsigned keys_swept_per_second = 0;
 };
 
 class SimNode {
@@ -68,6 +70,8 @@ class SimNode {
   [[nodiscard]] std::optional<std::uint64_t> held(const std::string& feature, const std::string& key);
   // May the cache read the tier, after all that it has missed?
   [[nodiscard]] bool uses_shared_tier() const;
+  // Of all lives of the process.
+  void add_swept(std::array<std::uint64_t, kReconciledKinds>* sum) const;
   [[nodiscard]] ApplierStatus applier_status() const;
   [[nodiscard]] PublisherStatus publisher_status() const;
 
@@ -76,6 +80,7 @@ class SimNode {
   void start();
   void stop();
   void keep_up();
+  void note_swept();
 
   World& world_;
   Network& network_;
@@ -87,6 +92,7 @@ class SimNode {
   NodeOptions options_;
   std::function<void()> tell_death_;
   std::function<void(std::string_view)> tell_applied_;
+  std::array<std::uint64_t, kReconciledKinds> swept_{};  // of the lives before
   std::unique_ptr<Life> life_;
 };
 

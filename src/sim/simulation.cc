@@ -22,6 +22,8 @@ constexpr Duration kLastReads = 10s;
 constexpr Duration kRecoveredProof = 5s;
 // Commits of one key that are closer are not told apart when their way to the nodes is measured.
 constexpr Duration kCommitsApart = 1s;
+// Some dozen keys of four features: a pass takes seconds, and every entry is asked about again and again.
+constexpr unsigned kKeysSweptPerSecond = 10;
 // FaultPlan's clocks run up to 500 ppm off in either direction; a millisecond of rounding is in the claims.
 constexpr std::int64_t kClockPpm = 1002;
 
@@ -111,6 +113,7 @@ class Run {
       region.log = std::make_unique<SharedLog>(world_, network_, world_.add_process(name + ".stream"));
       for (std::size_t n = 0; n < options_.nodes; ++n) {
         NodeOptions node{name, features_, probe_period};
+        if (options_.sweeps && options_.seed % 2 == 1) node.keys_swept_per_second = kKeysSweptPerSecond;
         region.nodes.push_back(std::make_unique<SimNode>(
             world_, network_, world_.add_process(fmt::format("{}.n{}", name, n + 1)), *database_,
             *region.tier, *region.log, std::move(node)));
@@ -207,6 +210,8 @@ class Run {
     result_.seed = options_.seed;
     for (std::size_t i = 0; i < world_.processes(); ++i)
       world_.stop(world_.process(static_cast<std::uint32_t>(i)));
+    for (const Region& region : regions_)
+      for (const auto& node : region.nodes) node->add_swept(&result_.swept);
     result_.trace = world_.finish();
     result_.simulated = Duration{world_.now().ns};
     result_.operations = history_.operations.size();

@@ -2,11 +2,13 @@
 // and the history is held against every rule. A pure function of its options.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "base/time.h"
+#include "cache/reconciler.h"
 #include "sim/checkers.h"
 #include "sim/fault_ledger.h"
 #include "sim/history.h"
@@ -21,7 +23,9 @@ struct SimulationOptions {
   Duration length = 10min;          // with faults; the quiet at the end comes on top
   std::vector<std::string> faults;  // kinds wanted; empty: all; "none": none
   bool certain_faults = false;      // every wanted kind strikes, and often
-  Trace::Sink sink;                 // hears of what happens; may be empty
+  // Nodes of odd seeds sweep (cache/reconciler.h): in all of them it would repair what a rule should notice.
+  bool sweeps = false;
+  Trace::Sink sink;  // hears of what happens; may be empty
 };
 
 struct SimulationResult {
@@ -33,6 +37,8 @@ struct SimulationResult {
   std::uint64_t bounded_reads = 0;
   // From a commit to the last node's L1, in nanoseconds, one for each commit that reached all (spread.h).
   std::vector<std::int64_t> lags;
+  // What the sweep found on all nodes: entries by how they were judged.
+  std::array<std::uint64_t, kReconciledKinds> swept{};
   FaultLedger faults;
   std::string weather;  // the faults that were drawn, for a person
   std::vector<CheckResult> checks;
