@@ -85,6 +85,8 @@ class Engine {
   // What is known of the features' exposure, as of the last evaluation; null: no feature has a budget. Any
   // thread.
   [[nodiscard]] std::shared_ptr<const ExposureReport> exposure() const { return parts_->budgets->latest(); }
+  // What levers did and where they stand, as of then; null: nothing was evaluated. Any thread.
+  [[nodiscard]] std::shared_ptr<const LeverSnapshot> levers() const { return parts_->steering->snapshot(); }
   // The write-behind logs. Lives as long as this.
   [[nodiscard]] WriteBehindDesk& write_behind() { return *parts_->write_behind; }
   // Replaces the policies of features that both configurations have. On home().

@@ -34,6 +34,8 @@ class FeatureMonitor {
 
   void on_read(MonoTime now, PickedRead read);
   void on_change(MonoTime now, std::uint64_t key_hash, const HeardChange& change);
+  // Changes that this node has made; where changes are heard of, they will be heard of as well.
+  void on_own_changes(std::uint64_t count) { own_changes_ += static_cast<double>(count); }
 
   // What has been decided since the last call.
   struct News {
@@ -72,6 +74,7 @@ class FeatureMonitor {
   void settle_origin(MonoTime now, MonoTime proven, News& news);
   void note_lost(const std::string& key, News& news);
   [[nodiscard]] double lag_quantile(double q) const;
+  [[nodiscard]] double own_share() const;
 
   MonitoredFeature facts_;
   const ChangeHistory* history_;
@@ -84,6 +87,8 @@ class FeatureMonitor {
   // Delays from commit to this node, of the last minutes: current and previous minute.
   std::array<LatencyHistogram::Snapshot, 2> lags_{};
   MonoTime lags_turned_{0};
+  // Heard of, and of these made by this node; they fade as the workload's estimates do.
+  double changes_ = 0.0, own_changes_ = 0.0;
   std::deque<std::string> lost_keys_;
   std::uint64_t not_judged_ = 0;
 };
