@@ -53,6 +53,10 @@ l1::StoreOptions store_options(const Config& config, std::size_t features, std::
   return options;
 }
 
+std::string node_name(const Config& config, const Engine::Room& room) {
+  return config.node.name.empty() ? room.node_name : config.node.name;
+}
+
 std::string watched_names(const Config& config) {
   std::string names;
   for (const FeatureConfig& feature : config.features)
@@ -108,7 +112,10 @@ Result<void> Engine::build(const Config& config, Room room) {
     parts.l2_is_shared = config.l2.url != "memory:";
     parts.seed = mix64(seed_ + 1);
     parts_->cache = std::make_unique<CacheCore>(parts);
-    parts_->steering = std::make_unique<Steering>(config, parts_->cache.get(), &clock_);
+    const bool is_shared = config.stream && config.stream->url != "memory:";
+    if (is_shared) parts_->region_writes = std::make_unique<RegionWrites>(node_name(config, room));
+    parts_->steering =
+        std::make_unique<Steering>(config, parts_->cache.get(), &clock_, parts_->region_writes.get());
     for (const FeatureConfig& feature : config.features)
       if (built) built = add_feature(feature);
     for (const OriginConfig& origin : config.origins)
@@ -238,7 +245,7 @@ void Engine::start_budgets(const Config& config, const Room& room) {
   parts.home = &home();
   parts.transport = &home();
   parts.seed = mix64(seed_ + 6);
-  parts.node = config.node.name.empty() ? room.node_name : config.node.name;
+  parts.node = node_name(config, room);
   parts.source = fmt::format("http://{}/", config.http.listen.to_string());
   parts_->alerting = std::make_unique<Alerting>(std::move(parts), config.alerts, write_alerts_to_log());
   parts_->budgets->start();
@@ -279,10 +286,14 @@ Result<void> Engine::open_river(const Config& config, const Room& room) {
   home_->run_there([&] {
     std::vector<River::NamedOrigin> origins;
     for (const auto& [name, origin] : parts_->origins) origins.push_back({name, origin.get()});
-    const std::string node = config.node.name.empty() ? room.node_name : config.node.name;
-    const River::World world{&home(), &clock_, pool_.get(), &entropy_,
-                             [this](const FloorNews& news) { floors_.note(news, clock_.now()); }};
-    auto river = River::open(config, world, node, parts_->l2.get(), parts_->cache.get(), origins);
+    const River::World world{&home(),
+                             &clock_,
+                             pool_.get(),
+                             &entropy_,
+                             [this](const FloorNews& news) { floors_.note(news, clock_.now()); },
+                             parts_->region_writes.get()};
+    auto river =
+        River::open(config, world, node_name(config, room), parts_->l2.get(), parts_->cache.get(), origins);
     if (!river) {
       opened = std::unexpected(std::move(river.error()));
       return;

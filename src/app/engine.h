@@ -116,6 +116,7 @@ class Engine {
     std::unique_ptr<BudgetFile> budget_file;  // null: windows begin empty
     std::unique_ptr<Alerting> alerting;       // null: no feature has a budget
     std::unique_ptr<CacheCore> cache;
+    std::unique_ptr<RegionWrites> region_writes;  // null: no other node is reached
     std::unique_ptr<Steering> steering;
     std::vector<FeatureConfig> features;  // by FeatureId
     std::unique_ptr<WriteBehindDesk> write_behind;

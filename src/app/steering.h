@@ -2,7 +2,8 @@
 //
 // A lever is a part of the feature's policy, which the cache honours at once and which drops nothing; writes
 // are gathered by switching the feature's write-behind log. What is not at hand says why, and the controller
-// looks for another lever. Levers act on what this node serves and writes.
+// looks for another lever. Levers on writes act at every node of the region: this one says what it asks of
+// the others, and does what they ask, as long as whoever asks is heard (RegionWrites).
 //
 // Thread safety: snapshot() from any thread; everything else on home.
 #pragma once
@@ -15,13 +16,14 @@
 #include "base/mutex.h"
 #include "cache/cache.h"
 #include "controller/actuate.h"
+#include "invalidation/region_writes.h"
 
 namespace candor::app {
 
 class Steering final : public LeverTarget {
  public:
-  // `config` is read here; `cache` and `clock` outlive this.
-  Steering(const Config& config, CacheCore* cache, const Clock* clock);
+  // `config` is read here; the rest outlives this. `region`: null when no other node is reached.
+  Steering(const Config& config, CacheCore* cache, const Clock* clock, RegionWrites* region);
 
   void evaluated(const ExposureReport& report);
   // The policy that a feature runs under while levers are pulled: a reload goes through here.
@@ -48,15 +50,25 @@ class Steering final : public LeverTarget {
     FeatureConfig config;
     const OriginConfig* origin = nullptr;  // in origins_
     Pulled pulled;
+    // Of the region: what other nodes ask, and what this one has to say.
+    RegionWrites::Asked asked;
+    Duration gathers_for{0};  // as the log was switched; 0: as configured
+    std::uint64_t changes_made = 0;
+    MonoTime counted_at{0};
+    double changes_per_second = 0.0;  // made through this node, smoothed
   };
   [[nodiscard]] SteeredFeature facts_of(const Steered& feature) const;
   template <class Change>
   [[nodiscard]] Result<void> pull(std::string_view feature, const Change& change);
   void publish();
+  void hear_region(const FeatureExposure& exposure);
+  void do_what_is_asked(Steered& feature);
+  void tell_region(const Steered& feature);
+  [[nodiscard]] Result<void> switch_log(Steered& feature);
 
   CacheCore* cache_;
   const Clock* clock_;
-  const bool is_alone_;  // no other node of the region is reached
+  RegionWrites* const region_;
   const std::vector<OriginConfig> origins_;
   std::map<std::string, Steered, std::less<>> features_;
   Controller controller_;

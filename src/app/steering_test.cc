@@ -9,7 +9,7 @@
 namespace candor::app {
 namespace {
 
-constexpr const char* kConfig = R"(
+constexpr const char* kConfig = R"x(
 [controller]
 outside_for = "0s"
 [origins.shop]
@@ -19,12 +19,13 @@ origin = "shop"
 load = "select 1 where :key"
 store = "insert into t values (:key, :value)"
 ttl = "60s"
+watch = { table = "t", key = "id" }
 write_behind = { window = "1s" }
 [features.item.budget]
 max_staleness = "5s"
 stale_fraction = 0.02
 control = "auto"
-)";
+)x";
 
 struct NoOrigin final : OriginFeature {
   Task<Result<OriginRow>> load(std::string, MonoTime) override { co_return OriginRow{}; }
@@ -44,11 +45,11 @@ class SteeringTest : public testing::Test {
     cache_ = std::make_unique<CacheCore>(parts);
     config_ = read_config_text(kConfig, "candor.toml").config;
     (void)cache_->add_feature(feature_policy(config_.features[0]), std::make_unique<NoOrigin>());
-    steering_ = std::make_unique<Steering>(config_, cache_.get(), &executor_);
+    steering_ = std::make_unique<Steering>(config_, cache_.get(), &executor_, &region_);
   }
   [[nodiscard]] const FeaturePolicy& policy() const { return cache_->feature(FeatureId{0}).policy(); }
 
-  // Keys that are changed every 100 s, with a ttl of 60 s: some 20 % of reads are too old.
+  // Keys that are changed every 100 s, which is heard of ten seconds later: some 5 % of reads are too old.
   void report_outside() {
     FeatureExposure e;
     e.feature = "item";
@@ -56,7 +57,10 @@ class SteeringTest : public testing::Test {
     e.budget = {.max_staleness = 5s, .stale_fraction = 0.02, .window = 1h, .sample = 0.1};
     e.workload = {.reads_per_second = 200, .updates_per_second = 1, .classes = {{1.0, 2.0, 0.01}}};
     e.delivery.ttl_seconds = std::chrono::duration<double>(policy().ttl).count();
-    Measured& measured = e.by_origin;
+    e.delivery.is_pushed = true;
+    e.delivery.delay_seconds = 10;
+    e.load_seconds_mean = 0.01;
+    Measured& measured = e.by_stream;
     measured.reads = 3000;
     measured.stale_fraction = predict(e.workload, e.delivery, e.budget.max_staleness).over_limit;
     const Interval interval = wilson_interval(measured.stale_fraction, measured.reads);
@@ -73,6 +77,7 @@ class SteeringTest : public testing::Test {
   l1::Store store_{{.memory_limit = std::size_t{8} << 20}};
   std::unique_ptr<CacheCore> cache_;
   Config config_;
+  RegionWrites region_{"eu-1"};
   std::unique_ptr<Steering> steering_;
 };
 
@@ -109,6 +114,34 @@ TEST_F(SteeringTest, AReloadKeepsWhatIsPulled) {
   fresh.ttl = 2s;
   steering_->adopt(fresh);
   EXPECT_EQ(steering_->steered(feature_policy(fresh)).ttl, 2s) << "never longer than configured";
+}
+
+TEST_F(SteeringTest, LeversOnWritesAreAskedOfTheRegion) {
+  ASSERT_TRUE(steering_->set_synchronous("item", true));
+  ASSERT_EQ(region_.said().size(), 1U);
+  EXPECT_EQ(region_.said()[0], (FeatureWrites{"item", 0, true, 0}));
+  ASSERT_TRUE(steering_->set_synchronous("item", false));
+  EXPECT_TRUE(region_.said().empty());
+}
+
+TEST_F(SteeringTest, WhatAnotherNodeAsksIsDoneUntilItIsHeardNoMore) {
+  message::Presence other{.node = "eu-2"};
+  other.writes = {{"item", 1800, true, 0}};
+  region_.hear(other, executor_.now() + 5s);
+  report_outside();
+  EXPECT_TRUE(policy().synchronous);
+  report_outside();
+  EXPECT_FALSE(policy().synchronous) << "five seconds later nobody asks";
+}
+
+TEST_F(SteeringTest, ChangesThroughOtherNodesMakeLeversOnWritesWorthIt) {
+  message::Presence other{.node = "eu-2"};
+  other.writes = {{"item", 3600, false, 0}};  // all of the change a second that is made
+  region_.hear(other, executor_.now() + 5s);
+  report_outside();
+  ASSERT_FALSE(steering_->snapshot()->log.empty());
+  EXPECT_EQ(steering_->snapshot()->log[0].action.lever, Lever::kSynchronous);
+  EXPECT_TRUE(policy().synchronous);
 }
 
 TEST_F(SteeringTest, AReportPullsALeverAndNewLimitsGiveItBack) {

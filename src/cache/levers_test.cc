@@ -97,7 +97,8 @@ class LeversTest : public testing::Test {
   }
   // What a client gets: a hit, else the miss path.
   Result<ReadResult> read(const std::string& key = "1") {
-    std::optional<Result<ReadResult>> result;
+    // Shared: a read that waits ends after this.
+    auto result = std::make_shared<std::optional<Result<ReadResult>>>();
     if (hit(key)) {
       const l1::Store::ReadGuard guard(store_);
       l1::EntryView view;
@@ -107,10 +108,10 @@ class LeversTest : public testing::Test {
       held.tier = Tier::kL1;
       return held;
     }
-    cache_->read(id_, key, {}, [&](Result<ReadResult> r) { result.emplace(std::move(r)); });
+    cache_->read(id_, key, {}, [result](Result<ReadResult> r) { result->emplace(std::move(r)); });
     executor_.run_ready();
-    if (!result) return fail(ErrorCode::kTimeout, "the read waits");
-    return *result;
+    if (!*result) return fail(ErrorCode::kTimeout, "the read waits");
+    return **result;
   }
   static std::string text(const Result<ReadResult>& r) {
     if (!r) return std::string(error_code_name(r.error().code));
@@ -160,7 +161,9 @@ TEST_F(LeversTest, AFractionOfReadsSeesTheOriginAndNotTheTiers) {
     change("1", std::to_string(i));  // nobody hears of it
     const auto got = read();
     fresh += text(got) == std::to_string(i) ? 1 : 0;
-    if (got->tier == Tier::kOrigin) EXPECT_EQ(text(got), std::to_string(i));
+    if (got->tier == Tier::kOrigin) {
+      EXPECT_EQ(text(got), std::to_string(i));
+    }
   }
   EXPECT_NEAR(fresh / static_cast<double>(kReads), 0.25, 0.03);
   EXPECT_NEAR(static_cast<double>(table_.loads - 1), 0.25 * kReads, 0.03 * kReads) << "no load more";
@@ -198,7 +201,7 @@ TEST_F(LeversTest, ReadersSentPastTheTiersShareALoad) {
   policy_.origin_fraction = 1.0;
   pull(policy_);
   table_.is_held = true;
-  for (int i = 0; i < 100; ++i) EXPECT_EQ(text(read()), "TIMEOUT") << "it waits";
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(text(read()), "timeout") << "it waits";
   EXPECT_EQ(table_.loads, 2U);
 }
 
@@ -224,7 +227,7 @@ TEST_F(LeversTest, ABoundedReaderIsSentToTheOriginAndKeepsItsProofWhenThatFails)
   table_.is_down = true;
   EXPECT_EQ(text(read()), "new") << "out of L1, with a proof";
   executor_.advance(11s);
-  EXPECT_EQ(text(read()), "TOOSTALE") << "the lever weakens no level";
+  EXPECT_EQ(text(read()), "too stale") << "the lever weakens no level";
 }
 
 // ---- refresh on change ----

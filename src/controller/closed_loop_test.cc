@@ -106,7 +106,9 @@ void expect_step_is_met(const SteeredOptions& options, const char* name) {
             options.allowed);
   // No oscillation: nothing is given back while the step lasts.
   for (const LeverRecord& record : world.controller().log())
-    if (record.action.kind == ActionKind::kUndo) EXPECT_GE(world.since_start(record.at), kStepEnds * 1min);
+    if (record.action.kind == ActionKind::kUndo) {
+      EXPECT_GE(world.since_start(record.at), kStepEnds * 1min);
+    }
   EXPECT_EQ(flaps(world), 0) << log_of(world);
   EXPECT_LE(actions_in_an_hour(world), 6);
   expect_within_cap(world, options.limits.added_load_max, 2);
@@ -157,6 +159,10 @@ TEST(ClosedLoopTest, StepOfLateChangesIsMetByReadsToTheOrigin) {
 // Other nodes of the region write, and wait until this one has dropped the old value.
 TEST(ClosedLoopTest, StepOfWritesByOtherNodesIsMetBySynchronousInvalidation) {
   SteeredOptions options;
+  options.is_watched = true;
+  options.delay = 4s;
+  options.updates_per_second = 5e-4;
+  options.allowed = 0.01;
   options.through_share = 1.0;
   options.updates_factor = step;
   options.missing = {Lever::kTtl, Lever::kBatchWrites};
@@ -172,7 +178,7 @@ TEST(ClosedLoopTest, StepOfWritesByOtherNodesIsMetByGatheringThem) {
   options.keys = 60;
   options.hot_keys = 10;
   options.is_watched = true;
-  options.delay = 1500ms;
+  options.delay = 1200ms;
   options.updates_per_second = 0.04;
   options.allowed = 0.05;
   options.through_share = 1.0;

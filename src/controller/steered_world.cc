@@ -95,26 +95,27 @@ void SteeredWorld::load(Key& key) {
 
 // Of a key whose window is open, the write becomes part of what is gathered.
 void SteeredWorld::write(std::size_t index) {
+  const bool is_lost = random_.unit() < options_.loss;
   const bool is_through = random_.unit() < options_.through_share;
-  if (!is_through || positions_.batch_seconds <= 0.0) return commit(index, is_through);
+  if (!is_through || positions_.batch_seconds <= 0.0) return commit(index, is_through, is_lost);
   if (std::exchange(keys_[index].is_gathering, true)) return;
   MonoTime until = now_ + Duration{static_cast<std::int64_t>(1e9 * positions_.batch_seconds)};
   if (!batched_.empty()) until = std::max(until, batched_.back().until);
-  batched_.push_back({until, index});
+  batched_.push_back({until, index, is_lost});
 }
 
 void SteeredWorld::commit_batched() {
   while (!batched_.empty() && batched_.front().until <= now_) {
-    const std::size_t index = batched_.front().key;
+    const Batched one = batched_.front();
     batched_.pop_front();
-    keys_[index].is_gathering = false;
-    commit(index, true);
+    keys_[one.key].is_gathering = false;
+    commit(one.key, true, one.is_lost);
   }
 }
 
-void SteeredWorld::commit(std::size_t index, bool is_through) {
+void SteeredWorld::commit(std::size_t index, bool is_through, bool is_lost) {
   Key& key = keys_[index];
-  Version version{now_, next_id_++, random_.unit() < options_.loss};
+  const Version version{now_, next_id_++, is_lost};
   key.latest = version.id;
   if (key.is_held) key.newer.push_back(version);
   if (is_through && positions_.synchronous) key.is_held = false;

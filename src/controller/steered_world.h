@@ -79,6 +79,7 @@ class SteeredWorld final : public LeverTarget {
   struct Batched {
     MonoTime until{0};
     std::size_t key = 0;
+    bool is_lost = false;
   };
   struct OnItsWay {
     MonoTime at{0};
@@ -90,7 +91,7 @@ class SteeredWorld final : public LeverTarget {
   [[nodiscard]] double reads_now() const;
   [[nodiscard]] Duration ttl_now() const;
   void write(std::size_t index);
-  void commit(std::size_t index, bool is_through);
+  void commit(std::size_t index, bool is_through, bool is_lost);
   void commit_batched();
   void read(std::size_t index);
   void load(Key& key);

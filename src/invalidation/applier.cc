@@ -251,6 +251,7 @@ void Applier::beat() {
     presence.l2_generation = known_->highest().generation;
     presence.l2_told_count = known_->highest().told;
   }
+  if (options_.writes != nullptr) presence.writes = options_.writes->said();
   say(std::move(presence));
   // Until it comes back: one that is said before the stream is read from will not.
   if (!self_seen_) say(message::SelfTest{options_.node, options_.process});
@@ -279,6 +280,7 @@ void Applier::say(StreamMessage message) {
 
 void Applier::note(const message::Presence& presence) {
   note_l2(L2State{presence.l2_generation, presence.l2_told_count});
+  if (options_.writes != nullptr) options_.writes->hear(presence, clock_->now());
   if (presence.leaving) {
     nodes_.erase(presence.node);
     // Nobody waits for a node that has left.

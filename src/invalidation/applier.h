@@ -26,6 +26,7 @@
 #include "invalidation/change_lag.h"
 #include "invalidation/l2_known.h"
 #include "invalidation/origin_tracker.h"
+#include "invalidation/region_writes.h"
 #include "origin/origin.h"
 
 namespace candor {
@@ -49,6 +50,7 @@ struct ApplierOptions {
   Duration presence_lost_after = 3s;
   Duration self_test_patience = 5s;
   std::function<void(const FloorNews&)> tell_floor{};  // null: nobody listens
+  RegionWrites* writes = nullptr;  // what this node says of writes, and hears; null: nothing. Outlives this
 };
 
 struct AppliedOrigin {

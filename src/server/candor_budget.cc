@@ -1,5 +1,6 @@
 #include "server/candor_budget.h"
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 
 #include "server/reply_json.h"

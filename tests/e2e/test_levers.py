@@ -58,9 +58,9 @@ class SlowLink:
         while True:
             try:
                 here, _ = self.listener.accept()
-            except OSError:
+                there = socket.create_connection(("127.0.0.1", self.target_port))
+            except OSError:  # the test is over
                 return
-            there = socket.create_connection(("127.0.0.1", self.target_port))
             self.open += [here, there]
             for a, b in ((here, there), (there, here)):
                 waiting = queue.Queue()
@@ -197,11 +197,11 @@ def test_a_step_of_changes_is_met_within_the_cap_and_undone(start, shop, tmp_pat
         assert 0 < numbers["loads_per_second_after"] - numbers["loads_per_second_before"] <= CAP
         assert "of reads were staler than 0.1 s" in action["reason"]
 
-        client = node.client(protocol=3)
-        told = client.execute_command("CANDOR.BUDGET", "item")
-        told = {key.decode(): value for key, value in told.items()}
-        assert told["feature"] == b"item" and told["control"] == b"auto"
-        assert {key.decode(): value for key, value in told["levers"][-1].items()}["lever"] == b"origin_reads"
+        client = node.raw()
+        assert isinstance(client.command("HELLO", "3"), dict)
+        told = client.command("CANDOR.BUDGET", "item")
+        assert told[b"feature"] == b"item" and told[b"control"] == b"auto" and told[b"budget"][b"stale_fraction"] == ALLOWED
+        assert told[b"levers"][-1][b"lever"] == b"origin_reads" and told[b"pulled"][0][b"value"] > 0
 
         traffic.factor = 1.0
         wait_for(lambda: (loads.look(), not levers(node)["pulled"])[1], 150, "it is given back", 1)
