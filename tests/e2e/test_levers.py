@@ -188,7 +188,10 @@ def test_a_step_of_changes_is_met_within_the_cap_and_undone(start, shop, tmp_pat
         time.sleep(4)
         wait_for(lambda: (loads.look(), traffic.fraction(8) <= ALLOWED)[1], 180 - (time.monotonic() - began),
                  "inside again within three evaluation windows", 1)
-        kept = traffic.fraction(8)
+        time.sleep(10)
+        loads.look()
+        kept = traffic.fraction(10)
+        assert kept <= ALLOWED, "and stays there"
 
         action = levers(node)["levers"][-1]
         assert (action["feature"], action["lever"], action["action"], action["mode"]) == ("item", "origin_reads", "pull", "auto")
