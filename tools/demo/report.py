@@ -32,7 +32,7 @@ def tiers(before, after, feature):
 
 
 def share(fraction):
-    return f"{100 * fraction:.3g} %"
+    return f"{100 * fraction:.3g} %" if abs(fraction) >= 1e-9 else "0 %"
 
 
 def predicted(budget):
