@@ -14,11 +14,11 @@ from support import wait_for
 
 KEYS = 40
 READS_PER_SECOND = 80
-BASE_UPDATES = 0.023  # of a key, each second
-ALLOWED = 0.08
+BASE_UPDATES = 0.04  # of a key, each second
+ALLOWED = 0.05
 MAX_STALENESS = 0.1
 CAP = 100
-LINK_DELAY = 0.25  # one way: a change takes two of them to arrive, and waits for the one before it
+LINK_DELAY = 0.1  # one way: a change takes two of them to arrive, and waits for the one before it
 
 CONFIG = """
 [stream]
