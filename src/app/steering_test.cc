@@ -125,7 +125,8 @@ TEST_F(SteeringTest, LeversOnWritesAreAskedOfTheRegion) {
 }
 
 TEST_F(SteeringTest, WhatAnotherNodeAsksIsDoneUntilItIsHeardNoMore) {
-  message::Presence other{.node = "eu-2"};
+  message::Presence other;
+  other.node = "eu-2";
   other.writes = {{"item", 1800, true, 0}};
   region_.hear(other, executor_.now() + 5s);
   report_outside();
@@ -135,7 +136,8 @@ TEST_F(SteeringTest, WhatAnotherNodeAsksIsDoneUntilItIsHeardNoMore) {
 }
 
 TEST_F(SteeringTest, ChangesThroughOtherNodesMakeLeversOnWritesWorthIt) {
-  message::Presence other{.node = "eu-2"};
+  message::Presence other;
+  other.node = "eu-2";
   other.writes = {{"item", 3600, false, 0}};  // all of the change a second that is made
   region_.hear(other, executor_.now() + 5s);
   report_outside();

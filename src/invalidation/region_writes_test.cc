@@ -8,7 +8,9 @@ namespace {
 constexpr MonoTime kNow{1'000'000'000'000};
 
 message::Presence from(std::string node, std::vector<FeatureWrites> writes, bool leaving = false) {
-  message::Presence presence{.node = std::move(node), .leaving = leaving};
+  message::Presence presence;
+  presence.node = std::move(node);
+  presence.leaving = leaving;
   presence.writes = std::move(writes);
   return presence;
 }
