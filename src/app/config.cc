@@ -198,9 +198,6 @@ Typed type_url(const ConfigKey& key, const TomlNode& node) {
                                      mask_password(node.text), quoted_choices(key.choices)));
 }
 
-// XFetch's beta beyond this refreshes on nearly every read, which is a wrong unit rather than a wish.
-constexpr double kRefreshBetaMax = 100;
-
 Typed to_typed(const ConfigKey& key, const TomlNode& node) {
   switch (key.type) {
     case ConfigType::kText:
@@ -216,7 +213,7 @@ Typed to_typed(const ConfigKey& key, const TomlNode& node) {
     case ConfigType::kFraction:
       return type_number(node, 1);
     case ConfigType::kNumber:
-      return type_number(node, kRefreshBetaMax);
+      return type_number(node, static_cast<double>(key.most));
     case ConfigType::kFlag:
       return type_flag(node);
     case ConfigType::kTexts:
@@ -572,6 +569,20 @@ FeaturePolicy feature_policy(const FeatureConfig& feature) {
   policy.lease_ttl = feature.lease_ttl;
   policy.plain = feature.is_plain();
   return policy;
+}
+
+std::string why_not_gathered(const FeatureConfig& feature, const OriginConfig* origin) {
+  if (feature.write == "behind") return "writes are gathered already, as configured";
+  if (!feature.write_behind) return "its owner has not allowed it: no `write_behind`";
+  if (!feature.budget || feature.budget->control != "auto") return "`control` is not \"auto\"";
+  if (feature.store.empty() && feature.erase.empty()) return "there is no statement to write with";
+  const bool has_batches =
+      origin != nullptr && (origin->url.starts_with("sqlite:") || origin->url.starts_with("postgres"));
+  if (feature.is_plain() || !has_batches) return "its origin takes no batches of writes";
+  const Consistency level = feature_policy(feature).consistency;
+  if (level == Consistency::kStrong || level == Consistency::kOrigin)
+    return "its level promises acknowledged writes to readers of other nodes";
+  return {};
 }
 
 std::uint8_t key_columns(const FeatureConfig& feature, const OriginConfig* origin) {

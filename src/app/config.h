@@ -109,6 +109,15 @@ struct AlertsConfig {
   Duration repeat{0}, refresh{0};
 };
 
+// [controller]: what levers may do on this node, for all features together.
+struct ControllerConfig {
+  double added_loads_max = 0, added_loads_share = 0, origin_reads_max = 0;
+  Duration ttl_min{0}, write_wait_max{0}, batch_max{0};
+  Duration outside_for{0}, cooldown{0}, calm{0}, actions_window{0}, advice_period{0};
+  unsigned actions_max = 0;
+  double headroom = 0, undo_predicted = 0, undo_measured = 0;
+};
+
 struct OriginConfig {
   std::string name;
   int line = 0;
@@ -194,6 +203,7 @@ struct Config {
   WriteBehindConfig write_behind;
   ReconcileConfig reconcile;
   AlertsConfig alerts;
+  ControllerConfig controller;
   std::vector<OriginConfig> origins;
   std::vector<FeatureConfig> features;
   std::map<std::string, ConfigValue, std::less<>> values;  // "features.profile.ttl" and so on
@@ -232,6 +242,10 @@ struct ConfigReading {
 [[nodiscard]] FeaturePolicy feature_policy(const FeatureConfig& feature);
 
 [[nodiscard]] Budget budget_of(const BudgetConfig& config);
+// May the controller gather writes of this feature, which its owner has them go through? Its owner says so by
+// `write_behind = { … }` beside `control = "auto"`, and nothing stands in the way. Empty: yes; else part of a
+// sentence.
+[[nodiscard]] std::string why_not_gathered(const FeatureConfig& feature, const OriginConfig* origin);
 
 // How many columns a key of the feature has: as many as its `load` names with :key1, :key2 … Else one.
 [[nodiscard]] std::uint8_t key_columns(const FeatureConfig& feature, const OriginConfig* origin);

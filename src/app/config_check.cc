@@ -29,6 +29,7 @@ class Checker {
     check_plain_feature();
     check_unbuilt_urls();
     check_alerts();
+    check_controller();
     check_names_used();
     for (const FeatureConfig& feature : config_.features) check_feature(feature);
     check_inactive();
@@ -163,6 +164,27 @@ class Checker {
     if (!alerts.runbook.empty() && !alerts.runbook.starts_with("https://") &&
         !alerts.runbook.starts_with("http://"))
       error("alerts.runbook", "must be an address that a person can open, https://…");
+  }
+
+  void check_controller() {
+    const ControllerConfig& c = config_.controller;
+    const auto at_least = [&](const char* name, Duration value, Duration least, const char* why) {
+      if (value < least)
+        error(fmt::format("controller.{}", name),
+              fmt::format("{}: {}; use {} or more", format_duration(value), why, format_duration(least)));
+    };
+    at_least("ttl_min", c.ttl_min, 1ms, "a ttl that short is no cache");
+    at_least("calm", c.calm, 1s, "what is pulled would be given back at once");
+    at_least("actions_window", c.actions_window, 1min, "it would limit nothing");
+    if (c.headroom >= 1.0) error("controller.headroom", "1 leaves no lever that suffices; use less than 1");
+    if (c.undo_measured <= 0.0)
+      error("controller.undo_measured", "0 is never measured: nothing would be given back; use more than 0");
+    if (c.headroom < 1.0 && c.undo_predicted >= 1.0 - c.headroom)
+      error(
+          "controller.undo_predicted",
+          fmt::format("{} is not below 1 - headroom = {:.3g}: what was just pulled could be given back, and "
+                      "be pulled again; use less",
+                      c.undo_predicted, 1.0 - c.headroom));
   }
 
   void check_names_used() {

@@ -77,6 +77,11 @@ constexpr std::int64_t kPendingKeysMost = 10'000'000;
 // A transaction that holds more rows' locks is a migration.
 constexpr std::int64_t kBatchKeysMost = 100'000;
 
+// XFetch's beta beyond this refreshes on nearly every read, which is a wrong unit rather than a wish.
+constexpr std::int64_t kRefreshBetaMost = 100;
+// More loads a second than any origin of one node takes.
+constexpr std::int64_t kAddedLoadsMost = 1'000'000;
+
 // Above it one question would be under way at every moment, whatever the origin.
 constexpr std::int64_t kRepairRateMost = 1'000'000;
 // A background task that loads more is a reader.
@@ -109,6 +114,9 @@ const std::array kSections = {
         "The sweep that asks the origins, slowly and for ever, whether what is cached is still true, "
         "and drops what is not. See reconciliation.md."},
     ConfigSection{"alerts", "Who is told when a feature burns its budget of staleness: see alerting.md."},
+    ConfigSection{"controller",
+                  "What the controller may do to keep budgets with `control = \"auto\"`: see controller.md. "
+                  "Limits of this node, for all features together."},
     ConfigSection{"origins.*", "A database, under a name of your choice. It is the only authority.",
                   [](ConfigTarget& t, std::string_view name, int line) {
                     t.origin = &t.config->origins.emplace_back();
@@ -340,6 +348,55 @@ const std::array kKeys = {
     ConfigKey{"reconcile", "period", T::kDuration, "\"1m\"",
               "From the beginning of one pass over L1 to that of the next, at least.",
               part<&Config::reconcile, &ReconcileConfig::period>},
+    ConfigKey{"controller", "added_loads_max", T::kNumber, "100",
+              "Loads a second that all pulled levers together may add, at all origins.",
+              part<&Config::controller, &ControllerConfig::added_loads_max>, kReloads, kOptional, kActive, "",
+              0, kAddedLoadsMost},
+    ConfigKey{"controller", "added_loads_share", T::kFraction, "0",
+              "Above 0: instead of `added_loads_max`, this share of the loads that readers cause without "
+              "levers.",
+              part<&Config::controller, &ControllerConfig::added_loads_share>, kReloads},
+    ConfigKey{"controller", "ttl_min", T::kDuration, "\"1s\"", "No ttl is made shorter.",
+              part<&Config::controller, &ControllerConfig::ttl_min>, kReloads},
+    ConfigKey{"controller", "write_wait_max", T::kDuration, "\"100ms\"",
+              "A lever that is predicted to add more to a write is not pulled.",
+              part<&Config::controller, &ControllerConfig::write_wait_max>, kReloads},
+    ConfigKey{"controller", "batch_max", T::kDuration, "\"5s\"",
+              "Writes are gathered for no longer: others see them that much later.",
+              part<&Config::controller, &ControllerConfig::batch_max>, kReloads},
+    ConfigKey{"controller", "origin_reads_max", T::kFraction, "1",
+              "Of a feature's reads, at most this fraction is sent past the tiers.",
+              part<&Config::controller, &ControllerConfig::origin_reads_max>, kReloads},
+    ConfigKey{"controller", "outside_for", T::kDuration, "\"15s\"",
+              "Outside in each evaluation for so long before anything is pulled.",
+              part<&Config::controller, &ControllerConfig::outside_for>, kReloads},
+    ConfigKey{"controller", "cooldown", T::kDuration, "\"30s\"",
+              "Between two actions on one lever of a feature.",
+              part<&Config::controller, &ControllerConfig::cooldown>, kReloads},
+    ConfigKey{"controller", "calm", T::kDuration, "\"5m\"",
+              "Inside with a margin for so long before something is given back.",
+              part<&Config::controller, &ControllerConfig::calm>, kReloads},
+    ConfigKey{"controller", "actions_max", T::kCount, "12",
+              "Actions of one feature within `actions_window`; what the cap takes back is not held up by it.",
+              part<&Config::controller, &ControllerConfig::actions_max>, kReloads, kOptional, kActive, "", 1,
+              1000},
+    ConfigKey{"controller", "actions_window", T::kDuration, "\"1h\"", "See `actions_max`.",
+              part<&Config::controller, &ControllerConfig::actions_window>, kReloads},
+    ConfigKey{"controller", "headroom", T::kFraction, "0.45",
+              "Of what a budget allows, kept in reserve by what is pulled: the model is within 10 % of "
+              "measurements, and rates drift.",
+              part<&Config::controller, &ControllerConfig::headroom>, kReloads},
+    ConfigKey{"controller", "undo_predicted", T::kFraction, "0.5",
+              "Of what a budget allows: what may be predicted without a lever that is given back. Below "
+              "1 - `headroom`, or levers go back and forth.",
+              part<&Config::controller, &ControllerConfig::undo_predicted>, kReloads},
+    ConfigKey{"controller", "undo_measured", T::kFraction, "0.8",
+              "Of what a budget allows: what must be measured below, at the interval's high end, before "
+              "something is given back.",
+              part<&Config::controller, &ControllerConfig::undo_measured>, kReloads},
+    ConfigKey{"controller", "advice_period", T::kDuration, "\"1h\"",
+              "The same advice is not repeated sooner.",
+              part<&Config::controller, &ControllerConfig::advice_period>, kReloads},
 
     ConfigKey{"origins.*", "url", T::kUrl, "",
               "`sqlite:FILE`, `postgresql://USER@HOST:PORT/DB` or `redis://HOST:PORT/DB`. Give passwords in "
@@ -412,7 +469,7 @@ const std::array kKeys = {
         feature<&FeatureConfig::ttl_jitter>, kReloads},
     ConfigKey{"features.*", "refresh_beta", T::kNumber, "1.0",
               "How early hot entries are refreshed in the background (XFetch). 0: never; larger: earlier.",
-              feature<&FeatureConfig::refresh_beta>, kReloads},
+              feature<&FeatureConfig::refresh_beta>, kReloads, kOptional, kActive, "", 0, kRefreshBetaMost},
     ConfigKey{"features.*", "soft_timeout", T::kDuration, "\"0s\"",
               "After this a waiting reader gets the old value, if `serve_stale` allows it; the load goes on. "
               "0: none.",

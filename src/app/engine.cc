@@ -33,7 +33,8 @@ std::size_t pool_threads(const Config& config) {
   for (const OriginConfig& origin : config.origins)
     if (origin.url.starts_with("sqlite:")) wanted += origin.max_concurrency + 2;
   // An append waits for the disk.
-  for (const FeatureConfig& feature : config.features) wanted += feature.write == "behind" ? 1 : 0;
+  for (const FeatureConfig& feature : config.features)
+    wanted += feature.write == "behind" || feature.write_behind ? 1 : 0;
   return std::min(wanted, kPoolThreadsMax);
 }
 
@@ -50,6 +51,10 @@ l1::StoreOptions store_options(const Config& config, std::size_t features, std::
   options.hash_seed = seed;
   options.features_max = std::max<std::size_t>(1, features);
   return options;
+}
+
+std::string node_name(const Config& config, const Engine::Room& room) {
+  return config.node.name.empty() ? room.node_name : config.node.name;
 }
 
 std::string watched_names(const Config& config) {
@@ -107,7 +112,10 @@ Result<void> Engine::build(const Config& config, Room room) {
     parts.l2_is_shared = config.l2.url != "memory:";
     parts.seed = mix64(seed_ + 1);
     parts_->cache = std::make_unique<CacheCore>(parts);
-    parts_->steering = std::make_unique<Steering>(config, parts_->cache.get());
+    const bool is_shared = config.stream && config.stream->url != "memory:";
+    if (is_shared) parts_->region_writes = std::make_unique<RegionWrites>(node_name(config, room));
+    parts_->steering =
+        std::make_unique<Steering>(config, parts_->cache.get(), &clock_, parts_->region_writes.get());
     for (const FeatureConfig& feature : config.features)
       if (built) built = add_feature(feature);
     for (const OriginConfig& origin : config.origins)
@@ -251,7 +259,7 @@ void Engine::start_budgets(const Config& config, const Room& room) {
   parts.home = &home();
   parts.transport = &home();
   parts.seed = mix64(seed_ + 6);
-  parts.node = config.node.name.empty() ? room.node_name : config.node.name;
+  parts.node = node_name(config, room);
   parts.source = fmt::format("http://{}/", config.http.listen.to_string());
   parts_->alerting = std::make_unique<Alerting>(std::move(parts), config.alerts, write_alerts_to_log());
   parts_->budgets->start();
@@ -276,7 +284,7 @@ Result<void> Engine::open_write_behind(const Config& config) {
   const WriteBehindDesk::World world{parts_->cache.get(), home_.get(), pool_.get(), &entropy_, &clock_};
   parts_->write_behind =
       std::make_unique<WriteBehindDesk>(world, config.node.data_dir + "/write-behind", config.write_behind);
-  auto notes = parts_->write_behind->open(parts_->features);
+  auto notes = parts_->write_behind->open(parts_->features, config.origins);
   if (!notes) return std::unexpected(std::move(notes.error()));
   for (WriteBehindDesk::Note& note : *notes) notes_.push_back({note.is_warning, std::move(note.text)});
   return {};
@@ -292,16 +300,21 @@ Result<void> Engine::open_river(const Config& config, const Room& room) {
   home_->run_there([&] {
     std::vector<River::NamedOrigin> origins;
     for (const auto& [name, origin] : parts_->origins) origins.push_back({name, origin.get()});
-    const std::string node = config.node.name.empty() ? room.node_name : config.node.name;
-    const River::World world{&home(), &clock_, pool_.get(), &entropy_,
-                             [this](const FloorNews& news) { floors_.note(news, clock_.now()); }};
-    auto river = River::open(config, world, node, parts_->l2.get(), parts_->cache.get(), origins);
+    const River::World world{&home(),
+                             &clock_,
+                             pool_.get(),
+                             &entropy_,
+                             [this](const FloorNews& news) { floors_.note(news, clock_.now()); },
+                             parts_->region_writes.get()};
+    auto river =
+        River::open(config, world, node_name(config, room), parts_->l2.get(), parts_->cache.get(), origins);
     if (!river) {
       opened = std::unexpected(std::move(river.error()));
       return;
     }
     parts_->river = std::move(*river);
     parts_->region = std::make_unique<RegionDesk>(&parts_->river->applier(), &home());
+    if (is_shared) parts_->cache->set_region_barrier(parts_->region.get());
     std::vector<SessionDesk::Watched> watched;
     for (const River::NamedOrigin& origin : origins)
       if (parts_->cache->trust(origin.name) != nullptr) watched.push_back({origin.name, origin.origin});
@@ -493,6 +506,9 @@ FeatureReport Engine::report_feature(FeatureId id) const {
   out.writes = c.writes.value();
   if (feature.behind() != nullptr) out.behind = feature.behind()->stats();
   out.write_errors = c.write_errors.value();
+  out.past_tiers = c.past_tiers.load(std::memory_order_relaxed);
+  out.refreshes_skipped = c.refreshes_skipped.load(std::memory_order_relaxed);
+  out.writes_unconfirmed = c.writes_unconfirmed.load(std::memory_order_relaxed);
   out.miss_ns = c.read_miss_ns.snapshot();
   out.usage = parts_->store->usage(id);
   out.dropped = parts_->watchers->counts(id);
@@ -563,6 +579,7 @@ void Engine::reload_write_mode(const FeatureConfig& held, FeatureId id, bool is_
 }
 
 void Engine::reload(const Config& config) {
+  parts_->steering->adopt(config.controller);
   for (std::size_t i = 0; i < parts_->features.size(); ++i) {
     const FeatureConfig* fresh = config.find_feature(parts_->features[i].name);
     if (fresh == nullptr || fresh->is_plain() != parts_->features[i].is_plain()) continue;

@@ -86,6 +86,8 @@ class Engine {
   // What is known of the features' exposure, as of the last evaluation; null: no feature has a budget. Any
   // thread.
   [[nodiscard]] std::shared_ptr<const ExposureReport> exposure() const { return parts_->budgets->latest(); }
+  // What levers did and where they stand, as of then; null: nothing was evaluated. Any thread.
+  [[nodiscard]] std::shared_ptr<const LeverSnapshot> levers() const { return parts_->steering->snapshot(); }
   // The write-behind logs. Lives as long as this.
   [[nodiscard]] WriteBehindDesk& write_behind() { return *parts_->write_behind; }
   // Replaces the policies of features that both configurations have. On home().
@@ -115,6 +117,7 @@ class Engine {
     std::unique_ptr<BudgetFile> budget_file;  // null: windows begin empty
     std::unique_ptr<Alerting> alerting;       // null: no feature has a budget
     std::unique_ptr<CacheCore> cache;
+    std::unique_ptr<RegionWrites> region_writes;  // null: no other node is reached
     std::unique_ptr<Steering> steering;
     std::vector<FeatureConfig> features;  // by FeatureId
     std::unique_ptr<WriteBehindDesk> write_behind;

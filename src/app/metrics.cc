@@ -42,6 +42,15 @@ constexpr std::array kSpecs = {
     MetricSpec{"candor_writes_total", kCounter, "feature region",
                "Writes to the origin asked for through Candor."},
     MetricSpec{"candor_write_errors_total", kCounter, "feature region", "Of these, answered with an error."},
+    MetricSpec{
+        "candor_writes_unconfirmed_total", kCounter, "feature region",
+        "Synchronous writes (a lever) that were acknowledged although a live node of the region did not "
+        "say in time that it dropped the old value."},
+    MetricSpec{"candor_reads_past_tiers_total", kCounter, "feature region",
+               "Reads that a lever sent to the origin past what the tiers hold."},
+    MetricSpec{"candor_refreshes_skipped_total", kCounter, "feature region",
+               "Changed keys that the lever refresh_on_change did not load, because too many such loads were "
+               "under way; their next reader loads."},
     MetricSpec{"candor_write_behind_active", kGauge, "feature region",
                "1 while writes of the feature are acknowledged before the origin has them."},
     MetricSpec{"candor_write_behind_pending_keys", kGauge, "feature region",
@@ -206,6 +215,12 @@ constexpr std::array kSpecs = {
                "Part of the error budget that is left in its window; below 0: overspent."},
     MetricSpec{"candor_budget_state", kGauge, "feature region state",
                "1 for the state that the budget is in: unknown, ok, ticket, page."},
+    MetricSpec{"candor_lever", kGauge, "feature lever region",
+               "Where a lever of the controller stands: ttl and batch_writes in seconds, origin_reads as a "
+               "fraction, the others 1; 0: as configured."},
+    MetricSpec{"candor_lever_loads_per_second", kGauge, "region",
+               "What all pulled levers are predicted to add to the origins' load."},
+    MetricSpec{"candor_lever_loads_per_second_max", kGauge, "region", "What they may add."},
     MetricSpec{"candor_check_loads_per_second", kGauge, "feature region",
                "Loads that measuring asks of the origin."},
     MetricSpec{"candor_tracking_clients", kGauge, "region", "Connections with CLIENT TRACKING on."},
@@ -373,6 +388,17 @@ void collect_exposure(Page& page, const FeatureExposure& e) {
   page.put("candor_check_loads_per_second", self, e.check_loads_per_second);
 }
 
+void collect_levers(Page& page, const LeverSnapshot& levers) {
+  for (const FeatureMemory& feature : levers.features)
+    for (const Lever lever : kPullable)
+      page.put(
+          "candor_lever",
+          {{"feature", feature.feature}, {"lever", std::string(lever_name(lever))}, {"region", page.region}},
+          setting_at(feature.positions, lever).value);
+  page.put("candor_lever_loads_per_second", {{"region", page.region}}, levers.added_load);
+  page.put("candor_lever_loads_per_second_max", {{"region", page.region}}, levers.added_load_cap);
+}
+
 void collect_feature(Page& page, const FeatureReport& f) {
   const Labels self = {{"feature", f.name}, {"region", page.region}};
   const auto with = [&](const char* label, const char* value) {
@@ -396,6 +422,9 @@ void collect_feature(Page& page, const FeatureReport& f) {
   page.put("candor_refreshes_total", self, f.refreshes);
   page.put("candor_writes_total", self, f.writes);
   page.put("candor_write_errors_total", self, f.write_errors);
+  page.put("candor_writes_unconfirmed_total", self, f.writes_unconfirmed);
+  page.put("candor_reads_past_tiers_total", self, f.past_tiers);
+  page.put("candor_refreshes_skipped_total", self, f.refreshes_skipped);
   page.put("candor_origin_loads_total", with("outcome", "ok"), f.loads_ok);
   page.put("candor_origin_loads_total", with("outcome", "absent"), f.loads_absent);
   page.put("candor_origin_loads_total", with("outcome", "failed"), f.loads_failed);
@@ -631,6 +660,7 @@ void collect(Page& page, const NodeReport& report) {
   }
   if (report.exposure != nullptr)
     for (const FeatureExposure& exposure : report.exposure->features) collect_exposure(page, exposure);
+  if (report.levers != nullptr) collect_levers(page, *report.levers);
   for (const OriginReport& origin : report.origins) collect_origin(page, origin);
   collect_tiers(page, report);
   collect_river(page, report.river, report.at);

@@ -138,6 +138,8 @@ Result<void> Node::open_resp() {
   context.options = server_options(config_, node_name_);
   context.desk = engine_->session_desk();
   context.region = engine_->region();
+  budgets_ = std::make_unique<BudgetDesk>(engine_.get());
+  context.budgets = budgets_.get();
   for (const UserConfig& user : config_.resp.users)
     context.users.push_back({user.name, user.password_hash, user.rights, user.features});
   auto server = server::RespServer::make(std::move(context));

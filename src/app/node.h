@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "app/budget_desk.h"
 #include "app/config.h"
 #include "app/control_service.h"
 #include "app/engine.h"
@@ -60,6 +61,7 @@ class Node final : public NodeControl {
   MonoTime started_;
   std::string node_name_;
   std::unique_ptr<Engine> engine_;
+  std::unique_ptr<BudgetDesk> budgets_;
   std::unique_ptr<server::RespServer> resp_server_;
   bool home_serves_clients_ = false;  // one data-plane loop, which is the engine's home; else data_loops_
   std::vector<std::unique_ptr<RunningLoop>> data_loops_;

@@ -40,6 +40,7 @@ struct FeatureReport {
   std::uint64_t refreshes = 0;
   std::uint64_t loads_ok = 0, loads_absent = 0, loads_failed = 0, loads_timeout = 0;
   std::uint64_t writes = 0, write_errors = 0;
+  std::uint64_t past_tiers = 0, refreshes_skipped = 0, writes_unconfirmed = 0;  // levers
   std::optional<write_behind::Stats> behind;  // nothing: the feature has no write-behind log
   LatencyHistogram::Snapshot miss_ns;
   l1::FeatureUsage usage;

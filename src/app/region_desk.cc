@@ -37,6 +37,14 @@ void RegionDesk::forget(server::RegionWide what, std::function<void(Result<void>
   });
 }
 
+// Without a grace: somebody waits for a write, and a node that has just started is not worth it.
+Task<Result<void>> RegionDesk::drop_everywhere(std::string name, Duration patience) {
+  message::Invalidate what;
+  what.names.push_back(std::move(name));
+  Task<Result<void>> told = applier_->invalidate_everywhere(std::move(what), patience);
+  co_return co_await within(home_, patience, std::move(told));
+}
+
 Task<Result<void>> RegionDesk::tell(server::RegionWide what) const {
   auto messages = messages_of(std::move(what));
   const MonoTime end = home_->now() + kPatience;

@@ -12,12 +12,13 @@
 
 #include "base/executor.h"
 #include "base/task.h"
+#include "cache/region_barrier.h"
 #include "invalidation/applier.h"
 #include "server/region_commands.h"
 
 namespace candor::app {
 
-class RegionDesk final : public server::RegionCommands {
+class RegionDesk final : public server::RegionCommands, public RegionBarrier {
  public:
   // A node that lives answers within a millisecond or two; one that does not is named after this.
   static constexpr Duration kPatience = 2s;
@@ -31,6 +32,7 @@ class RegionDesk final : public server::RegionCommands {
   RegionDesk(Applier* applier, Executor* home) : applier_(applier), home_(home) {}
 
   void forget(server::RegionWide what, std::function<void(Result<void>)> done) override;
+  [[nodiscard]] Task<Result<void>> drop_everywhere(std::string name, Duration patience) override;
 
  private:
   [[nodiscard]] Task<Result<void>> tell(server::RegionWide what) const;

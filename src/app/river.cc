@@ -143,6 +143,7 @@ ApplierOptions River::applier_options(const Config& config, const World& world, 
   options.node = node;
   options.process = world.entropy->next_seed();
   options.tell_floor = world.tell_floor;
+  options.writes = world.writes;
   // A quarter of the tightest bound, so that a proof is rarely older than half of it.
   for (const FeatureConfig& feature : config.features) {
     if (feature.watch && feature.consistency == Consistency::kBounded && feature.budget)

@@ -37,6 +37,7 @@ class River {
     ThreadPool* pool = nullptr;
     SystemEntropy* entropy = nullptr;
     std::function<void(const FloorNews&)> tell_floor{};  // on home; null: nobody listens
+    RegionWrites* writes = nullptr;                      // as ApplierOptions
   };
   // On home. Only if a feature has `watch`. `origins`: by name, outliving this.
   struct NamedOrigin {

@@ -76,7 +76,8 @@ void WriteBehindDesk::take_up(const FeatureConfig& feature, FeatureId id, Opened
                                  world_.pool);
 }
 
-Result<std::vector<WriteBehindDesk::Note>> WriteBehindDesk::open(const std::vector<FeatureConfig>& features) {
+Result<std::vector<WriteBehindDesk::Note>> WriteBehindDesk::open(const std::vector<FeatureConfig>& features,
+                                                                 const std::vector<OriginConfig>& origins) {
   std::vector<Note> notes;
   auto found = list_directories(directory_);
   if (!found) return std::unexpected(found.error());
@@ -84,7 +85,10 @@ Result<std::vector<WriteBehindDesk::Note>> WriteBehindDesk::open(const std::vect
     const bool is_behind = feature.write == "behind" && !feature.is_plain();
     const bool has_log = std::ranges::binary_search(*found, std::string(kPrefix) + feature.name);
     const Feature* known = world_.cache->find_feature(feature.name);
-    if (known == nullptr || known->origin() == nullptr || !(is_behind || has_log)) continue;
+    const auto origin = std::ranges::find(origins, feature.origin, &OriginConfig::name);
+    const bool may_be_switched = origin != origins.end() && why_not_gathered(feature, &*origin).empty();
+    if (known == nullptr || known->origin() == nullptr || !(is_behind || has_log || may_be_switched))
+      continue;
     if (!known->origin()->can_apply()) continue;  // an orphan, if its log holds anything
     auto opened = open_log(feature.name);
     if (!opened) {

@@ -1,10 +1,10 @@
 // The write-behind logs of one node: opens them, says what the last run left, and switches features between
 // through and behind.
 //
-// A log is opened at a start for each feature that writes behind, and for each that has one on disk: what an
-// earlier run left there goes to the origin, whatever the feature is configured to do now. Everything else is
-// opened when a feature is switched. Thread safety: open() and drain() on the engine's owner's thread;
-// everything else on home.
+// A log is opened at a start for each feature that writes behind or that the controller may switch, and for
+// each that has one on disk: what an earlier run left there goes to the origin, whatever the feature is
+// configured to do now. Everything else is opened when a feature is switched. Thread safety: open() and
+// drain() on the engine's owner's thread; everything else on home.
 #pragma once
 
 #include <functional>
@@ -39,7 +39,8 @@ class WriteBehindDesk {
     bool is_warning = false;
     std::string text;
   };
-  [[nodiscard]] Result<std::vector<Note>> open(const std::vector<FeatureConfig>& features);
+  [[nodiscard]] Result<std::vector<Note>> open(const std::vector<FeatureConfig>& features,
+                                               const std::vector<OriginConfig>& origins);
 
   // Switches a feature, safely at any time (CacheCore::set_write_mode); opens its log first where there is
   // none. `done` on home. The lever of the controller, and what a reload does.

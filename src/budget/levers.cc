@@ -257,8 +257,11 @@ std::string why_not(const FeatureModel& model, const LeverPositions& positions, 
     case Lever::kBatchWrites:
       if (!facts.can_store) return "no write goes through Candor: it has no store statement";
       if (through_share(model) <= 0.0) return "no change is known to go through Candor";
+      // A write that is gathered is acknowledged before there is a change to tell of.
+      if (lever == Lever::kSynchronous && positions.batch_seconds > 0.0) return "writes are gathered";
+      if (lever == Lever::kBatchWrites && positions.synchronous) return "writes wait for the region";
       if (lever == Lever::kSynchronous && model.delivery.own_share >= through_share(model))
-        return "no other node serves it, and this one drops what it writes";
+        return "no other node is known to write it, and this one drops what it writes";
       return "";
     case Lever::kOriginReads:
       return reads_origin ? "every read asks the origin already" : "";

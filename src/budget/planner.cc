@@ -226,7 +226,8 @@ class Planner {
       for (const bool synchronous : {false, true}) {
         if (synchronous && !is_possible(Lever::kSynchronous)) continue;
         for (double window : windows)
-          consider_with_ttl({.watch = watch, .synchronous = synchronous, .batch_seconds = window});
+          if (!synchronous || window <= 0.0)  // a write is gathered or waited for
+            consider_with_ttl({.watch = watch, .synchronous = synchronous, .batch_seconds = window});
       }
       if (is_possible(Lever::kOriginReads) && limit > 0.0 && (watch || model_.delivery.is_pushed))
         consider({.watch = watch, .origin_above_seconds = limit});

@@ -123,13 +123,22 @@ void write(Writer& out, const message::Applied& m) {
 }
 
 void write(Writer& out, const message::Presence& m) {
-  const auto& [node, process, applied, leaving, l2_generation, l2_told_count] = m;
+  const auto& [node, process, applied, leaving, l2_generation, l2_told_count, writes] = m;
   out.name(node);
   out.number(process);
   out.number(applied.value);
   out.number(leaving ? 1 : 0);
   out.number(l2_generation);
   out.number(l2_told_count);
+  if (writes.empty()) return;  // as write_tail()
+  if (writes.size() > kFeatureWritesMax) out.refuse();
+  out.number(writes.size());
+  for (const FeatureWrites& one : writes) {
+    out.name(one.feature);
+    out.number(one.changes_per_hour);
+    out.number(one.waits ? 1 : 0);
+    out.number(one.gather_ms);
+  }
 }
 
 void write(Writer& out, const message::SelfTest& m) {
@@ -265,6 +274,17 @@ void read(Reader& in, message::Presence* m) {
   m->leaving = in.number_up_to(1) == 1;
   m->l2_generation = static_cast<std::uint32_t>(in.number_up_to(UINT32_MAX));
   m->l2_told_count = in.number();
+  if (!in.ok() || in.is_at_end()) return;
+  constexpr std::size_t kWritesBytesMin = 4;
+  m->writes.resize(in.count(kWritesBytesMin));
+  if (m->writes.empty() || m->writes.size() > kFeatureWritesMax) return in.refuse();
+  for (FeatureWrites& one : m->writes) {
+    one.feature = in.name();
+    one.changes_per_hour = in.number();
+    one.waits = in.number_up_to(1) == 1;
+    one.gather_ms = static_cast<std::uint32_t>(in.number_up_to(UINT32_MAX));
+    if (!in.ok()) return;
+  }
 }
 
 void read(Reader& in, message::SelfTest* m) {

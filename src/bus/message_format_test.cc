@@ -155,6 +155,19 @@ TEST(MessageFormatTest, WhatIsSaidOfUnheardFeaturesAndBreaksIsATailThatMayBeAbse
   EXPECT_EQ(encode_message(many).error().code, ErrorCode::kLimit);
 }
 
+TEST(MessageFormatTest, WhatANodeSaysOfWritesIsBoundedAndNothingHasOneForm) {
+  using std::string_literals::operator""s;
+  message::Presence presence{"eu-1", 7, SequenceNumber{3}};
+  const std::string without = encode_message(presence).value();
+  presence.writes = {{"profile", 36'000, true, 0}, {"counter", 0, false, 1500}};
+  const std::string with = encode_message(presence).value();
+  EXPECT_EQ(std::get<message::Presence>(*decode_message(with)), presence);
+  EXPECT_GT(with.size(), without.size());
+  EXPECT_FALSE(decode_message(forged(4, "\0\0\0\0\0\0\0"s)).has_value()) << "an empty list is no list";
+  presence.writes.resize(kFeatureWritesMax + 1);
+  EXPECT_EQ(encode_message(presence).error().code, ErrorCode::kLimit);
+}
+
 TEST(MessageFormatTest, NewerVersionSaysSo) {
   std::string bytes = encode_message(message::SelfTest{"n", 1}).value();
   bytes[4] = 2;

@@ -43,6 +43,19 @@ struct SequenceNumber {
 // costs a message some hundred bytes.
 inline constexpr std::size_t kUnheardMax = 64;
 
+// What a node says of the writes of a feature, for levers that need the whole region.
+struct FeatureWrites {
+  std::string feature;
+  std::uint64_t changes_per_hour = 0;  // made through this node
+  // What this node asks of every node that writes: to wait until the old value is dropped everywhere, or to
+  // gather writes for so long; 0: not to.
+  bool waits = false;
+  std::uint32_t gather_ms = 0;
+  friend bool operator==(const FeatureWrites&, const FeatureWrites&) = default;
+};
+// Features in one Presence; each adds some 20 bytes to a message that every node sends each second.
+inline constexpr std::size_t kFeatureWritesMax = 64;
+
 namespace message {
 
 // From the publisher: committed changes, complete up to `up_to`. With no changes it is the heartbeat.
@@ -108,6 +121,7 @@ struct Presence {
   // a node that has just started, notices by it that L2 forgot what the others were told.
   std::uint32_t l2_generation = 0;
   std::uint64_t l2_told_count = 0;
+  std::vector<FeatureWrites> writes{};
   friend bool operator==(const Presence&, const Presence&) = default;
 };
 

@@ -43,6 +43,7 @@ void CacheCore::MissPath::use_write_behind(Feature* feature, const WriteBehind::
     show_pending(*feature, key, write);
   };
   parts.tiers.tell = [this, feature](std::string key, ChangeId change) {
+    if (change.value != 0) feature->counters.changes_made.fetch_add(1, std::memory_order_relaxed);
     return forget(feature, std::move(key), change, "write");
   };
   feature->set_behind(

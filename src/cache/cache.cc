@@ -71,6 +71,7 @@ std::string CacheCore::MissPath::name_of(const Feature& feature, std::string_vie
 CacheCore::CacheCore(Parts parts) : parts_(parts), miss_(std::make_unique<MissPath>(parts, features_)) {}
 CacheCore::~CacheCore() = default;
 void CacheCore::close() { miss_->close(); }
+void CacheCore::set_region_barrier(RegionBarrier* barrier) { miss_->barrier = barrier; }
 
 Result<FeatureId> CacheCore::add_feature(FeaturePolicy policy, std::unique_ptr<OriginFeature> origin,
                                          std::string_view watched_origin) {
@@ -180,6 +181,8 @@ bool CacheCore::serves_at(const Feature& feature, std::string_view key, const l1
   const l1::Millis until = fresh_until(policy, view.meta);
   if (until != 0) {
     if (now >= until) return false;
+    if (policy.origin_fraction > 0.0 && is_sent_past_tiers(policy)) [[unlikely]]
+      return false;
     const Duration cost{static_cast<std::int64_t>(feature.load_cost_ns.load(std::memory_order_relaxed))};
     if (may_refresh_early(policy, cost, until, now)) ask_for_refresh(feature, key, view, now, until);
   }
@@ -197,6 +200,13 @@ bool CacheCore::serves_at(const Feature& feature, std::string_view key, const l1
                     view.meta.stamp, view.meta.loaded_at, now});
 }
 
+// Drawn by number, as early refreshes are. All readers share one counter: dear, and only while the lever is
+// pulled.
+[[gnu::noinline, gnu::cold]] bool CacheCore::is_sent_past_tiers(const FeaturePolicy& policy) {
+  Random random(mix64(parts_.seed + miss_->draws.fetch_add(1, std::memory_order_relaxed)));
+  return random.unit() < policy.origin_fraction;
+}
+
 // Apart from serves_at(), whose frame it would make as large as its own.
 [[gnu::noinline, gnu::cold]] void CacheCore::ask_for_refresh(const Feature& feature, std::string_view key,
                                                              const l1::EntryView& view, l1::Millis now,
@@ -204,7 +214,7 @@ bool CacheCore::serves_at(const Feature& feature, std::string_view key, const l1
   const Duration cost{static_cast<std::int64_t>(feature.load_cost_ns.load(std::memory_order_relaxed))};
   // A draw of its own for each reader, by number: no generator for each thread, whose state would make two
   // runs of the simulator differ. Counted near the expiry only.
-  Random random(mix64(parts_.seed + miss_->refresh_draws.fetch_add(1, std::memory_order_relaxed)));
+  Random random(mix64(parts_.seed + miss_->draws.fetch_add(1, std::memory_order_relaxed)));
   if (should_refresh_early(feature.policy(), cost, until, now, random) &&
       miss_->refreshes_asked.load(std::memory_order_relaxed) < kRefreshesAskedMax) {
     miss_->refreshes_asked.fetch_add(1, std::memory_order_relaxed);

@@ -34,6 +34,7 @@
 #include "cache/read_tap.h"
 #include "cache/reconciler.h"
 #include "cache/tier_copies.h"
+#include "cache/region_barrier.h"
 #include "cache/write_behind.h"
 #include "tier/l1/store.h"
 #include "tier/l2.h"
@@ -169,6 +170,10 @@ class CacheCore final : public ChangeTarget {
   using PlainDecide = std::move_only_function<l1::Store::Update(const l1::EntryView* current)>;
   void plain_update(FeatureId feature, std::string key, PlainDecide decide, WriteDone done);
 
+  // How synchronous writes (FeaturePolicy) hear that no live node serves the old value; null: there is no
+  // other node. Outlives this. Before traffic.
+  void set_region_barrier(RegionBarrier* barrier);
+
   // Drops every key that has the tag, here and in L2; one step in each, however many they are.
   void invalidate_tag(std::string tag, WriteDone done);
   // Features of which all keys, or some, may have it.
@@ -238,6 +243,7 @@ class CacheCore final : public ChangeTarget {
   class MissPath;
   [[nodiscard]] bool serves_at(const Feature& feature, std::string_view key, const l1::EntryView& view,
                                l1::Millis now, Consistency level, Duration bound, const Proof& proof);
+  [[nodiscard]] bool is_sent_past_tiers(const FeaturePolicy& policy);
   void ask_for_refresh(const Feature& feature, std::string_view key, const l1::EntryView& view,
                        l1::Millis now, l1::Millis until);
   Parts parts_;

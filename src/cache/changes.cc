@@ -109,12 +109,14 @@ void CacheCore::MissPath::apply_change(std::string_view origin, const candor::Ch
       keeps = view.meta.loaded_at != 0 && loaded >= change.committed;
     }
   }
-  if (!keeps) (void)parts_.l1->erase(hash, feature.id(), change.key, now_ms());
+  unsigned accesses = 0;
+  if (!keeps) (void)parts_.l1->erase(hash, feature.id(), change.key, now_ms(), &accesses);
   if (parts_.observer != nullptr) {
     const KeyRef ref{feature.id(), change.key};
     parts_.observer->on_invalidate(ref, "change");
     parts_.observer->on_change_applied(feature.id(), change.key, change);
   }
+  refresh_changed(feature, change.key, accesses);
 }
 
 void CacheCore::MissPath::raise_floor(std::string_view origin, std::string_view only, Suspects suspects) {

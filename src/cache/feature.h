@@ -41,6 +41,11 @@ struct FeaturePolicy {
   Duration lease_ttl = 3s;    // how long one node may load a key before another may try
   bool plain = false;         // origin = "none": a plain shared cache
   Duration max_staleness{0};  // of `bounded`
+  // ---- levers of the controller; none lets a read be served that its level forbids ----
+  double origin_fraction = 0.0;    // of the reads, drawn anew for each: the tiers are passed by
+  bool refresh_on_change = false;  // what a change drops, and was read, is loaded again at once
+  bool synchronous = false;        // a write waits until no live node serves the old value
+  friend bool operator==(const FeaturePolicy&, const FeaturePolicy&) = default;
 };
 
 struct FeatureCounters {
@@ -48,6 +53,11 @@ struct FeatureCounters {
   Counter errors, refreshes, served_stale, coalesced, writes, write_errors;
   Counter suspects, confirmed, too_stale, proven_hits;
   Counter loads_ok, loads_absent, loads_failed, loads_timeout;
+  // Counted on home alone, so that they need no slots.
+  std::atomic<std::uint64_t> changes_made{0};        // by this node, and the origin took them
+  std::atomic<std::uint64_t> past_tiers{0};          // reads that the lever sent past the tiers
+  std::atomic<std::uint64_t> refreshes_skipped{0};   // after a change: too many were under way
+  std::atomic<std::uint64_t> writes_unconfirmed{0};  // acknowledged although a live node did not answer
   Counter reads_l2,
       reads_origin;               // readers answered from there; hits and loads count the flights they shared
   LatencyHistogram read_miss_ns;  // reads that left L1
@@ -59,8 +69,10 @@ class Feature {
   Feature(FeatureId id, FeaturePolicy policy, std::unique_ptr<OriginFeature> origin);
 
   [[nodiscard]] FeatureId id() const { return id_; }
-  // Immutable snapshot; the reference stays valid for the life of the feature, whatever is reloaded meanwhile
-  // (replaced policies are kept: reloads are rare and a policy is 200 bytes).
+  // Immutable snapshot; the reference stays valid for the life of the feature, whatever is reloaded
+  // meanwhile: replaced policies are kept. One that was in force before is taken up again, so that a lever
+  // that goes back and forth adds none; what remains are reloads and new settings, at most some hundred a day
+  // of 200 bytes.
   [[nodiscard]] const FeaturePolicy& policy() const { return *policy_.load(std::memory_order_acquire); }
   void replace_policy(FeaturePolicy policy);                             // one thread at a time
   [[nodiscard]] OriginFeature* origin() const { return origin_.get(); }  // null for plain features

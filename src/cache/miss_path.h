@@ -111,8 +111,10 @@ class CacheCore::MissPath {
   std::atomic<std::size_t> owed{0};
   std::atomic<std::uint64_t> l2_lost_writes{0};  // lookups that found an L2 which had forgotten invalidations
   std::atomic<unsigned> refreshes_asked{0};      // early refreshes posted and not yet looked at
-  std::atomic<std::uint64_t> refresh_draws{0};   // by readers near an expiry
-  ReadLanes* lanes = nullptr;                    // CacheCore's; null: nobody measures
+  // By readers near an expiry, and of features of which some reads go past the tiers.
+  std::atomic<std::uint64_t> draws{0};
+  RegionBarrier* barrier = nullptr;  // null: there is no other node
+  ReadLanes* lanes = nullptr;        // CacheCore's; null: nobody measures
 
  private:
   // One reader of a flight.
@@ -156,7 +158,12 @@ class CacheCore::MissPath {
     std::uint32_t generation = 0;
     std::uint64_t tag_mark = 0;
   };
-  Task<L2Answer> ask_l2(Feature* feature, std::string name, MonoTime deadline, bool refresh);
+  enum class FromL2 : std::uint8_t {
+    kAny,    // what it holds, if it is good enough
+    kNewer,  // what another node has loaded lately
+    kLease,  // nothing but the right to load, and only if nobody else loads
+  };
+  Task<L2Answer> ask_l2(Feature* feature, std::string name, MonoTime deadline, FromL2 wanted);
   Task<Result<Loaded>> load_from_origin(Feature* feature, std::string key, MonoTime deadline);
   // What the origin may be asked to confirm of this entry; nothing: no word of it would prove anything.
   [[nodiscard]] std::optional<HeldRow> held_row(const Feature& feature, const l1::EntryMeta& meta) const;
@@ -212,12 +219,14 @@ class CacheCore::MissPath {
                          MonoTime deadline);
   void read_bounded(Feature& feature, std::string key, std::shared_ptr<Waiter> waiter, MonoTime deadline);
   void join_flight(Feature& feature, std::string key, const std::shared_ptr<Waiter>& waiter,
-                   MonoTime deadline);
+                   MonoTime deadline, bool past_tiers = false);
   // Keeps what a read past the tiers brought, if that is allowed. `forgets`: forgets_ when the load began.
   void keep_bypassed(const Feature& feature, std::string_view key, const Loaded& loaded,
                      std::uint64_t forgets);
   [[nodiscard]] Result<ReadResult> strictly(const Feature& feature, const Waiter& waiter,
                                             Result<ReadResult> result) const;
+  // L1's, with a proof that is good enough for this bounded reader.
+  std::optional<ReadResult> proven_copy(const Feature& feature, std::string_view key, const Waiter& waiter);
   Task<void> bypass(Feature* feature, std::string key, std::shared_ptr<Waiter> waiter, MonoTime deadline);
 
   std::shared_ptr<Waiter> admit(Feature& feature, ReadDone done);
@@ -226,10 +235,18 @@ class CacheCore::MissPath {
   void answer(const Feature& feature, std::string_view key, Waiter& waiter, Result<ReadResult> result);
   void show(const Feature& feature, std::string_view key, Consistency level, const ReadResult& result);
   std::optional<ReadResult> stale_copy(const Feature& feature, std::string_view key, const char* reason);
+  std::optional<ReadResult> rescue(const Feature& feature, std::string_view key, const char* reason,
+                                   std::size_t readers);
   [[nodiscard]] ReadResult copy_of(const Feature& feature, const l1::EntryView& view) const;
   [[nodiscard]] std::optional<Duration> within_of(const Feature& feature, const Loaded& loaded,
                                                   MonoTime began) const;
   std::optional<ReadResult> l1_copy(const Feature& feature, std::string_view key);
+
+  // ---- levers.cc ----
+  [[nodiscard]] bool is_sent_past_tiers(const Feature& feature, bool is_held);
+  void refresh_changed(Feature& feature, const std::string& key, unsigned accesses);
+  Task<void> refresh_and_count(FlightPtr flight, std::string key);
+  Task<void> wait_for_region(Feature* feature, std::string name);
 
   // A change of a plain value that waits for its turn on its key.
   struct PlainChange {
@@ -284,7 +301,8 @@ class CacheCore::MissPath {
   L2State l2_heard_;           // the highest state of L2 that the stream has told
   std::uint64_t forgets_ = 0;  // invalidations that left no marker
   bool repaying_ = false;
-  bool is_closing_ = false;  // debts are not tried again
+  bool is_closing_ = false;            // debts are not tried again
+  std::size_t refreshes_changed_ = 0;  // under way, because a change dropped what was read
   // By name; a key in it has a task that works through its list.
   std::unordered_map<std::string, std::deque<PlainChange>, SeededHash> plain_changes_;
   std::size_t plain_changes_waiting_ = 0;

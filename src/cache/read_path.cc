@@ -36,7 +36,10 @@ Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::fetch(Feature* fe
   const LoadsUnderWay::Ticket ticket(&loads_, parts_.home->now());
   const MonoTime deadline = parts_.home->now() + feature->policy().hard_timeout;
 
-  L2Answer l2 = co_await ask_l2(feature, name, deadline, flight->refreshes);
+  const FromL2 wanted = flight->past_tiers  ? FromL2::kLease
+                        : flight->refreshes ? FromL2::kNewer
+                                            : FromL2::kAny;
+  L2Answer l2 = co_await ask_l2(feature, name, deadline, wanted);
   if (l2.hit) {
     note_seen(*feature, key, name, l2.hit->stamp);
     if (may_keep(*flight)) fill_l1(*feature, key, *l2.hit);
@@ -79,10 +82,11 @@ bool CacheCore::MissPath::may_keep(const Flights::Flight& flight) const {
 }
 
 Task<CacheCore::MissPath::L2Answer> CacheCore::MissPath::ask_l2(Feature* feature, std::string name,
-                                                                MonoTime deadline, bool refresh) {
+                                                                MonoTime deadline, FromL2 wanted) {
   L2Answer answer;
   if (l2_of(*feature) == nullptr) co_return answer;
-  if (refresh && !owed_.owes(name)) {
+  bool refresh = wanted != FromL2::kAny;
+  if (wanted == FromL2::kNewer && !owed_.owes(name)) {
     // Another node may have refreshed it already: then what L2 holds has most of its life before it.
     Result<std::optional<L2Entry>> held = co_await parts_.l2->get(name);
     if (held && *held && (*held)->ttl_left > feature->policy().ttl / 2) refresh = false;
@@ -120,6 +124,8 @@ Task<CacheCore::MissPath::L2Answer> CacheCore::MissPath::ask_l2(Feature* feature
       answer.hit = std::move(hit);
       break;
     }
+    // Somebody else loads, and may have asked before we did.
+    if (wanted == FromL2::kLease) break;
     if (parts_.home->now() + pause >= deadline)
       break;  // the lease's holder is too slow for us: load ourselves
     co_await sleep_for(*parts_.home, pause);
@@ -279,19 +285,23 @@ void CacheCore::MissPath::read_past_pending(Feature& feature, std::string key, R
     return;
   }
   // Somebody may have filled the key between the caller's miss and now.
-  if (auto copy = feature.origin() != nullptr ? l1_copy(feature, key) : std::nullopt) {
+  auto copy = feature.origin() != nullptr ? l1_copy(feature, key) : std::nullopt;
+  const bool past_tiers = is_sent_past_tiers(feature, copy.has_value());
+  if (copy && !past_tiers) {
     feature.counters.hits_l1.add();
     answer(feature, key, *waiter, std::move(*copy));
     return;
   }
-  join_flight(feature, std::move(key), waiter, deadline);
+  join_flight(feature, std::move(key), waiter, deadline, past_tiers);
 }
 
 void CacheCore::MissPath::join_flight(Feature& feature, std::string key,
-                                      const std::shared_ptr<Waiter>& waiter, MonoTime deadline) {
+                                      const std::shared_ptr<Waiter>& waiter, MonoTime deadline,
+                                      bool past_tiers) {
   auto [flight, must_load] = flights_.join(feature.id(), name_of(feature, key));
   if (must_load) {
     flight->began = parts_.home->now();
+    flight->past_tiers = past_tiers;
   } else {
     feature.counters.coalesced.add();
   }
@@ -341,8 +351,8 @@ Task<void> CacheCore::MissPath::run_flight(FlightPtr flight, std::string key) {
     result->age = parts_.home->now() - loaded->as_of;
     result->ttl_left = loaded->ttl;
     result->fresh_within = within_of(*feature, *loaded, flight->began);
-  } else if (auto stale = stale_copy(*feature, key, kOriginFailed)) {
-    result = std::move(*stale);
+  } else if (auto held = rescue(*feature, key, kOriginFailed, flight->waiters.size())) {
+    result = std::move(*held);
   } else {
     result = std::unexpected(loaded.error());
   }
@@ -376,6 +386,9 @@ Task<void> CacheCore::MissPath::bypass(Feature* feature, std::string key, std::s
       result->stamp = loaded->stamp.bound();
       result->age = parts_.home->now() - loaded->as_of;
       result->fresh_within = parts_.clock->now() - began;
+    } else if (auto copy = proven_copy(*feature, key, *waiter)) {
+      feature->counters.hits_l1.add();
+      result = std::move(*copy);
     } else {
       result = std::unexpected(std::move(loaded.error()));
     }
@@ -408,7 +421,7 @@ void CacheCore::MissPath::arm(const FlightPtr& flight, const std::shared_ptr<Wai
   // The timer holds the waiter, not the flight: when the load is done first, answer() cancels it.
   auto give_up = [this, &feature, waiter, key] {
     waiter->timer = {};
-    auto stale = waiter->is_strict() ? std::nullopt : stale_copy(feature, key, kHardTimeout);
+    auto stale = waiter->is_strict() ? std::nullopt : rescue(feature, key, kHardTimeout, 1);
     if (stale) {
       answer(feature, key, *waiter, std::move(*stale));
     } else {
@@ -419,7 +432,7 @@ void CacheCore::MissPath::arm(const FlightPtr& flight, const std::shared_ptr<Wai
       policy.serve_stale > Duration::zero() && waiter->asked + policy.soft_timeout < deadline) {
     auto soft = [this, &feature, waiter, key, deadline, give_up]() mutable {
       waiter->timer = {};
-      if (auto stale = stale_copy(feature, key, kSoftTimeout)) {
+      if (auto stale = rescue(feature, key, kSoftTimeout, 1)) {
         answer(feature, key, *waiter, std::move(*stale));
       } else {
         waiter->timer = parts_.home->schedule(deadline, std::move(give_up));
@@ -469,6 +482,16 @@ void CacheCore::MissPath::show(const Feature& feature, std::string_view key, Con
   read.at = now_ms();
   read.loaded_at = read.at - std::chrono::duration_cast<std::chrono::milliseconds>(result.age).count();
   parts_.tap->take(read);
+}
+
+// When the origin fails: a reader who was sent past the tiers gets what they would have answered, others a
+// value past its ttl.
+std::optional<ReadResult> CacheCore::MissPath::rescue(const Feature& feature, std::string_view key,
+                                                      const char* reason, std::size_t readers) {
+  auto copy = feature.policy().origin_fraction > 0.0 ? l1_copy(feature, key) : std::nullopt;
+  if (!copy) return stale_copy(feature, key, reason);
+  feature.counters.hits_l1.add(readers);
+  return copy;
 }
 
 // A value past its ttl that the owner allows to be served when the origin fails.

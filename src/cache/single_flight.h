@@ -28,13 +28,14 @@ class SingleFlight {
  public:
   struct Flight {
     FeatureId feature;
-    std::string name;        // `feature:key`, the map's key
-    bool fenced = false;     // an invalidation came after the load began: hand out, do not store
-    MonoTime began{0};       // set by whoever runs the load
-    bool refreshes = false;  // ahead of expiry: an entry in L2 is no reason not to load
-    bool repairs = false;    // on behalf of nobody: a suspect entry is asked about again
-    bool confirmed = false;  // it brought what L1 held, with the origin's word; set when it has landed
-    bool failed = false;     // it brought an error; set when it has landed
+    std::string name;         // `feature:key`, the map's key
+    bool fenced = false;      // an invalidation came after the load began: hand out, do not store
+    MonoTime began{0};        // set by whoever runs the load
+    bool refreshes = false;   // ahead of expiry: an entry in L2 is no reason not to load
+    bool past_tiers = false;  // what L2 holds is no answer, however new
+    bool repairs = false;     // on behalf of nobody: a suspect entry is asked about again
+    bool confirmed = false;   // it brought what L1 held, with the origin's word; set when it has landed
+    bool failed = false;      // it brought an error; set when it has landed
     std::vector<Waiter> waiters;
   };
   using FlightPtr =

@@ -12,12 +12,23 @@ namespace candor {
 // a flight which began within the bound may be shared; run_flight() looks again before it answers.
 void CacheCore::MissPath::read_bounded(Feature& feature, std::string key, std::shared_ptr<Waiter> waiter,
                                        MonoTime deadline) {
-  if (auto copy = l1_copy(feature, key); copy && copy->fresh_within && *copy->fresh_within <= waiter->bound) {
+  auto copy = proven_copy(feature, key, *waiter);
+  if (is_sent_past_tiers(feature, copy.has_value()))
+    return spawn(bypass(&feature, std::move(key), std::move(waiter), deadline));
+  if (copy) {
     feature.counters.hits_l1.add();
     return answer(feature, key, *waiter, std::move(*copy));
   }
   if (proof_holds(feature, waiter->bound)) return join_flight(feature, std::move(key), waiter, deadline);
   spawn(bypass(&feature, std::move(key), std::move(waiter), deadline));
+}
+
+std::optional<ReadResult> CacheCore::MissPath::proven_copy(const Feature& feature, std::string_view key,
+                                                           const Waiter& waiter) {
+  if (waiter.level != Consistency::kBounded) return std::nullopt;
+  auto copy = l1_copy(feature, key);
+  if (copy && (!copy->fresh_within || *copy->fresh_within > waiter.bound)) copy.reset();
+  return copy;
 }
 
 // Out of L1 if the origin confirms, in this read, that the row is still the one that was loaded.

@@ -90,11 +90,14 @@ Task<Result<WriteResult>> CacheCore::MissPath::write_through(Feature* feature, s
   const ChangeId made = wrote ? wrote->change : ChangeId{};
   if (!wrote && wrote.error().code == ErrorCode::kTimeout) doubt(feature, key);
   if (!wrote && mutant(Mutant::kErrorKeepsEntry)) co_return write_failed(std::move(wrote.error()));
+  std::string name = name_of(*feature, key);
   (void)co_await forget(feature, std::move(key), made, wrote ? "write" : "failed write");
   if (!wrote) {
     feature->counters.write_errors.add();
     co_return write_failed(std::move(wrote.error()));
   }
+  feature->counters.changes_made.fetch_add(1, std::memory_order_relaxed);
+  if (feature->policy().synchronous) co_await wait_for_region(feature, std::move(name));
   WriteResult result;
   result.rows = wrote->rows;
   result.existed = wrote->rows > 0;

@@ -46,15 +46,34 @@ void Controller::on_report(const ExposureReport& report) {
     Result<void> done;
     if (action.is_auto) done = apply(action);
     note_done(memory_, action, done.has_value(), report.at, limits_);
-    LeverRecord& record = log_.emplace_back();
-    record.at = report.wall;
-    record.action = std::move(action);
-    if (!done) record.refusal = done.error().message;
-    if (tell_) tell_(record);
-    if (log_.size() > kRecordsMax) log_.pop_front();
+    write_down(report.wall, std::move(action), done ? std::string() : done.error().message);
     // Later actions of the feature build on the one that was refused.
     if (!done) break;
   }
+}
+
+void Controller::write_down(WallTime at, Action action, std::string refusal) {
+  log_.push_back({at, std::move(action), std::move(refusal)});
+  if (tell_) tell_(log_.back());
+  if (log_.size() > kRecordsMax) log_.pop_front();
+}
+
+void Controller::note_put_back(std::string_view feature, Lever lever, std::string reason, MonoTime now,
+                               WallTime wall) {
+  Action action;
+  action.feature = feature;
+  action.lever = lever;
+  action.kind = ActionKind::kUndo;
+  action.is_auto = true;
+  action.from = setting_at(memory_.at(feature).positions, lever);
+  action.to = {.lever = lever};
+  action.reason = std::move(reason);
+  note_done(memory_, action, true, now, limits_);
+  write_down(wall, std::move(action), {});
+}
+
+LeverSnapshot Controller::snapshot() const {
+  return {{log_.begin(), log_.end()}, memory_.features, added_load_, added_load_cap_};
 }
 
 }  // namespace candor

@@ -38,6 +38,13 @@ struct LeverRecord {
   std::string refusal;  // not empty: the target refused, and why
 };
 
+// For whoever shows it: what was done and what is pulled, as of the last evaluation.
+struct LeverSnapshot {
+  std::vector<LeverRecord> log;  // the oldest first
+  std::vector<FeatureMemory> features;
+  double added_load = 0.0, added_load_cap = 0.0;
+};
+
 class Controller {
  public:
   using Tell = std::function<void(const LeverRecord& record)>;
@@ -45,6 +52,11 @@ class Controller {
   Controller(std::vector<SteeredFeature> features, ControlLimits limits, LeverTarget* target, Tell tell);
 
   void on_report(const ExposureReport& report);
+  // Others have put the lever back, a reload for one: it is pulled no more. Nothing is asked of the target.
+  void note_put_back(std::string_view feature, Lever lever, std::string reason, MonoTime now, WallTime wall);
+  // From the next report on. What is pulled beyond them is given back as the cap says.
+  void set_limits(const ControlLimits& limits) { limits_ = limits; }
+  [[nodiscard]] LeverSnapshot snapshot() const;
 
   // What is known of features changes while running: shares of writes, a reloaded ttl.
   [[nodiscard]] std::vector<SteeredFeature>& features() { return features_; }
@@ -59,9 +71,10 @@ class Controller {
 
  private:
   [[nodiscard]] Result<void> apply(const Action& action);
+  void write_down(WallTime at, Action action, std::string refusal);
 
   std::vector<SteeredFeature> features_;
-  const ControlLimits limits_;
+  ControlLimits limits_;
   LeverTarget* target_;
   Tell tell_;
   ControlMemory memory_;

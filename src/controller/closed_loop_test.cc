@@ -106,7 +106,9 @@ void expect_step_is_met(const SteeredOptions& options, const char* name) {
             options.allowed);
   // No oscillation: nothing is given back while the step lasts.
   for (const LeverRecord& record : world.controller().log())
-    if (record.action.kind == ActionKind::kUndo) EXPECT_GE(world.since_start(record.at), kStepEnds * 1min);
+    if (record.action.kind == ActionKind::kUndo) {
+      EXPECT_GE(world.since_start(record.at), kStepEnds * 1min);
+    }
   EXPECT_EQ(flaps(world), 0) << log_of(world);
   EXPECT_LE(actions_in_an_hour(world), 6);
   expect_within_cap(world, options.limits.added_load_max, 2);
@@ -129,6 +131,70 @@ TEST(ClosedLoopTest, StepIsMetWithALossyFeed) {
   options.updates_per_second = 1e-3;
   options.limits.added_load_max = 100.0;
   expect_step_is_met(options, "lossy feed");
+}
+
+// The levers that the first action of each kind pulled.
+std::vector<Lever> pulled(const SteeredWorld& world) {
+  std::vector<Lever> levers;
+  for (const LeverRecord& record : world.controller().log())
+    if (record.action.kind == ActionKind::kPull && record.action.is_auto &&
+        std::ranges::find(levers, record.action.lever) == levers.end())
+      levers.push_back(record.action.lever);
+  return levers;
+}
+
+// Changes are heard of, but too late for a ttl to matter: what the origin is asked for is fresh.
+TEST(ClosedLoopTest, StepOfLateChangesIsMetByReadsToTheOrigin) {
+  SteeredOptions options;
+  options.is_watched = true;
+  options.delay = 4s;
+  options.updates_per_second = 5e-4;
+  options.updates_factor = step;
+  options.missing = {Lever::kTtl};
+  options.limits.added_load_max = 200.0;
+  options.allowed = 0.01;
+  expect_step_is_met(options, "reads to the origin");
+}
+
+// Other nodes of the region write, and wait until this one has dropped the old value.
+TEST(ClosedLoopTest, StepOfWritesByOtherNodesIsMetBySynchronousInvalidation) {
+  SteeredOptions options;
+  options.is_watched = true;
+  options.delay = 4s;
+  options.updates_per_second = 5e-4;
+  options.allowed = 0.01;
+  options.through_share = 1.0;
+  options.updates_factor = step;
+  options.missing = {Lever::kTtl, Lever::kBatchWrites};
+  expect_step_is_met(options, "synchronous");
+  SteeredWorld world(options);
+  world.run(1h);
+  EXPECT_EQ(pulled(world), std::vector{Lever::kSynchronous}) << log_of(world);
+}
+
+// Keys that are written every second: gathered for some seconds, fewer copies are old before their ttl ends.
+TEST(ClosedLoopTest, StepOfWritesByOtherNodesIsMetByGatheringThem) {
+  SteeredOptions options;
+  options.keys = 60;
+  options.hot_keys = 10;
+  options.ttl = 8s;
+  options.updates_per_second = 0.04;
+  options.allowed = 0.15;
+  options.through_share = 1.0;
+  options.updates_factor = step;
+  options.missing = {Lever::kTtl, Lever::kSynchronous, Lever::kOriginReads, Lever::kRefreshOnChange};
+  expect_step_is_met(options, "gathering");
+}
+
+// Everything at hand, as in a region of several nodes: whatever is chosen, the step is met and undone.
+TEST(ClosedLoopTest, StepIsMetWithEveryLeverAtHand) {
+  SteeredOptions options;
+  options.is_watched = true;
+  options.loss = 0.3;
+  options.updates_per_second = 1e-3;
+  options.through_share = 0.5;
+  options.updates_factor = step;
+  expect_step_is_met(options, "every lever");
 }
 
 TEST(ClosedLoopTest, WhatTheCapDoesNotAllowIsNotDoneAndTheOwnerIsAsked) {

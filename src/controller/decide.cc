@@ -138,7 +138,7 @@ class FeatureTurn {
         memory_(memory),
         limits_(limits),
         evidence_(evidence_of(exposure)),
-        model_(model_of(exposure, feature)) {}
+        model_(with_writes_apart(model_of(exposure, feature), memory.positions.batch_seconds)) {}
 
   // What its levers add to the load now.
   void look() {

@@ -64,6 +64,10 @@ struct ControlLimits {
   Duration advice_period = 1h;  // the same advice is not repeated sooner
 };
 
+// What a node can pull; the other levers are people's.
+inline constexpr std::array kPullable = {Lever::kTtl, Lever::kRefreshOnChange, Lever::kSynchronous,
+                                         Lever::kBatchWrites, Lever::kOriginReads};
+
 // What the controller must know of a feature besides the report.
 struct SteeredFeature {
   std::string name;

@@ -98,6 +98,23 @@ struct Loop {
   }
 };
 
+// The lever hides what it was pulled for: of many writes of a key one change is heard.
+TEST(WeighTest, WritesThatAreGatheredAreCountedApart) {
+  FeatureModel model = model_of(quiet_feature(), facts());
+  model.facts.through_share = 0.75;
+  model.delivery.own_share = 0.25;
+  model.workload.classes = {{1.0, 2.0, 0.5}};
+  model.workload.updates_per_second = 50;
+  // Half of the changes go through other nodes: 0.25 a second of a key are heard, in windows of 2 s.
+  const FeatureModel apart = with_writes_apart(model, 2.0);
+  const double written = apart.workload.classes[0].updates_per_second - 0.25;
+  EXPECT_NEAR(written, 0.5, 1e-12);
+  EXPECT_NEAR(written / (1 + written * 2), 0.25, 1e-12) << "that is what a window makes of them";
+  EXPECT_NEAR(apart.workload.updates_per_second, 75, 1e-9);
+  EXPECT_EQ(with_writes_apart(model, 0.0).workload.classes[0].updates_per_second, 0.5);
+  EXPECT_LT(with_writes_apart(model, 1000.0).workload.classes[0].updates_per_second, 5.0) << "within a bound";
+}
+
 TEST(DecideTest, InsideNothingIsDone) {
   Loop loop;
   EXPECT_EQ(loop.wait(quiet_feature(), 1h), "");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace candor::testing {
 namespace {
@@ -27,7 +28,8 @@ SteeredFeature steered(const SteeredOptions& options) {
   feature.ttl_jitter = kJitter;
   feature.facts.can_store = options.through_share > 0.0;
   feature.facts.through_share = options.through_share;
-  feature.not_at_hand[static_cast<std::size_t>(Lever::kBatchWrites)] = "not in this world";
+  for (const Lever lever : options.missing)
+    feature.not_at_hand[static_cast<std::size_t>(lever)] = "not in this world";
   return feature;
 }
 
@@ -91,12 +93,31 @@ void SteeredWorld::load(Key& key) {
   loads_counted_ += 1.0;
 }
 
+// Of a key whose window is open, the write becomes part of what is gathered.
 void SteeredWorld::write(std::size_t index) {
+  const bool is_lost = random_.unit() < options_.loss;
+  const bool is_through = random_.unit() < options_.through_share;
+  if (!is_through || positions_.batch_seconds <= 0.0) return commit(index, is_through, is_lost);
+  if (std::exchange(keys_[index].is_gathering, true)) return;
+  MonoTime until = now_ + Duration{static_cast<std::int64_t>(1e9 * positions_.batch_seconds)};
+  if (!batched_.empty()) until = std::max(until, batched_.back().until);
+  batched_.push_back({until, index, is_lost});
+}
+
+void SteeredWorld::commit_batched() {
+  while (!batched_.empty() && batched_.front().until <= now_) {
+    const Batched one = batched_.front();
+    batched_.pop_front();
+    keys_[one.key].is_gathering = false;
+    commit(one.key, true, one.is_lost);
+  }
+}
+
+void SteeredWorld::commit(std::size_t index, bool is_through, bool is_lost) {
   Key& key = keys_[index];
-  Version version{now_, next_id_++, random_.unit() < options_.loss};
+  const Version version{now_, next_id_++, is_lost};
   key.latest = version.id;
   if (key.is_held) key.newer.push_back(version);
-  const bool is_through = random_.unit() < options_.through_share;
   if (is_through && positions_.synchronous) key.is_held = false;
   if (!options_.is_watched) return;
   MonoTime at = now_ + exponential(1e9 / static_cast<double>(options_.delay.count()));
@@ -148,6 +169,7 @@ void SteeredWorld::read(std::size_t index) {
 }
 
 void SteeredWorld::tick() {
+  commit_batched();
   deliver();
   (void)monitor_.settle(now_, proven_);
   constexpr double kSmoothing = 0.2;
@@ -228,8 +250,9 @@ Result<void> SteeredWorld::set_synchronous(std::string_view /*feature*/, bool is
   positions_.synchronous = is_on;
   return {};
 }
-Result<void> SteeredWorld::set_batch_window(std::string_view /*feature*/, Duration /*window*/) {
-  return fail(ErrorCode::kUnavailable, "not in this world");
+Result<void> SteeredWorld::set_batch_window(std::string_view /*feature*/, Duration window) {
+  positions_.batch_seconds = std::chrono::duration<double>(window).count();
+  return {};
 }
 Result<void> SteeredWorld::set_origin_reads(std::string_view /*feature*/, double fraction) {
   positions_.origin_fraction = fraction;

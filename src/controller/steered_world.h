@@ -28,6 +28,7 @@ struct SteeredOptions {
   Duration delay = 20ms;  // mean, of changes
   double loss = 0.0;
   double through_share = 0.0;  // of the changes: through other nodes of the region
+  std::vector<Lever> missing;  // levers that are not at hand in this world
   double questions = 3.0;      // to the origin, each second
   double chance = 0.25;        // of a read to be picked
   ControlLimits limits{};
@@ -69,10 +70,16 @@ class SteeredWorld final : public LeverTarget {
   struct Key {
     std::deque<Version> newer;  // than what the entry includes; all that are of interest
     std::uint64_t latest = 0;
+    bool is_gathering = false;  // a write of it waits for its window to end
     bool is_held = false;
     std::uint64_t held = 0;
     MonoTime loaded_at{0};
     Duration life{0};
+  };
+  struct Batched {
+    MonoTime until{0};
+    std::size_t key = 0;
+    bool is_lost = false;
   };
   struct OnItsWay {
     MonoTime at{0};
@@ -84,6 +91,8 @@ class SteeredWorld final : public LeverTarget {
   [[nodiscard]] double reads_now() const;
   [[nodiscard]] Duration ttl_now() const;
   void write(std::size_t index);
+  void commit(std::size_t index, bool is_through, bool is_lost);
+  void commit_batched();
   void read(std::size_t index);
   void load(Key& key);
   void deliver();
@@ -103,6 +112,7 @@ class SteeredWorld final : public LeverTarget {
   std::unique_ptr<Controller> controller_;
   LeverPositions positions_;
   std::deque<OnItsWay> stream_;  // in order, as a feed is
+  std::deque<Batched> batched_;
   std::uint64_t next_id_ = 1;
   MonoTime proven_{0};
   double allowance_ = 0.0, loads_per_second_ = 0.0, loads_counted_ = 0.0;

@@ -10,6 +10,8 @@ namespace {
 constexpr int kHalvings = 10;
 // A measurement is explained by at most this many times as many changes as are estimated, or as few.
 constexpr double kFactorMost = 64.0;
+// Of a window, what a key's heard changes may fill: one a window would stand for any number of writes.
+constexpr double kMergedMost = 0.9;
 // A lever that takes less than this of what is over the limit is not worth an action, unless it suffices.
 constexpr double kHelpsLeast = 0.2;
 // A milder setting is worth an action when it is milder by this factor.
@@ -61,6 +63,21 @@ FeatureModel model_of(const FeatureExposure& exposure, const SteeredFeature& fea
   model.budget = exposure.budget;
   model.facts = feature.facts;
   if (exposure.load_seconds_mean > 0.0) model.facts.load_seconds = exposure.load_seconds_mean;
+  return model;
+}
+
+FeatureModel with_writes_apart(FeatureModel model, double window_seconds) {
+  const double others = model.facts.through_share - std::clamp(model.delivery.own_share, 0.0, 1.0);
+  if (window_seconds <= 0.0 || others <= 0.0) return model;
+  double before = 0.0, after = 0.0;
+  for (KeyClass& one : model.workload.classes) {
+    const double merged = one.updates_per_second * others;
+    const double hidden = merged / (1.0 - std::min(merged * window_seconds, kMergedMost)) - merged;
+    before += one.read_share * one.updates_per_second;
+    one.updates_per_second += hidden;
+    after += one.read_share * one.updates_per_second;
+  }
+  if (before > 0.0) model.workload.updates_per_second *= after / before;
   return model;
 }
 

@@ -17,6 +17,10 @@ namespace candor {
 // The feature as its workload is, with levers untouched.
 [[nodiscard]] FeatureModel model_of(const FeatureExposure& exposure, const SteeredFeature& feature);
 
+// The model with writes as they are made, where what is heard of them was gathered in windows: else the lever
+// would hide what it was pulled for, and be given back too early.
+[[nodiscard]] FeatureModel with_writes_apart(FeatureModel model, double window_seconds);
+
 // The model with all rates of changes multiplied.
 [[nodiscard]] FeatureModel with_changes_scaled(FeatureModel model, double factor);
 // The factor by which changes must be scaled for the model to predict `over_limit` at these positions; 1

@@ -281,6 +281,7 @@ void Applier::beat() {
     presence.l2_generation = known_->highest().generation;
     presence.l2_told_count = known_->highest().told;
   }
+  if (options_.writes != nullptr) presence.writes = options_.writes->said();
   say(std::move(presence));
   for (const auto& origin : origins_) say_what_is_lost(*origin);
   // Until it comes back: one that is said before the stream is read from will not.
@@ -310,6 +311,7 @@ void Applier::say(StreamMessage message) {
 
 void Applier::note(const message::Presence& presence) {
   note_l2(L2State{presence.l2_generation, presence.l2_told_count});
+  if (options_.writes != nullptr) options_.writes->hear(presence, clock_->now());
   if (presence.leaving) {
     nodes_.erase(presence.node);
     // Nobody waits for a node that has left.

@@ -26,6 +26,7 @@
 #include "invalidation/change_lag.h"
 #include "invalidation/l2_known.h"
 #include "invalidation/origin_tracker.h"
+#include "invalidation/region_writes.h"
 #include "origin/origin.h"
 
 namespace candor {
@@ -52,6 +53,7 @@ struct ApplierOptions {
   // This history of the origin lost commits, though its feed may not know: it must begin another one. Null:
   // nobody listens.
   std::function<void(const std::string& origin, Incarnation lost, const std::string& reason)> tell_feed{};
+  RegionWrites* writes = nullptr;  // what this node says of writes, and hears; null: nothing. Outlives this
 };
 
 struct AppliedOrigin {

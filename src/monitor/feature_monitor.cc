@@ -9,6 +9,8 @@ namespace candor {
 namespace {
 
 constexpr Duration kLagsKept = 60s;
+// Fewer changes say nothing of who makes them; without an answer none is this node's, which promises less.
+constexpr double kChangesLeast = 10.0;
 double in_seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
 
 OriginJudge::Options judge_options(const MonitoredFeature& facts) {
@@ -43,6 +45,7 @@ void FeatureMonitor::on_read(MonoTime now, PickedRead read) {
 void FeatureMonitor::on_change(MonoTime now, std::uint64_t key_hash, const HeardChange& change,
                                std::string_view key) {
   workload_.on_change(now, key_hash);
+  changes_ += 1.0;
   const auto lag =
       static_cast<std::uint64_t>(std::max<std::int64_t>(0, (change.applied - change.committed).count()));
   if (now - lags_turned_ > kLagsKept) {
@@ -128,7 +131,17 @@ FeatureMonitor::News FeatureMonitor::settle(MonoTime now, MonoTime proven) {
 
 void FeatureMonitor::tick(MonoTime now) {
   workload_.tick(now);
-  by_origin_.fade(std::exp2(-1.0 / in_seconds(WorkloadEstimator::kHalfLife)));
+  const double keep = std::exp2(-1.0 / in_seconds(WorkloadEstimator::kHalfLife));
+  by_origin_.fade(keep);
+  changes_ *= keep;
+  own_changes_ *= keep;
+}
+
+// Where no change is heard of, the rate of changes is found by comparing what is held with the origin: what
+// this node wrote is not held, so that none of those changes is its own.
+double FeatureMonitor::own_share() const {
+  if (history_ == nullptr || changes_ < kChangesLeast) return 0.0;
+  return std::min(1.0, own_changes_ / changes_);
 }
 
 void FeatureMonitor::fill(FeatureExposure& out, MonoTime now) const {
@@ -151,6 +164,7 @@ void FeatureMonitor::fill(FeatureExposure& out, MonoTime now) const {
   out.workload = workload_.workload(history_ == nullptr ? by_origin_.rate().per_second() : std::nullopt);
   if (history_ == nullptr && !by_origin_.rate().per_second()) out.workload.classes.clear();
   out.delivery.is_pushed = history_ != nullptr;
+  out.delivery.own_share = own_share();
   const std::uint64_t changes = lags_[0].count + lags_[1].count;
   if (changes > 0) {
     out.delivery.delay_seconds =

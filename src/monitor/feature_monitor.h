@@ -40,6 +40,8 @@ class FeatureMonitor {
   void on_lost(MonoTime now, std::string_view key);
   // A value was loaded again, `interval` after it was loaded before: told where nobody hears of changes.
   void on_reload(Duration interval, bool changed) { by_origin_.learn(interval, changed); }
+  // Changes that this node has made; where changes are heard of, they will be heard of as well.
+  void on_own_changes(std::uint64_t count) { own_changes_ += static_cast<double>(count); }
 
   // What has been decided since the last call.
   struct News {
@@ -84,6 +86,7 @@ class FeatureMonitor {
   void settle_origin(MonoTime now, MonoTime proven, News& news);
   void note_lost(const std::string& key, News& news);
   [[nodiscard]] double lag_quantile(double q) const;
+  [[nodiscard]] double own_share() const;
 
   MonitoredFeature facts_;
   const ChangeHistory* history_;
@@ -97,6 +100,8 @@ class FeatureMonitor {
   // Delays from commit to this node, of the last minutes: current and previous minute.
   std::array<LatencyHistogram::Snapshot, 2> lags_{};
   MonoTime lags_turned_{0};
+  // Heard of, and of these made by this node; they fade as the workload's estimates do.
+  double changes_ = 0.0, own_changes_ = 0.0;
   std::deque<std::string> lost_keys_;
   std::vector<std::string> lost_by_sweep_;  // since the last settle()
   std::uint64_t lost_entries_ = 0;          // within kLostEntriesKept of each other

@@ -142,6 +142,9 @@ void Monitor::measure_rates(Watched& watched, double seconds) {
   const std::uint64_t loads = loads_of(counters);
   const double reads_per_second = static_cast<double>(reads - watched.reads) / seconds;
   const double loads_per_second = static_cast<double>(loads - watched.loads) / seconds;
+  const std::uint64_t made = counters.changes_made.load(std::memory_order_relaxed);
+  watched.monitor->on_own_changes(made - watched.changes_made);
+  watched.changes_made = made;
   watched.reads = reads;
   watched.loads = loads;
   // Not smoothed: a burst is met in its second, or it would cost most when there is least to spare.

@@ -94,7 +94,7 @@ class Monitor final : public Observer {
     const Feature* feature = nullptr;
     CacheCore* cache = nullptr;
     double questions = 0.0;  // that may be asked
-    std::uint64_t reads = 0, loads = 0;
+    std::uint64_t reads = 0, loads = 0, changes_made = 0;
     double loads_per_second = 0.0, checks_per_second = 0.0;
     std::uint64_t asked = 0;  // since the last tick
     bool is_paused = false;

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <optional>
 
+#include "server/candor_budget.h"
 #include "server/dropping.h"
 #include "server/key_access.h"
 #include "server/resp_server.h"
@@ -273,8 +274,8 @@ constexpr Command kCommands[] = {
      "Not available yet.", not_yet},
     {"CANDOR.HOTKEYS", -1, C::kReadOnly | C::kNotYet, Right::kRead, 0, 0, 0, "candor", "0.1.0",
      "Not available yet.", not_yet},
-    {"CANDOR.BUDGET", -1, C::kReadOnly | C::kNotYet, Right::kRead, 0, 0, 0, "candor", "0.1.0",
-     "Not available yet.", not_yet},
+    {"CANDOR.BUDGET", -1, C::kReadOnly, Right::kRead, 0, 0, 0, "candor", "0.1.0",
+     "Budgets of staleness: predicted, measured, and what levers did about them.", budget},
 };
 
 }  // namespace

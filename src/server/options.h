@@ -12,6 +12,7 @@
 #include "base/transport.h"
 #include "cache/cache.h"
 #include "proto/request_parser.h"
+#include "server/budget_desk.h"
 #include "server/region_commands.h"
 #include "server/session_desk.h"
 #include "server/tracking.h"
@@ -71,6 +72,7 @@ struct ServerContext {
   const Clock* clock = nullptr;
   EntropySource* entropy = nullptr;
   SessionDesk* desk = nullptr;       // session tokens; null: there are none here
+  BudgetDesk* budgets = nullptr;     // null: no feature has a budget
   RegionCommands* region = nullptr;  // null: commands reach this node and L2
   BlockingPool* pool = nullptr;      // for password checks; null: they run on the connection's loop
   ServerOptions options;

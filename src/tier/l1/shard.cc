@@ -120,10 +120,12 @@ Shard::PutOutcome Shard::put(const Store::PutRequest& request, const EntryShape&
   return PutOutcome::kStored;
 }
 
-bool Shard::erase(std::uint64_t hash, FeatureId feature, std::string_view key, Millis now) {
+bool Shard::erase(std::uint64_t hash, FeatureId feature, std::string_view key, Millis now,
+                  unsigned* accesses) {
   now_ = std::max(now_, now);
   const Located entry = locate(hash, feature, key);
   if (!entry.found) return false;
+  if (accesses != nullptr) *accesses = entry.head & entry_bits::kAccess;
   const bool expired = entry_at(entry.offset).is_expired(entry.head, now);
   remove(entry, hash, expired ? Cause::kExpired : Cause::kErased);
   return !expired;

@@ -60,7 +60,8 @@ class alignas(64) Shard {
   // kNeedsRoom: this shard cannot make room out of itself. Nothing was stored.
   PutOutcome put(const Store::PutRequest& request, const EntryShape& shape, ValueBlock* block)
       CANDOR_REQUIRES(mutex);
-  bool erase(std::uint64_t hash, FeatureId feature, std::string_view key, Millis now) CANDOR_REQUIRES(mutex);
+  bool erase(std::uint64_t hash, FeatureId feature, std::string_view key, Millis now,
+             unsigned* accesses = nullptr) CANDOR_REQUIRES(mutex);
   // The entry of a key, expired or not.
   struct Located {
     bool found = false;

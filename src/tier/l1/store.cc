@@ -66,7 +66,7 @@ class Store::Impl {
   PutResult put(const PutRequest& request);
   PutResult update(KeyHash hash, FeatureId feature, std::string_view key, Millis now,
                    const std::function<Update(const EntryView*)>& decide);
-  bool erase(KeyHash hash, FeatureId feature, std::string_view key, Millis now);
+  bool erase(KeyHash hash, FeatureId feature, std::string_view key, Millis now, unsigned* accesses);
   void erase_matching(bool all, FeatureId feature);
   void maintain(Millis now);
   std::uint64_t scan(std::uint64_t cursor, std::size_t count, Millis now,
@@ -301,10 +301,11 @@ Store::PutResult Store::Impl::update(KeyHash hash, FeatureId feature, std::strin
   return result;
 }
 
-bool Store::Impl::erase(KeyHash hash, FeatureId feature, std::string_view key, Millis now) {
+bool Store::Impl::erase(KeyHash hash, FeatureId feature, std::string_view key, Millis now,
+                        unsigned* accesses) {
   Shard& home = shard(hash.value);
   const MutexLock lock(home.mutex);
-  return home.erase(hash.value, feature, key, now);
+  return home.erase(hash.value, feature, key, now, accesses);
 }
 
 void Store::Impl::erase_matching(bool all, FeatureId feature) {
@@ -451,8 +452,8 @@ Store::PutResult Store::update(KeyHash hash, FeatureId feature, std::string_view
   return impl_->update(hash, feature, key, now, decide);
 }
 
-bool Store::erase(KeyHash hash, FeatureId feature, std::string_view key, Millis now) {
-  return impl_->erase(hash, feature, key, now);
+bool Store::erase(KeyHash hash, FeatureId feature, std::string_view key, Millis now, unsigned* accesses) {
+  return impl_->erase(hash, feature, key, now, accesses);
 }
 
 void Store::erase_feature(FeatureId feature) { impl_->erase_matching(false, feature); }

@@ -153,8 +153,9 @@ class Store {
   PutResult update(KeyHash hash, FeatureId feature, std::string_view key, Millis now,
                    const std::function<Update(const EntryView* current)>& decide);
 
-  // True if an unexpired entry was there.
-  bool erase(KeyHash hash, FeatureId feature, std::string_view key, Millis now);
+  // True if an unexpired entry was there. `accesses`: what the policy's bits held of its reads since it was
+  // stored, 0 … kAccessMax; a hint, as those bits are.
+  bool erase(KeyHash hash, FeatureId feature, std::string_view key, Millis now, unsigned* accesses = nullptr);
 
   // Forgets every entry of a feature (O(entries) in the background of the caller's thread, in bounded steps
   // per lock hold).
