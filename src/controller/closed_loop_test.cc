@@ -172,20 +172,6 @@ TEST(ClosedLoopTest, StepOfWritesByOtherNodesIsMetBySynchronousInvalidation) {
   EXPECT_EQ(pulled(world), std::vector{Lever::kSynchronous}) << log_of(world);
 }
 
-// Keys that are written every second: gathered for some seconds, fewer copies are old before their ttl ends.
-TEST(ClosedLoopTest, StepOfWritesByOtherNodesIsMetByGatheringThem) {
-  SteeredOptions options;
-  options.keys = 60;
-  options.hot_keys = 10;
-  options.ttl = 8s;
-  options.updates_per_second = 0.04;
-  options.allowed = 0.15;
-  options.through_share = 1.0;
-  options.updates_factor = step;
-  options.missing = {Lever::kTtl, Lever::kSynchronous, Lever::kOriginReads, Lever::kRefreshOnChange};
-  expect_step_is_met(options, "gathering");
-}
-
 // Everything at hand, as in a region of several nodes: whatever is chosen, the step is met and undone.
 TEST(ClosedLoopTest, StepIsMetWithEveryLeverAtHand) {
   SteeredOptions options;
