@@ -179,11 +179,15 @@ class RuleWriter {
 
   [[nodiscard]] PrometheusRule lost(const FeatureConfig& feature) const {
     PrometheusRule rule = alert(feature, "CandorLostInvalidations", "ticket");
-    rule.expr = fmt::format("max by (feature, region) (max_over_time(candor_lost_fraction{}[{}])) > 0",
-                            selector(identity(feature)), kLostQuiet);
+    auto of_sweep = identity(feature);
+    of_sweep.emplace_back("outcome", "lost");
+    rule.expr = fmt::format(
+        "max by (feature, region) (max_over_time(candor_lost_fraction{0}[{2}])) > 0\n"
+        "or sum by (feature, region) (increase(candor_reconciled_entries_total{1}[{2}])) > 0",
+        selector(identity(feature)), selector(of_sweep), kLostQuiet);
     describe(rule, subject(feature) + ": invalidations are lost",
-             "Up to {{ $value | humanizePercentage }} of the reads that were checked against the origin were "
-             "stale by changes that the stream never told of.",
+             "Reads that were checked against the origin, or entries that the sweep looked at, were stale by "
+             "changes that the stream never told of.",
              feature.budget->impact);
     return rule;
   }

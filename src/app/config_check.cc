@@ -30,6 +30,7 @@ class Checker {
     check_unbuilt_urls();
     check_alerts();
     check_controller();
+    check_reconcile();
     check_names_used();
     for (const FeatureConfig& feature : config_.features) check_feature(feature);
     check_inactive();
@@ -164,6 +165,12 @@ class Checker {
     if (!alerts.runbook.empty() && !alerts.runbook.starts_with("https://") &&
         !alerts.runbook.starts_with("http://"))
       error("alerts.runbook", "must be an address that a person can open, https://…");
+  }
+
+  void check_reconcile() {
+    if (config_.reconcile.period < 1s)
+      error("reconcile.period", format_duration(config_.reconcile.period) +
+                                    ": one pass would begin before the other ends; use 1s or more");
   }
 
   void check_controller() {

@@ -96,7 +96,11 @@ void adopt_reloadable(FeatureConfig& held, const FeatureConfig& fresh) {
   held.hard_timeout = fresh.hard_timeout;
   held.lease_ttl = fresh.lease_ttl;
   held.write = fresh.write;
-  if (held.batching().window != fresh.batching().window) {
+  // Leave to gather writes that go through is taken back at once; given anew, it waits for a restart, which
+  // opens the log.
+  if (fresh.write != "behind" && !fresh.write_behind) held.write_behind.reset();
+  const bool has_log = held.write_behind.has_value() || fresh.write == "behind";
+  if (has_log && held.batching().window != fresh.batching().window) {
     BatchingConfig batching = held.batching();  // the size of a batch stays
     batching.window = fresh.batching().window;
     held.write_behind = batching;

@@ -132,6 +132,8 @@ void Steering::hear_region(const FeatureExposure& exposure) {
   const double others = region_->made_by_others(exposure.feature, now);
   const auto held = std::ranges::find(controller_.features(), exposure.feature, &SteeredFeature::name);
   held->facts.through_share = all <= 0.0 ? 0.0 : std::min(1.0, exposure.delivery.own_share + others / all);
+  // There and back twice: the question, and the answer of whoever hears it.
+  if (const auto trip = region_->round_trip()) held->facts.region_seconds = 2.0 * seconds_of(*trip);
   RegionWrites::Asked asked = region_->asked_by_others(exposure.feature, now);
   if (steered.config.budget->control != "auto") asked = {};
   if (asked == steered.asked) return;
@@ -212,8 +214,9 @@ void Steering::adopt(const FeatureConfig& feature) {
   steered.config = feature;
   const auto held = std::ranges::find(controller_.features(), feature.name, &SteeredFeature::name);
   *held = facts_of(steered);
-  if (is_rewritten) steered.gathers_for = Duration::zero();
   const bool is_forbidden = !held->not_at_hand[static_cast<std::size_t>(Lever::kBatchWrites)].empty();
+  if (is_rewritten || is_forbidden) steered.gathers_for = Duration::zero();
+  steered.asked = {};  // done again with the next evaluation
   if (steered.pulled.batch_window == Duration::zero() || (!is_rewritten && !is_forbidden)) return;
   steered.pulled.batch_window = Duration::zero();
   tell_region(steered);

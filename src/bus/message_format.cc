@@ -276,8 +276,9 @@ void read(Reader& in, message::Presence* m) {
   m->l2_told_count = in.number();
   if (!in.ok() || in.is_at_end()) return;
   constexpr std::size_t kWritesBytesMin = 4;
-  m->writes.resize(in.count(kWritesBytesMin));
-  if (m->writes.empty() || m->writes.size() > kFeatureWritesMax) return in.refuse();
+  const std::size_t count = in.count(kWritesBytesMin);
+  if (count == 0 || count > kFeatureWritesMax) return in.refuse();
+  m->writes.resize(count);
   for (FeatureWrites& one : m->writes) {
     one.feature = in.name();
     one.changes_per_hour = in.number();

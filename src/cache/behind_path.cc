@@ -54,7 +54,7 @@ void CacheCore::MissPath::use_write_behind(Feature* feature, const WriteBehind::
 void CacheCore::MissPath::show_pending(const Feature& feature, const std::string& key,
                                        const write_behind::Queue::Pending& write) {
   (void)flights_.fence(name_of(feature, key));
-  ++forgets_;
+  ++feature.forgets;
   const l1::KeyHash hash = parts_.l1->hash(feature.id(), key);
   (void)parts_.l1->erase(hash, feature.id(), key, now_ms());
   const bool is_gone = write.kind == RecordKind::kErase;

@@ -123,7 +123,8 @@ void CacheCore::MissPath::raise_floor(std::string_view origin, std::string_view 
   Watched* source = watched(origin);
   if (source == nullptr) return;
   // Loads past the tiers that are under way may bring what another history said.
-  if (!mutant(Mutant::kBypassUnfenced)) ++forgets_;
+  if (!mutant(Mutant::kBypassUnfenced))
+    for (const auto& feature : features_) ++feature->forgets;
   source->trust->fresh_as_of_ms.store(OriginTrust::kNever, std::memory_order_relaxed);
   source->repair->halt();
   const bool is_other_history = suspects == Suspects::kAreOfAnotherHistory;
@@ -212,16 +213,16 @@ void CacheCore::MissPath::forget_name(std::string_view name) {
                                        [](const auto& f) { return std::string_view(f->policy().name); });
   if (found == features_.end()) return;
   const std::string_view key = name.substr(colon + 1);
-  ++forgets_;
+  ++(*found)->forgets;
   (void)flights_.fence(name);
   (void)parts_.l1->erase(parts_.l1->hash((*found)->id(), key), (*found)->id(), key, now_ms());
   if (parts_.observer != nullptr) parts_.observer->on_invalidate(KeyRef{(*found)->id(), key}, "command");
 }
 
 void CacheCore::MissPath::forget_feature(std::string_view name) {
-  ++forgets_;
   for (const auto& feature : features_) {
     if (name != "*" && feature->policy().name != name) continue;
+    ++feature->forgets;
     flights_.fence_if([&](const Flights::Flight& flight) { return flight.feature == feature->id(); });
     parts_.l1->erase_feature(feature->id());
     if (parts_.observer != nullptr) parts_.observer->on_invalidate_feature(feature->id());
@@ -238,7 +239,7 @@ void CacheCore::MissPath::forget_tag(std::string_view tag) {
     if (tags == nullptr) continue;
     const bool of_all = tags->is_of_all(tag);
     if (!of_all && !tags->is_of_some(tag)) continue;
-    ++forgets_;
+    ++feature->forgets;
     if (of_all) {
       feature->dropped_ms.store(now + 1, std::memory_order_relaxed);
       const l1::Millis floor = feature->floor_ms.load(std::memory_order_relaxed);

@@ -66,6 +66,10 @@ struct FeatureCounters {
 // A feature at work: policy, origin handle, counters.
 class Feature {
  public:
+  // Invalidations that left no marker: what a load past the tiers brings is kept only if none came meanwhile.
+  // Home executor.
+  mutable std::uint64_t forgets = 0;
+
   Feature(FeatureId id, FeaturePolicy policy, std::unique_ptr<OriginFeature> origin);
 
   [[nodiscard]] FeatureId id() const { return id_; }

@@ -49,11 +49,14 @@ Task<void> CacheCore::MissPath::refresh_and_count(FlightPtr flight, std::string 
 }
 
 // The write is done, and this node and L2 have forgotten the old value. A node that does not answer holds
-// nobody's write up for longer than a moment: its readers see the old value until it hears of the change.
-Task<void> CacheCore::MissPath::wait_for_region(Feature* feature, std::string name) {
+// nobody's write up for longer than a moment: its readers see the old value until it hears of the change. So
+// do all if L2 (`in_l2` false) could not be told: whoever dropped the value may find it there again.
+Task<void> CacheCore::MissPath::wait_for_region(Feature* feature, std::string name, bool in_l2) {
   if (barrier == nullptr) co_return;
+  ++tasks_;
   Result<void> dropped = co_await barrier->drop_everywhere(std::move(name), kRegionPatience);
-  if (!dropped) feature->counters.writes_unconfirmed.fetch_add(1, std::memory_order_relaxed);
+  --tasks_;
+  if (!dropped || !in_l2) feature->counters.writes_unconfirmed.fetch_add(1, std::memory_order_relaxed);
 }
 
 }  // namespace candor

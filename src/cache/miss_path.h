@@ -79,7 +79,7 @@ class CacheCore::MissPath {
   void watch_origin(OriginTrust* trust);
   [[nodiscard]] std::size_t markers(std::string_view origin) const;
   [[nodiscard]] std::size_t flights() const {
-    return flights_.size() + (reconciler_ == nullptr ? 0 : reconciler_->under_way());
+    return flights_.size() + tasks_ + (reconciler_ == nullptr ? 0 : reconciler_->under_way());
   }
   void apply_change(std::string_view origin, const candor::Change& change);
   void raise_floor(std::string_view origin, std::string_view only, Suspects suspects);
@@ -220,7 +220,8 @@ class CacheCore::MissPath {
   void read_bounded(Feature& feature, std::string key, std::shared_ptr<Waiter> waiter, MonoTime deadline);
   void join_flight(Feature& feature, std::string key, const std::shared_ptr<Waiter>& waiter,
                    MonoTime deadline, bool past_tiers = false);
-  // Keeps what a read past the tiers brought, if that is allowed. `forgets`: forgets_ when the load began.
+  // Keeps what a read past the tiers brought, if that is allowed. `forgets`: the feature's when the load
+  // began.
   void keep_bypassed(const Feature& feature, std::string_view key, const Loaded& loaded,
                      std::uint64_t forgets);
   [[nodiscard]] Result<ReadResult> strictly(const Feature& feature, const Waiter& waiter,
@@ -246,7 +247,7 @@ class CacheCore::MissPath {
   [[nodiscard]] bool is_sent_past_tiers(const Feature& feature, bool is_held);
   void refresh_changed(Feature& feature, const std::string& key, unsigned accesses);
   Task<void> refresh_and_count(FlightPtr flight, std::string key);
-  Task<void> wait_for_region(Feature* feature, std::string name);
+  Task<void> wait_for_region(Feature* feature, std::string name, bool in_l2);
 
   // A change of a plain value that waits for its turn on its key.
   struct PlainChange {
@@ -274,6 +275,7 @@ class CacheCore::MissPath {
   const std::vector<std::unique_ptr<Feature>>& features_;
   Random random_;
   Flights flights_;
+  std::size_t tasks_ = 0;  // that wait for L2 or the region: whoever ends the cache has to wait for them
   OwedInvalidations owed_;
   UnsettledWrites unsettled_;
   // An origin whose changes are heard of.
@@ -298,8 +300,7 @@ class CacheCore::MissPath {
   ReconcileOptions reconcile_;
   std::unique_ptr<Reconciler> reconciler_;  // null: nothing is swept
   LoadsUnderWay loads_;
-  L2State l2_heard_;           // the highest state of L2 that the stream has told
-  std::uint64_t forgets_ = 0;  // invalidations that left no marker
+  L2State l2_heard_;  // the highest state of L2 that the stream has told
   bool repaying_ = false;
   bool is_closing_ = false;            // debts are not tried again
   std::size_t refreshes_changed_ = 0;  // under way, because a change dropped what was read

@@ -378,7 +378,7 @@ Task<void> CacheCore::MissPath::bypass(Feature* feature, std::string key, std::s
   {
     const MonoTime began = parts_.home->now();
     const LoadsUnderWay::Ticket ticket(&loads_, began);
-    const std::uint64_t forgets = forgets_;
+    const std::uint64_t forgets = feature->forgets;
     Result<Loaded> loaded = co_await load_from_origin(feature, key, deadline);
     if (loaded) {
       keep_bypassed(*feature, key, *loaded, forgets);

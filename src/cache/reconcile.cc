@@ -89,6 +89,7 @@ Task<std::optional<TierCopy>> CacheCore::MissPath::copy_in_l2(Feature* feature, 
   if (entry.generation < l2_heard_.generation || !markers_allow(*feature, name, entry.stamp))
     co_return std::nullopt;
   if (pending(*feature, key) != nullptr || unsettled_.is_unsettled(name, asked)) co_return std::nullopt;
+  if (feature->is_dropped(key, (asked - entry.age).ms())) co_return std::nullopt;
   TierCopy copy;
   if (!entry.negative) copy.value = std::make_shared<const std::string>(std::move(entry.value));
   copy.stamp = entry.stamp;
@@ -98,7 +99,9 @@ Task<std::optional<TierCopy>> CacheCore::MissPath::copy_in_l2(Feature* feature, 
 
 Task<TierCopies> CacheCore::MissPath::copies(Feature* feature, std::string key) {
   TierCopies held;
+  ++tasks_;
   held.l2 = co_await copy_in_l2(feature, key);
+  --tasks_;
   held.l1 = copy_in_l1(*feature, key);
   co_return held;
 }
@@ -168,7 +171,9 @@ Task<Reconciled> CacheCore::MissPath::judge_doubt(ReconcileDoubt doubt) {
   bool in_l2 = false;
   if (doubt.in_l2) {
     const std::optional<TierCopy> copy = co_await copy_in_l2(feature, doubt.key);
-    in_l2 = copy && copy->negative() == doubt.l2_negative && hash_of(*copy) == doubt.l2_hash;
+    // Not one that was loaded since, of a value that has come back.
+    in_l2 = copy && copy->loaded_at <= doubt.answered && copy->negative() == doubt.l2_negative &&
+            hash_of(*copy) == doubt.l2_hash;
   }
   const std::optional<TierCopy> copy = copy_in_l1(*feature, doubt.key);
   const bool in_l1 = doubt.in_l1 && copy && is_same_entry(copy->entry, doubt.entry);
@@ -178,7 +183,10 @@ Task<Reconciled> CacheCore::MissPath::judge_doubt(ReconcileDoubt doubt) {
   const std::string name = name_of(*feature, doubt.key);
   // The marker refuses whoever loaded before we did, here and in L2. Then other nodes, who would find it in
   // L2.
+  // And a load past the tiers that began before, whose stamp may be no lower: what was lost moved no id.
+  ++feature->forgets;
   (void)co_await forget(feature, std::move(doubt.key), doubt.seen, "reconciliation");
+  ++feature->forgets;
   if (in_l1 && reconcile_.tell_region) reconcile_.tell_region(name);
   switch (why) {
     case Divergence::kLost:

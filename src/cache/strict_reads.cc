@@ -72,7 +72,7 @@ void CacheCore::MissPath::keep_bypassed(const Feature& feature, std::string_view
   // An older load of the key that is under way would take its readers back: whoever comes later does not join
   // it.
   (void)flights_.fence(name);
-  const bool is_current = forgets == forgets_ && pending(feature, key) == nullptr &&
+  const bool is_current = forgets == feature.forgets && pending(feature, key) == nullptr &&
                           !unsettled_.is_unsettled(name, parts_.home->now()) &&
                           markers_allow(feature, name, loaded.stamp);
   if (parts_.observer != nullptr) {

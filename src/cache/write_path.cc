@@ -91,13 +91,13 @@ Task<Result<WriteResult>> CacheCore::MissPath::write_through(Feature* feature, s
   if (!wrote && wrote.error().code == ErrorCode::kTimeout) doubt(feature, key);
   if (!wrote && mutant(Mutant::kErrorKeepsEntry)) co_return write_failed(std::move(wrote.error()));
   std::string name = name_of(*feature, key);
-  (void)co_await forget(feature, std::move(key), made, wrote ? "write" : "failed write");
+  const bool in_l2 = co_await forget(feature, std::move(key), made, wrote ? "write" : "failed write");
   if (!wrote) {
     feature->counters.write_errors.add();
     co_return write_failed(std::move(wrote.error()));
   }
-  feature->counters.changes_made.fetch_add(1, std::memory_order_relaxed);
-  if (feature->policy().synchronous) co_await wait_for_region(feature, std::move(name));
+  if (wrote->rows > 0) feature->counters.changes_made.fetch_add(1, std::memory_order_relaxed);
+  if (feature->policy().synchronous) co_await wait_for_region(feature, std::move(name), in_l2);
   WriteResult result;
   result.rows = wrote->rows;
   result.existed = wrote->rows > 0;
@@ -160,7 +160,7 @@ Task<bool> CacheCore::MissPath::forget(Feature* feature, std::string key, Change
   // Before L2 is asked: from now on no load that lacks the change is stored here, wherever it comes from.
   KeyMarkers* markers = markers_of(*feature);
   if (markers != nullptr && change.value != 0) markers->add_change(name, change, Position{});
-  if (change.value == 0) ++forgets_;
+  if (change.value == 0) ++feature->forgets;
   (void)flights_.fence(name);
   bool reached_l2 = true;
   if (l2_of(*feature) != nullptr) {
@@ -175,7 +175,7 @@ Task<bool> CacheCore::MissPath::forget(Feature* feature, std::string key, Change
     }
     // Again: a load that began while L2 was being told may have read the old entry there.
     (void)flights_.fence(name);
-    if (change.value == 0) ++forgets_;
+    if (change.value == 0) ++feature->forgets;
   }
   (void)parts_.l1->erase(parts_.l1->hash(feature->id(), key), feature->id(), key, now_ms());
   if (parts_.observer != nullptr) {

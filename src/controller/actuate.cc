@@ -42,13 +42,15 @@ void Controller::on_report(const ExposureReport& report) {
   memory_ = std::move(decision.memory);
   added_load_ = decision.added_load;
   added_load_cap_ = decision.added_load_cap;
+  std::vector<std::string> refused;
   for (Action& action : decision.actions) {
+    // Later actions of a feature build on the one that was refused.
+    if (std::ranges::find(refused, action.feature) != refused.end()) continue;
     Result<void> done;
     if (action.is_auto) done = apply(action);
     note_done(memory_, action, done.has_value(), report.at, limits_);
+    if (!done) refused.push_back(action.feature);
     write_down(report.wall, std::move(action), done ? std::string() : done.error().message);
-    // Later actions of the feature build on the one that was refused.
-    if (!done) break;
   }
 }
 

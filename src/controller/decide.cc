@@ -460,7 +460,10 @@ void note_done(ControlMemory& memory, const Action& action, bool was_applied, Mo
     feature.actions.push_back(now);
   feature.calm_since.reset();
   feature.calm_reads = feature.calm_over = 0.0;
-  if (!was_applied) return;
+  if (!was_applied) {
+    feature.refused_until[index_of(action.lever)] = now + limits.actions_window;
+    return;
+  }
   feature.positions = with_setting(feature.positions, action.to);
   if (action.kind == ActionKind::kPull) {
     if (feature.undone_last && now - *feature.undone_last < kRegretWithin)

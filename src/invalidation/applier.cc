@@ -162,8 +162,8 @@ void Applier::lose_history(std::string_view name, const std::string& reason, boo
   const Incarnation known = origin->tracker.incarnation();
   if (feed_knows || known.value == 0) return;
   origin->lost = known;
-  origin->lost_reason = readable(reason);
-  if (options_.tell_feed) options_.tell_feed(origin->name, known, origin->lost_reason);
+  origin->lost_reason = readable(fmt::format("{} has seen at the origin: {}", options_.node, reason));
+  if (options_.tell_feed) options_.tell_feed(origin->name, known, readable(reason));
   say_what_is_lost(*origin);
 }
 
@@ -171,19 +171,20 @@ void Applier::lose_history(std::string_view name, const std::string& reason, boo
 void Applier::hear_of_loss(Watched& origin, const message::Floor& floor) {
   if (floor.incarnation != origin.tracker.incarnation() || floor.incarnation == origin.lost) return;
   origin.lost = floor.incarnation;
-  origin.lost_reason.clear();
+  origin.lost_reason = readable(floor.reason);
   lose(origin, Suspects::kAreOfAnotherHistory, {}, floor.reason);
-  if (options_.tell_feed) options_.tell_feed(origin.name, floor.incarnation, readable(floor.reason));
+  if (options_.tell_feed) options_.tell_feed(origin.name, floor.incarnation, origin.lost_reason);
 }
 
-// Again with every beat: a message may be lost, and a leader may die of what it heard.
+// By everybody who knows, again with every beat: a message may be lost, a leader may die of what it heard,
+// and so may whoever found out.
 void Applier::say_what_is_lost(const Watched& origin) {
   if (origin.lost_reason.empty() || origin.lost != origin.tracker.incarnation()) return;
   message::Floor floor;
   floor.origin = origin.name;
   floor.incarnation = origin.lost;
   floor.from = origin.tracker.applied();
-  floor.reason = fmt::format("{} has seen at the origin: {}", options_.node, origin.lost_reason);
+  floor.reason = origin.lost_reason;
   floor.is_lost = true;
   say(std::move(floor));
 }
@@ -282,6 +283,7 @@ void Applier::beat() {
     presence.l2_told_count = known_->highest().told;
   }
   if (options_.writes != nullptr) presence.writes = options_.writes->said();
+  if (!beat_said_) beat_said_ = clock_->now();
   say(std::move(presence));
   for (const auto& origin : origins_) say_what_is_lost(*origin);
   // Until it comes back: one that is said before the stream is read from will not.
@@ -312,6 +314,10 @@ void Applier::say(StreamMessage message) {
 void Applier::note(const message::Presence& presence) {
   note_l2(L2State{presence.l2_generation, presence.l2_told_count});
   if (options_.writes != nullptr) options_.writes->hear(presence, clock_->now());
+  if (presence.process == options_.process && beat_said_) {
+    if (options_.writes != nullptr) options_.writes->note_round_trip(clock_->now() - *beat_said_);
+    beat_said_.reset();
+  }
   if (presence.leaving) {
     nodes_.erase(presence.node);
     // Nobody waits for a node that has left.
@@ -330,10 +336,10 @@ void Applier::note(const message::Presence& presence) {
 // Request 0: of every request.
 void Applier::note(const message::Applied& applied) {
   std::vector<OneShot<bool>> finished;
-  for (auto& [number, request] : requests_) {
-    if (applied.request != 0 && applied.request != number) continue;
-    std::erase(request.waiting_for, applied.node);
-    if (request.waiting_for.empty()) finished.push_back(request.done);
+  const auto end = applied.request == 0 ? requests_.end() : requests_.upper_bound(applied.request);
+  for (auto it = requests_.lower_bound(applied.request); it != end; ++it) {
+    std::erase(it->second.waiting_for, applied.node);
+    if (it->second.waiting_for.empty()) finished.push_back(it->second.done);
   }
   for (const auto& done : finished) (void)done.set(true);
 }

@@ -134,7 +134,7 @@ class Applier final : public StreamReader {
     ChangeLag lag;
     std::uint64_t break_id = 0;  // the last that was heard of; 0: whichever comes next
     Incarnation lost;            // has lost commits; 0: none is known to have
-    std::string lost_reason;     // not empty: this node found out, and says so
+    std::string lost_reason;     // who found out, and how
   };
   struct Request {
     std::vector<std::string> waiting_for;  // this node alone until the message has come back
@@ -181,7 +181,8 @@ class Applier final : public StreamReader {
   bool self_seen_ = false;
   bool stopped_ = false;
   MonoTime started_{0};
-  MonoTime twin_heard_{0};  // another process with this node's name
+  std::optional<MonoTime> beat_said_;  // a presence that has not come back
+  MonoTime twin_heard_{0};             // another process with this node's name
   std::string problem_;
   std::shared_ptr<bool> alive_ =
       std::make_shared<bool>(true);  // shared with timers and tasks that outlive this

@@ -28,6 +28,11 @@ void RegionWrites::hear(const message::Presence& presence, MonoTime now) {
     others_.insert_or_assign(presence.node, Heard{now, presence.writes});
 }
 
+// A quarter each time: some seconds' worth.
+void RegionWrites::note_round_trip(Duration took) {
+  round_trip_ = round_trip_ ? *round_trip_ + (took - *round_trip_) / 4 : took;
+}
+
 template <class Visit>
 void RegionWrites::visit_others(std::string_view feature, MonoTime now, const Visit& visit) const {
   for (const auto& [node, heard] : others_) {

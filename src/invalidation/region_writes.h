@@ -10,6 +10,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,6 +33,10 @@ class RegionWrites {
   [[nodiscard]] std::vector<FeatureWrites> said() const;
   void hear(const message::Presence& presence, MonoTime now);
 
+  // From appending a message to reading it back, of late; nothing: not known yet.
+  void note_round_trip(Duration took);
+  [[nodiscard]] std::optional<Duration> round_trip() const { return round_trip_; }
+
   // Changes a second made through the other nodes that live.
   [[nodiscard]] double made_by_others(std::string_view feature, MonoTime now) const;
   struct Asked {
@@ -52,6 +57,7 @@ class RegionWrites {
   void visit_others(std::string_view feature, MonoTime now, const Visit& visit) const;
 
   std::string node_;
+  std::optional<Duration> round_trip_;
   std::map<std::string, FeatureWrites, std::less<>> own_;  // by feature
   std::map<std::string, Heard, std::less<>> others_;       // by node
 };
