@@ -10,7 +10,7 @@ class Engine;
 class BudgetDesk final : public server::BudgetDesk {
  public:
   explicit BudgetDesk(const Engine* engine) : engine_(engine) {}  // outlives this
-  [[nodiscard]] nlohmann::json budgets() const override;
+  [[nodiscard]] nlohmann::json budgets(std::string_view feature) const override;
 
  private:
   const Engine* engine_;

@@ -36,15 +36,17 @@ void budget(Session& session, Args args) {
   if (args.size() > 2) return session.syntax_error();
   const std::string_view feature = args.size() == 2 ? args[1] : std::string_view();
   const BudgetDesk* desk = session.server().context().budgets;
-  json all = desk == nullptr ? json{{"features", json::array()}} : desk->budgets();
+  json all = desk == nullptr ? json{{"features", json::array()}} : desk->budgets(feature);
   const json features = shown(session, all["features"], feature, all["features"].size());
   if (!feature.empty() && features.empty())
     return session.error(
         "NOFEATURE no feature of yours with this name has a budget; see [features.*.budget]");
   json answer = feature.empty() ? json{{"features", features}} : features.front();
   answer["at_ms"] = all.value("at_ms", std::int64_t{0});
-  answer["levers"] = shown(session, all.value("levers", json::array()), feature, kActionsShown);
-  answer["pulled"] = shown(session, all.value("pulled", json::array()), feature, SIZE_MAX);
+  for (const char* part : {"levers", "pulled"})
+    if (!all.contains(part)) all[part] = json::array();
+  answer["levers"] = shown(session, all["levers"], feature, kActionsShown);
+  answer["pulled"] = shown(session, all["pulled"], feature, SIZE_MAX);
   write_json(session.out(), answer, session.protocol());
 }
 

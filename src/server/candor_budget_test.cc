@@ -15,7 +15,7 @@ using nlohmann::json;
 
 struct FixedBudgets final : BudgetDesk {
   json answer;
-  [[nodiscard]] json budgets() const override { return answer; }
+  [[nodiscard]] json budgets(std::string_view) const override { return answer; }
 };
 
 class BudgetCommandTest : public testing::ServerTest {
