@@ -1,5 +1,6 @@
 #include "controller/actuate.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/stable_sort.h"
 #include "base/units.h"
 #include "monitor/burn_rules.h"
 
@@ -185,8 +186,7 @@ std::vector<AlertEvent> AlertBook::note(const ExposureReport& report, MonoTime n
     }
     ++it;
   }
-  std::ranges::stable_sort(out, {},
-                           [](const AlertEvent& e) { return e.kind != AlertEvent::Kind::kResolved; });
+  stable_sort_by(out, [](const AlertEvent& e) { return e.kind != AlertEvent::Kind::kResolved; });
   std::ranges::move(begun, std::back_inserter(out));
   return out;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/hash.h"
+#include "base/stable_sort.h"
 
 namespace candor {
 
@@ -110,7 +111,7 @@ std::vector<PickedRead> ReadIntake::drain() {
     read.is_checked = part > 0.0 && random_.unit() < part;
     if (read.is_checked) read.check_weight = read.weight / part;
   }
-  std::ranges::stable_sort(all, {}, &PickedRead::at);
+  stable_sort_by(all, [](const PickedRead& read) { return read.at; });
   return all;
 }
 

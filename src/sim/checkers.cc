@@ -7,7 +7,7 @@
 #include <iterator>
 #include <unordered_map>
 
-#include "sim/stable_sort.h"
+#include "base/stable_sort.h"
 #include "sim/truth.h"
 #include "sim/witness.h"
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "sim/stable_sort.h"
+#include "base/stable_sort.h"
 
 namespace candor::sim {
 

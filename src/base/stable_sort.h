@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-namespace candor::sim {
+namespace candor {
 
 template <class T, class Key>
 void stable_sort_by(std::vector<T>& items, Key key) {
@@ -26,4 +26,4 @@ void stable_sort_by(std::vector<T>& items, Key key) {
   items = std::move(sorted);
 }
 
-}  // namespace candor::sim
+}  // namespace candor
