@@ -44,7 +44,9 @@ std::set<std::string> recorded(const RuleFile& file) {
   std::set<std::string> out;
   for (const RuleGroup& group : file.groups)
     for (const PrometheusRule& rule : group.rules)
-      if (!rule.record.empty()) EXPECT_TRUE(out.insert(rule.record).second) << rule.record;
+      if (!rule.record.empty()) {
+        EXPECT_TRUE(out.insert(rule.record).second) << rule.record;
+      }
   return out;
 }
 

@@ -82,7 +82,9 @@ TEST(LeversTest, MoreOfALeverNeverPredictsMoreStaleness) {
     EXPECT_LE(over(model, {.watch = true}), untouched + 1e-12);
     EXPECT_LE(over(model, {.synchronous = true}), untouched + 1e-12);
     // With push a later change of a key is what finds an earlier one that was lost; merging takes that away.
-    if (!model.delivery.is_pushed) EXPECT_LE(over(model, {.batch_seconds = 3}), untouched + 1e-12);
+    if (!model.delivery.is_pushed) {
+      EXPECT_LE(over(model, {.batch_seconds = 3}), untouched + 1e-12);
+    }
     EXPECT_LE(over(model, {.origin_above_seconds = 5}), untouched + 1e-12);
   }
 }
