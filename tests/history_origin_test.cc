@@ -125,7 +125,7 @@ TEST_F(OwnServer, IsRestoredAndTheFeedIsTheLastToKnow) {
 // Commits that readers have seen, and the disk has not. Slot and timeline are as they were, and ids go on
 // when the log has what came before the commit.
 TEST_F(OwnServer, LosesCommitsInACrash) {
-  ASSERT_NO_FATAL_FAILURE(begin_over("unlogged", {"synchronous_commit=off", "wal_writer_delay=10s"}));
+  ASSERT_NO_FATAL_FAILURE(begin_over("unlogged", {"synchronous_commit=off", "wal_writer_delay=2s"}));
   const std::string slot =
       testing::SqlClient(database_->url(0)).value("select slot_name from pg_replication_slots");
   std::vector<testing::JournalEntry> lost, held;
@@ -145,7 +145,7 @@ TEST_F(OwnServer, LosesCommitsInACrash) {
   EXPECT_NE(testing::SqlClient(database_->url(0)).value("select slot_name from pg_replication_slots"), slot);
   clients_->start_writers();
   run(1s);
-  finish(20s);
+  finish(40s);  // proofs wait for the log to be written
   expect_every_log_says("synchronous_commit = off", "transaction ids went back");
 }
 
