@@ -7,6 +7,7 @@
 
 #include "app/prometheus_text.h"
 #include "base/units.h"
+#include "monitor/alert.h"
 #include "monitor/burn_rules.h"
 
 namespace candor::app {
@@ -20,8 +21,6 @@ constexpr Duration kLongInterval = 2min;
 constexpr Duration kSilencePending = 15min;
 constexpr Duration kFeedPending = 2min;
 constexpr Duration kTroublePending = 5min;
-// Of the invalidations that were lost: as AlertBook::kLostQuiet, because samples are few.
-constexpr std::string_view kLostQuiet = "30m";
 // Proofs are renewed several times a second; below this a limit would fire on the proofs' own rhythm.
 constexpr Duration kLateLeast = 1s;
 
@@ -184,7 +183,7 @@ class RuleWriter {
     rule.expr = fmt::format(
         "max by (feature, region) (max_over_time(candor_lost_fraction{0}[{2}])) > 0\n"
         "or sum by (feature, region) (increase(candor_reconciled_entries_total{1}[{2}])) > 0",
-        selector(identity(feature)), selector(of_sweep), kLostQuiet);
+        selector(identity(feature)), selector(of_sweep), window_text(AlertBook::kLostQuiet));
     describe(rule, subject(feature) + ": invalidations are lost",
              "Reads that were checked against the origin, or entries that the sweep looked at, were stale by "
              "changes that the stream never told of.",

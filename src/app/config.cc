@@ -9,11 +9,11 @@
 #include <numeric>
 #include <sstream>
 
-#include "app/by_line.h"
 #include "app/config_check.h"
 #include "app/config_keys.h"
 #include "app/toml_tree.h"
 #include "base/assert.h"
+#include "base/stable_sort.h"
 #include "base/units.h"
 #include "origin/statement.h"
 
@@ -518,7 +518,7 @@ ConfigReading read_config_text(std::string_view text, std::string file) {
   Reader(out).read(root);
   apply_plain_defaults(out.config);
   if (parsed) check_config(out.config, out.findings);
-  sort_by_line(out.findings);
+  stable_sort_by(out.findings, [](const auto& finding) { return finding.line; });
   return out;
 }
 
@@ -539,7 +539,7 @@ ConfigReading read_config_file(const std::string& path) {
   for (OriginConfig& origin : out.config.origins)
     read_password(out, fmt::format("origins.{}.password_file", origin.name), origin.password_file,
                   origin.url);
-  sort_by_line(out.findings);
+  stable_sort_by(out.findings, [](const auto& finding) { return finding.line; });
   return out;
 }
 

@@ -167,22 +167,21 @@ class Checker {
       error("alerts.runbook", "must be an address that a person can open, https://…");
   }
 
+  void at_least(const char* key, Duration value, Duration least, const char* why) {
+    if (value < least)
+      error(key, fmt::format("{}: {}; use {} or more", format_duration(value), why, format_duration(least)));
+  }
+
   void check_reconcile() {
-    if (config_.reconcile.period < 1s)
-      error("reconcile.period", format_duration(config_.reconcile.period) +
-                                    ": one pass would begin before the other ends; use 1s or more");
+    at_least("reconcile.period", config_.reconcile.period, 1s,
+             "passes would follow each other without a pause");
   }
 
   void check_controller() {
     const ControllerConfig& c = config_.controller;
-    const auto at_least = [&](const char* name, Duration value, Duration least, const char* why) {
-      if (value < least)
-        error(fmt::format("controller.{}", name),
-              fmt::format("{}: {}; use {} or more", format_duration(value), why, format_duration(least)));
-    };
-    at_least("ttl_min", c.ttl_min, 1ms, "a ttl that short is no cache");
-    at_least("calm", c.calm, 1s, "what is pulled would be given back at once");
-    at_least("actions_window", c.actions_window, 1min, "it would limit nothing");
+    at_least("controller.ttl_min", c.ttl_min, 1ms, "a ttl that short is no cache");
+    at_least("controller.calm", c.calm, 1s, "what is pulled would be given back at once");
+    at_least("controller.actions_window", c.actions_window, 1min, "it would limit nothing");
     if (c.headroom >= 1.0) error("controller.headroom", "1 leaves no lever that suffices; use less than 1");
     if (c.undo_measured <= 0.0)
       error("controller.undo_measured", "0 is never measured: nothing would be given back; use more than 0");

@@ -86,6 +86,29 @@ TEST(ConfigControllerTest, AReloadAppliesAtOnce) {
   EXPECT_EQ(changes[0].to_string(), "controller.added_loads_max is now \"7\" (was \"100\")");
 }
 
+TEST(ConfigReconcileTest, PassesDoNotFollowEachOtherWithoutAPause) {
+  EXPECT_TRUE(read_config_text("[reconcile]\nperiod = \"0s\"\n", "f").has_errors());
+  EXPECT_FALSE(read_config_text("[reconcile]\nperiod = \"1s\"\n", "f").has_errors());
+}
+
+// The log is opened at the start, so that leave which is given anew has to wait for one.
+TEST(ConfigControllerTest, LeaveToGatherIsTakenBackAtOnceAndGivenByARestart) {
+  FeatureConfig with, without;
+  with.write_behind = BatchingConfig{};
+  with.write_behind->window = 2s;
+  FeatureConfig held = with;
+  adopt_reloadable(held, without);
+  EXPECT_FALSE(held.write_behind);
+  adopt_reloadable(held, with);
+  EXPECT_FALSE(held.write_behind);
+  held = with;
+  FeatureConfig longer = with;
+  longer.write_behind->window = 3s;
+  adopt_reloadable(held, longer);
+  ASSERT_TRUE(held.write_behind);
+  EXPECT_EQ(held.write_behind->window, 3s);
+}
+
 std::string why_not(const std::string& url, const std::string& feature, const std::string& control = "auto") {
   const Config config =
       read_config_text("[origins.shop]\nurl = \"" + url +

@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-#include "app/by_line.h"
+#include "base/stable_sort.h"
 
 namespace candor::app {
 namespace {
@@ -28,7 +28,7 @@ void convert_table(const toml::table& table, TomlNode& out) {
     out.children.push_back(std::move(child));
   }
   // The library keeps keys sorted; people read their file from top to bottom.
-  sort_by_line(out.children);
+  stable_sort_by(out.children, [](const auto& child) { return child.line; });
 }
 
 TomlNode convert(const toml::node& node) {

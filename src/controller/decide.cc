@@ -177,6 +177,9 @@ class FeatureTurn {
     const MonoTime acted = memory_.acted[index_of(lever)];
     return acted.ns == 0 || now_ - acted >= limits_.cooldown;
   }
+  [[nodiscard]] bool may_pull(Lever lever) const {
+    return may_act(lever) && now_ >= memory_.refused_until[index_of(lever)];
+  }
   [[nodiscard]] Duration calm_needed() const { return limits_.calm * (1U << memory_.regrets); }
   [[nodiscard]] double allowed() const { return exposure_.budget.stale_fraction; }
   void note_load_factor(double predicted_loads);
@@ -287,7 +290,7 @@ void FeatureTurn::pull(double room, std::vector<Action>& actions) {
   const Weighing weighing(model, feature_, limits_, {target, loads_most, &model_});
   for (int i = 0; i < kPullsAtOnce && reached.exposure.over_limit > target; ++i) {
     if (memory_.actions.size() + static_cast<std::size_t>(i) >= limits_.actions_max) return;
-    const auto next = weighing.next(at, [&](Lever lever) { return may_act(lever); });
+    const auto next = weighing.next(at, [&](Lever lever) { return may_pull(lever); });
     if (!next) break;
     emit_pull(*next, factor, actions);
     at = with_setting(at, next->to);
@@ -461,7 +464,8 @@ void note_done(ControlMemory& memory, const Action& action, bool was_applied, Mo
   feature.calm_since.reset();
   feature.calm_reads = feature.calm_over = 0.0;
   if (!was_applied) {
-    feature.refused_until[index_of(action.lever)] = now + limits.actions_window;
+    if (action.kind == ActionKind::kPull)
+      feature.refused_until[index_of(action.lever)] = now + limits.actions_window;
     return;
   }
   feature.positions = with_setting(feature.positions, action.to);

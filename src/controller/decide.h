@@ -100,7 +100,7 @@ struct FeatureMemory {
   LeverPositions positions;
   std::vector<Lever> pulled;  // in the order in which they were pulled
   std::array<MonoTime, kLevers> acted{};
-  std::array<MonoTime, kLevers> refused_until{};  // not asked for again before
+  std::array<MonoTime, kLevers> refused_until{};  // not pulled again before
   std::vector<MonoTime> actions;  // within actions_window; at most actions_max and what the cap took back
   std::optional<MonoTime> acted_last, undone_last;
   std::optional<MonoTime> outside_since, calm_since;

@@ -380,7 +380,15 @@ TEST(DecideTest, ARefusedActionIsNotRepeatedAtOnce) {
   note_done(loop.memory, decision.actions.at(0), false, loop.now, loop.limits);
   EXPECT_EQ(loop.memory.find("profile")->positions, LeverPositions{});
   EXPECT_EQ(loop.wait(outside(), 60s), "");
-  EXPECT_NE(loop.wait(outside(), 30s), "");
+  // Another one is tried; the refused one rests.
+  const std::string refused =
+      std::string("pull ") + std::string(lever_name(decision.actions.at(0).lever)) + " ";
+  const std::string next = loop.wait(outside(), 30s);
+  EXPECT_NE(next, "");
+  EXPECT_FALSE(next.starts_with(refused)) << next;
+  EXPECT_GE(
+      loop.memory.find("profile")->refused_until[static_cast<std::size_t>(decision.actions.at(0).lever)],
+      loop.now + 30min);
 }
 
 TEST(DecideTest, ActionsOfAFeatureAreLimitedWithinTheirWindow) {

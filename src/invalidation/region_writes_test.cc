@@ -42,6 +42,15 @@ TEST(RegionWritesTest, WhatIsAskedEndsWithWhoAsked) {
   EXPECT_FALSE(writes.asked_by_others("item", kNow + 5s).waits) << "it asks no more";
 }
 
+TEST(RegionWritesTest, RoundTripIsNotKnownBeforeOneWasMadeAndThenSmoothed) {
+  RegionWrites writes("eu-1");
+  EXPECT_FALSE(writes.round_trip());
+  writes.note_round_trip(4ms);
+  EXPECT_EQ(writes.round_trip(), 4ms);
+  writes.note_round_trip(8ms);
+  EXPECT_EQ(writes.round_trip(), 5ms);
+}
+
 TEST(RegionWritesTest, OnlyWhatThereIsToSayIsSaidAndWhatIsAskedComesFirst) {
   RegionWrites writes("eu-1");
   writes.say({"quiet", 0, false, 0});
