@@ -207,7 +207,13 @@ def test_what_budgets_stand_on_is_a_ticket(tmp_path):
         ill.firing(20, 1, alert, severity="ticket")
     # Lost invalidations are looked for in samples: half an hour without one.
     ill.firing(30, 1, "CandorLostInvalidations").firing(40, 0, "CandorLostInvalidations")
-    passes(tmp_path, BUDGETS, well, ill)
+    # The sweep finds what nobody reads; what it calls otherwise is no loss.
+    swept, at_work = Scenario("swept"), Scenario("at work")
+    swept.add("candor_reconciled_entries_total", "0 0 1+0x50", feature="profile", region="eu", outcome="lost")
+    at_work.add("candor_reconciled_entries_total", f"0+9x{minutes}", feature="profile", region="eu", outcome="equal")
+    swept.firing(20, 1, "CandorLostInvalidations", severity="ticket")
+    at_work.firing(20, 0, "CandorLostInvalidations")
+    passes(tmp_path, BUDGETS, well, ill, swept, at_work)
 
 
 # ---- a real server ----
