@@ -25,6 +25,7 @@
 #include "app/river.h"
 #include "app/session_desk.h"
 #include "app/steering.h"
+#include "app/warming.h"
 #include "app/watchers.h"
 #include "app/write_behind_desk.h"
 #include "cache/cache.h"
@@ -88,6 +89,8 @@ class Engine {
   [[nodiscard]] std::shared_ptr<const ExposureReport> exposure() const { return parts_->budgets->latest(); }
   // What levers did and where they stand, as of then; null: nothing was evaluated. Any thread.
   [[nodiscard]] std::shared_ptr<const LeverSnapshot> levers() const { return parts_->steering->snapshot(); }
+  // What is loaded before it is read. On home(); lives as long as this.
+  [[nodiscard]] Warming& warming() { return *parts_->warming; }
   // The write-behind logs. Lives as long as this.
   [[nodiscard]] WriteBehindDesk& write_behind() { return *parts_->write_behind; }
   // Replaces the policies of features that both configurations have. On home().
@@ -121,6 +124,7 @@ class Engine {
     std::unique_ptr<Steering> steering;
     std::vector<FeatureConfig> features;  // by FeatureId
     std::unique_ptr<WriteBehindDesk> write_behind;
+    std::unique_ptr<Warming> warming;
     std::unique_ptr<SessionDesk> desk;   // null as the river
     std::unique_ptr<River> river;        // null: no feature is watched, and no stream is configured
     std::unique_ptr<RegionDesk> region;  // null as the river
@@ -138,6 +142,7 @@ class Engine {
   // Is it away, or does it have requests waiting? Then nothing is asked that can wait.
   [[nodiscard]] bool origin_suffers(std::string_view name) const;
   void start_reconciliation(const Config& config);
+  void start_warming(const Config& config, const Room& room);
   Result<void> open_write_behind(const Config& config);
   Result<void> open_river(const Config& config, const Room& room);
   Result<void> prepare_origins(const Config& config);

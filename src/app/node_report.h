@@ -21,6 +21,7 @@
 #include "origin/origin.h"
 #include "tier/l1/store.h"
 #include "tier/l2.h"
+#include "warm/warmer.h"
 
 namespace candor::app {
 
@@ -94,6 +95,8 @@ struct NodeReport {
   std::shared_ptr<const LeverSnapshot> levers;     // null: nothing was evaluated yet
   AlertingReport alerting;
   ReconcileStatus reconciliation;
+  warm::WarmProgress warm;
+  std::string warming;                                    // what /readyz waits for; empty: for nothing more
   std::uint64_t tracking_clients = 0, tracking_keys = 0;  // CLIENT TRACKING
   ConnectionReport connections;
   ProcessReport process;
