@@ -177,6 +177,10 @@ Result<void> Engine::make_origin(const OriginConfig& config, const std::string& 
   options.statement_timeout = config.statement_timeout;
   options.connections_max = config.connections_max;
   options.region = region;
+  options.protection = {.is_adaptive = config.adaptive_concurrency,
+                        .min_concurrency = config.min_concurrency,
+                        .has_breaker = config.breaker,
+                        .retry_share = config.retry_share};
   auto origin = candor::make_origin(config.name, config.url, options, home(), home(), *pool_, entropy_);
   if (!origin) return std::unexpected(std::move(origin.error()));
   parts_->origins.push_back({config.name, std::move(*origin)});
@@ -213,7 +217,7 @@ bool Engine::origin_suffers(std::string_view name) const {
   const auto it = std::ranges::find(parts_->origins, name, &Parts::NamedOrigin::name);
   if (it == parts_->origins.end()) return false;
   const OriginStats stats = it->origin->stats();
-  return !stats.connected || stats.waiting > 0;
+  return !stats.connected || stats.waiting > 0 || stats.breaker != Breaker::State::kClosed;
 }
 
 void Engine::start_reconciliation(const Config& config) {
@@ -365,6 +369,7 @@ void Engine::watch_health() {
   if (parts_->cache == nullptr) return;  // the engine is closing
   const RiverReport river = river_report(false);
   (void)catching_up(river);
+  for (const auto& [name, origin] : parts_->origins) sheds_.note(name, origin->stats(), clock_.now());
   health_.note(degraded_reasons(river), clock_.now());
   for (const auto& [part, text] : river_problems(river)) problems_.note(part, text, clock_.now());
   home().schedule(home().now() + kHealthPeriod, [this] { watch_health(); });
@@ -399,8 +404,12 @@ std::vector<std::string> Engine::degraded_reasons(const RiverReport& river) cons
     if (!stats.connected) reasons.emplace_back("l2_down");
     if (stats.breaker_open) reasons.emplace_back("l2_breaker_open");
   }
-  for (const auto& [name, origin] : parts_->origins)
-    if (!origin->stats().connected) reasons.push_back("origin_down:" + name);
+  for (const auto& [name, origin] : parts_->origins) {
+    const OriginStats stats = origin->stats();
+    if (!stats.connected) reasons.push_back("origin_down:" + name);
+    if (stats.breaker != Breaker::State::kClosed) reasons.push_back("origin_breaker_open:" + name);
+    if (sheds_.is_shedding(name)) reasons.push_back("origin_overloaded:" + name);
+  }
   if (parts_->cache->owed_invalidations() > 0) reasons.emplace_back("invalidations_owed");
   if (parts_->write_behind != nullptr)
     for (std::string& trouble : parts_->write_behind->troubles()) reasons.push_back(std::move(trouble));
@@ -497,6 +506,7 @@ FeatureReport Engine::report_feature(FeatureId id) const {
   out.reads_l2 = c.reads_l2.value();
   out.reads_origin = c.reads_origin.value();
   out.errors = c.errors.value();
+  out.shed = c.shed.value();
   out.coalesced = c.coalesced.value();
   out.refreshes = c.refreshes.value();
   out.loads_ok = c.loads_ok.value();

@@ -134,6 +134,8 @@ class CacheCore final : public ChangeTarget {
     bool use_feature_level = true;
     Duration bound{0};                    // of kBounded when it is not the feature's own level
     MonoTime deadline = MonoTime::max();  // the feature's hard timeout applies as well
+    // Nobody waits for it (warming): its load stands behind every reader's, and is refused first.
+    bool is_background = false;
   };
   void read(FeatureId feature, std::string key, ReadOptions options, ReadDone done);
 

@@ -135,6 +135,7 @@ class SqliteOrigin::Desk final : public SqlDesk {
     std::vector<SqlRequestPtr> requests;
     bool writes = false;
     Duration patience{};
+    OriginGate::Statement statement{};
   };
   using JobPtr = std::shared_ptr<Job>;
 
@@ -317,7 +318,7 @@ class SqliteOrigin::Desk final : public SqlDesk {
   }
 
   void start(JobPtr job) {
-    took_places(1);
+    job->statement = begin(job->requests);
     job->connection->clear_stop();
     writing_ = writing_ || job->writes;
     count(*job);
@@ -351,7 +352,10 @@ class SqliteOrigin::Desk final : public SqlDesk {
   }
 
   void done(const JobPtr& job, std::vector<Result<SqlAnswer>> answers) {
-    gave_places(1);
+    const bool failed = std::ranges::any_of(
+        answers, [](const auto& answer) { return !answer && !is_answer(answer.error().code); });
+    end(job->statement, !failed);
+    if (failed) gate().lost(executor().now());
     std::erase(jobs_, job);
     if (job->writes) writing_ = false;
     if (job->writes && on_written_) on_written_();
