@@ -69,7 +69,8 @@ class PostgresOriginTest : public ::testing::Test {
     target->connect_timeout = 2s;
     origin_ = std::make_unique<PostgresOrigin>(
         *target,
-        PostgresOrigin::Options{{"shop", max_concurrency, waiting_max, {.is_adaptive = false}}, connections_max, 7, slot_prefix},
+        PostgresOrigin::Options{
+            {"shop", max_concurrency, waiting_max, {.is_adaptive = false}}, connections_max, 7, slot_prefix},
         loop_, loop_, pool_);
   }
   std::unique_ptr<OriginFeature> bind(OriginStatements statements) {

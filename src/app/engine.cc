@@ -57,6 +57,13 @@ std::string node_name(const Config& config, const Engine::Room& room) {
   return config.node.name.empty() ? room.node_name : config.node.name;
 }
 
+OriginProtection protection_of(const OriginConfig& config) {
+  return {.is_adaptive = config.adaptive_concurrency,
+          .min_concurrency = config.min_concurrency,
+          .has_breaker = config.breaker,
+          .retry_share = config.retry_share};
+}
+
 std::string watched_names(const Config& config) {
   std::string names;
   for (const FeatureConfig& feature : config.features)
@@ -177,10 +184,7 @@ Result<void> Engine::make_origin(const OriginConfig& config, const std::string& 
   options.statement_timeout = config.statement_timeout;
   options.connections_max = config.connections_max;
   options.region = region;
-  options.protection = {.is_adaptive = config.adaptive_concurrency,
-                        .min_concurrency = config.min_concurrency,
-                        .has_breaker = config.breaker,
-                        .retry_share = config.retry_share};
+  options.protection = protection_of(config);
   auto origin = candor::make_origin(config.name, config.url, options, home(), home(), *pool_, entropy_);
   if (!origin) return std::unexpected(std::move(origin.error()));
   parts_->origins.push_back({config.name, std::move(*origin)});
@@ -590,6 +594,8 @@ void Engine::reload_write_mode(const FeatureConfig& held, FeatureId id, bool is_
 
 void Engine::reload(const Config& config) {
   parts_->steering->adopt(config.controller);
+  for (const auto& [name, origin] : parts_->origins)
+    if (const OriginConfig* fresh = config.find_origin(name)) origin->protect(protection_of(*fresh));
   for (std::size_t i = 0; i < parts_->features.size(); ++i) {
     const FeatureConfig* fresh = config.find_feature(parts_->features[i].name);
     if (fresh == nullptr || fresh->is_plain() != parts_->features[i].is_plain()) continue;

@@ -26,9 +26,10 @@ constexpr std::array kSpecs = {
     MetricSpec{"candor_reads_total", kCounter, "feature region tier level",
                "Reads answered with a value or with \"no such row\", by the tier that answered."},
     MetricSpec{"candor_read_errors_total", kCounter, "feature region", "Reads answered with an error."},
-    MetricSpec{"candor_shed_reads_total", kCounter, "feature region",
-               "Reads whose load was refused because too much waits for the origin: answered with an old value "
-               "where the owner allows it, else OVERLOADED."},
+    MetricSpec{
+        "candor_shed_reads_total", kCounter, "feature region",
+        "Reads whose load was refused because too much waits for the origin: answered with an old value "
+        "where the owner allows it, else OVERLOADED."},
     MetricSpec{"candor_reads_negative_total", kCounter, "feature region",
                "Reads that L1 answered with \"no such row\"; part of candor_reads_total."},
     MetricSpec{
@@ -88,9 +89,10 @@ constexpr std::array kSpecs = {
                "Requests refused because too much waited, or would have waited past their deadline."},
     MetricSpec{"candor_retries_total", kCounter, "origin region",
                "Loads that were lost with their connection and sent once more."},
-    MetricSpec{"candor_breaker_state", kGauge, "region target",
-               "0 closed, 1 half-open (a few probes pass), 2 open (nothing is asked). target: origin:NAME, l2, "
-               "stream (whose attempts are paced: 0 connected, 2 not)."},
+    MetricSpec{
+        "candor_breaker_state", kGauge, "region target",
+        "0 closed, 1 half-open (a few probes pass), 2 open (nothing is asked). target: origin:NAME, l2, "
+        "stream (whose attempts are paced: 0 connected, 2 not)."},
     MetricSpec{"candor_breaker_opened_total", kCounter, "region target", "How often it opened."},
     MetricSpec{"candor_memory_bytes", kGauge, "region tier", "Bytes that a tier holds, overhead included."},
     MetricSpec{"candor_memory_limit_bytes", kGauge, "region tier", "Its limit."},

@@ -1,5 +1,5 @@
-// Which origins refuse requests because too much waits for them: a burst that one look finds stays visible for
-// a while, so that an operator and a scrape see it. Pure; belongs to home.
+// Which origins refuse requests because too much waits for them: a burst that one look finds stays visible
+// for a while, so that an operator and a scrape see it. Pure; belongs to home.
 #pragma once
 
 #include <algorithm>

@@ -151,8 +151,7 @@ void print_text(const json& status) {
     fmt::print("{:<8} {} of {}{}\n", tier["tier"].get<std::string>(), mebibytes(tier["bytes"]),
                mebibytes(tier["limit_bytes"]),
                tier.contains("description") ? "  (" + tier["description"].get<std::string>() + ")" : "");
-  for (const json& origin : status["origins"])
-    print_origin(origin);
+  for (const json& origin : status["origins"]) print_origin(origin);
   if (status.contains("river")) print_river(status["river"]);
   if (status.contains("reconciliation")) print_reconciliation(status["reconciliation"]);
   const json& c = status["connections"];

@@ -12,8 +12,12 @@ namespace {
 constexpr double kRatioMax = 20.0;
 // Where a shrinking limit aims: between the two thresholds.
 constexpr double kShrinkTo = 1.75;
-// Weight of a new sample: steady, yet a baseline follows a database that has become slower within some tens.
+// Weights of a new sample: steady, yet a baseline follows a database, or a network, that has become slower
+// within ten statements sent at the floor. One that was unlucky counts for no more than kUnluckyMax.
 constexpr double kBaselineWeight = 1.0 / 16;
+constexpr double kSlowerWeight = 1.0 / 4;
+constexpr double kSlowerAbove = 2.0;
+constexpr double kUnluckyMax = 4.0;
 
 }  // namespace
 
@@ -23,6 +27,14 @@ ConcurrencyLimit::ConcurrencyLimit(Options options) : options_(options) {
   // A quarter: a cold node does not begin with a stampede, and doubles to its cap within three windows.
   limit_ = options_.is_fixed ? options_.ceiling : std::max(options_.floor, options_.ceiling / 4);
   doubles_below_ = options_.ceiling;
+}
+
+void ConcurrencyLimit::adopt(Options options) {
+  options_ = options;
+  options_.floor = std::clamp<std::uint32_t>(options_.floor, 1, options_.ceiling);
+  doubles_below_ = options_.ceiling;
+  is_dipping_ = false;
+  set(options_.is_fixed ? options_.ceiling : limit_);
 }
 
 std::uint32_t ConcurrencyLimit::index_of(Kind kind) {
@@ -60,7 +72,10 @@ void ConcurrencyLimit::note_baseline(Baseline& baseline, double took_ns, MonoTim
   ++baseline.samples;
   if (baseline.samples <= kColdSamples) return;
   const double seen = baseline.samples - kColdSamples;
-  baseline.mean_ns += (took_ns - baseline.mean_ns) * std::max(1.0 / seen, kBaselineWeight);
+  if (seen > kBaselineSamples) took_ns = std::min(took_ns, kUnluckyMax * baseline.mean_ns);
+  const bool is_slower = took_ns > kSlowerAbove * baseline.mean_ns;
+  baseline.mean_ns +=
+      (took_ns - baseline.mean_ns) * std::max(1.0 / seen, is_slower ? kSlowerWeight : kBaselineWeight);
   baseline_at_ = now;
   if (is_dipping_ && (++dip_samples_ >= kDipSamples || now >= dip_until_)) {
     is_dipping_ = false;
@@ -81,7 +96,8 @@ void ConcurrencyLimit::look(MonoTime now) {
     const double ratio = ratios_ / votes_;
     if (ratio > kShrinkAbove) {
       set(limit_ * std::max(0.5, kShrinkTo / ratio));
-      doubles_below_ = limit_;
+      // At the floor nothing is known of a knee: the way up is a new search.
+      doubles_below_ = whole(limit_) <= options_.floor ? options_.ceiling : limit_;
     } else if (ratio < kGrowBelow && was_reached) {
       grow();
     }

@@ -9,10 +9,11 @@
 //     a failure (lost, no answer in time):         keep seven tenths
 // So it settles where statements take between 1.5 and 2 times what they take alone.
 //
-// The idea is TCP Vegas' (Brakmo, Peterson 1995) as Netflix' concurrency-limits and Envoy's filter use it. What
-// their issues taught:
+// The idea is TCP Vegas' (Brakmo, Peterson 1995) as Netflix' concurrency-limits and Envoy's filter use it.
+// What their issues taught:
 //   - Nothing is learned from a window in which the limit was not reached: an idle origin is always quick.
-//   - Statements are compared with their own kind only (feature, number of keys in steps of 8): a mix of short
+//   - Statements are compared with their own kind only (feature, number of keys in steps of 8): a mix of
+//   short
 //     and long ones, or a batch, is not an overload. One baseline for all gets stuck at the floor there.
 //   - A baseline out of the common traffic drifts up with the overload that it should show. It is taken from
 //     statements sent at the floor only; when none were for kBaselineAge, the limit dips to the floor for
@@ -48,7 +49,8 @@ class ConcurrencyLimit {
   static constexpr Duration kBaselineAge = 30s;
   // While nothing that was answered has a baseline: a cold node under load, a statement that is new.
   static constexpr Duration kFirstBaselineAge = 1s;
-  // A dip is over after so many answers, or so long: a reader may wait that much longer, once in kBaselineAge.
+  // A dip is over after so many answers, or so long: a reader may wait that much longer, once in
+  // kBaselineAge.
   static constexpr unsigned kDipSamples = 8;
   static constexpr Duration kDipMax = 250ms;
   static constexpr unsigned kColdSamples = 2;
@@ -64,6 +66,8 @@ class ConcurrencyLimit {
 
   [[nodiscard]] std::uint32_t limit() const { return is_dipping_ ? options_.floor : whole(limit_); }
   [[nodiscard]] const Options& options() const { return options_; }
+  // Other bounds; where it stands between them stays.
+  void adopt(Options options);
 
   // `in_flight`: with it.
   void on_sent(std::uint32_t in_flight, MonoTime now);

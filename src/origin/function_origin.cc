@@ -125,8 +125,9 @@ class FunctionOrigin::State : public std::enable_shared_from_this<FunctionOrigin
                            {waiting_calls(), waits_since(call->load_class)}, call->arrived);
     if (!pass) return std::unexpected(std::move(pass.error()));
     if (waiting_bytes + order.bytes > kOriginWaitingBytesMax) {
-      return fail(ErrorCode::kOverloaded, fmt::format("origin {}: calls of {} bytes wait already: retry later",
-                                                      options.name, waiting_bytes));
+      return fail(
+          ErrorCode::kOverloaded,
+          fmt::format("origin {}: calls of {} bytes wait already: retry later", options.name, waiting_bytes));
     }
     call->pass = *pass;
     line_of(call).push_back(call);
@@ -169,8 +170,7 @@ class FunctionOrigin::State : public std::enable_shared_from_this<FunctionOrigin
   [[nodiscard]] std::optional<MonoTime> waits_since(LoadClass of) const {
     std::optional<MonoTime> since;
     for (std::size_t i = 0; i <= static_cast<std::size_t>(of); ++i)
-      if (!waiting[i].empty())
-        since = std::min(since.value_or(MonoTime::max()), waiting[i].front()->arrived);
+      if (!waiting[i].empty()) since = std::min(since.value_or(MonoTime::max()), waiting[i].front()->arrived);
     return since;
   }
 

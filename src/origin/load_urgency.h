@@ -23,8 +23,8 @@ inline constexpr std::size_t kLoadClasses = 4;
   return kNames[static_cast<std::size_t>(of)];
 }
 
-// Shared between who asked for the load and the line in which it waits: a reader who joins a load that began in
-// the background makes it urgent, else it would wait behind all the others. One executor.
+// Shared between who asked for the load and the line in which it waits: a reader who joins a load that began
+// in the background makes it urgent, else it would wait behind all the others. One executor.
 class LoadUrgency {
  public:
   explicit LoadUrgency(LoadClass of) : class_(of) {}

@@ -165,9 +165,9 @@ struct OriginStats {
   std::uint32_t limit = 0;  // statements in flight that are let through now, of max_concurrency
   bool has_breaker = false;
   Breaker::State breaker = Breaker::State::kClosed;
-  std::uint64_t breaker_opened = 0;  // times
-  std::uint64_t refused = 0;         // requests, by the open breaker
-  std::uint64_t retries = 0;         // statements sent again
+  std::uint64_t breaker_opened = 0;                // times
+  std::uint64_t refused = 0;                       // requests, by the open breaker
+  std::uint64_t retries = 0;                       // statements sent again
   std::array<std::uint64_t, kLoadClasses> shed{};  // requests refused because of the line, by class
 };
 
@@ -199,6 +199,8 @@ class Origin {
   // Its positions and change ids are those of this node's own connection (Redis): they mean nothing to
   // another node, so that they go over no shared stream, into no shared tier.
   [[nodiscard]] virtual bool has_local_order() const { return false; }
+  // From now on. Origins that have no gate know no protection.
+  virtual void protect(const OriginProtection& /*protection*/) {}
   [[nodiscard]] virtual OriginStats stats() const = 0;
   [[nodiscard]] virtual std::string describe()
       const = 0;  // "sqlite var/shop.db", "postgresql app@127.0.0.1:5432/shop"; no password

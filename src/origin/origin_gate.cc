@@ -128,6 +128,12 @@ bool OriginGate::may_retry(MonoTime deadline, MonoTime now) {
   return true;
 }
 
+void OriginGate::adopt(const OriginProtection& protection) {
+  options_.protection = protection;
+  limit_.adopt(limit_options(options_));
+  retries_.set_share(protection.retry_share);
+}
+
 void OriginGate::report(OriginStats& stats, MonoTime now) const {
   stats.limit = limit();
   stats.has_breaker = options_.protection.has_breaker;

@@ -1,10 +1,11 @@
-// The gate of one origin: may a request join the line, how many statements may be in flight, may what was lost
-// go again? One for every kind of origin. Pure: no clock, no I/O; callers pass `now`.
+// The gate of one origin: may a request join the line, how many statements may be in flight, may what was
+// lost go again? One for every kind of origin. Pure: no clock, no I/O; callers pass `now`.
 //
 // A request is refused
 //   - with kOriginDown while the breaker is open: the origin fails, or says nothing, and waiting for it helps
 //     nobody. What the database itself refuses (a constraint, a syntax error) is no failure of the origin.
-//   - with kOverloaded when the line is too long for its class, or when what is at its head has waited so long
+//   - with kOverloaded when the line is too long for its class, or when what is at its head has waited so
+//   long
 //     that the request's deadline would pass in the line (CoDel's thought: a queue is judged by how long one
 //     stays in it, not by its length). Lower classes get a smaller share of both, so they go first.
 //
@@ -52,7 +53,7 @@ class OriginGate {
     bool is_write = false;
   };
   struct Line {
-    std::size_t waiting = 0;          // of all classes
+    std::size_t waiting = 0;           // of all classes
     std::optional<MonoTime> oldest{};  // when the oldest of this class or a better one came
   };
   struct Pass {
@@ -60,7 +61,8 @@ class OriginGate {
     bool is_counted = false;  // by the breaker
   };
   [[nodiscard]] Result<Pass> admit(const Arrival& arrival, const Line& line, MonoTime now);
-  // What became of it. `sent`: when it left the line; nothing: it never did. `error`: null if it was answered.
+  // What became of it. `sent`: when it left the line; nothing: it never did. `error`: null if it was
+  // answered.
   void on_outcome(const Pass& pass, const Error* error, std::optional<MonoTime> sent, MonoTime now);
   // The breaker is open: what waits should not.
   [[nodiscard]] bool is_shut(MonoTime now) const;
@@ -85,6 +87,8 @@ class OriginGate {
   [[nodiscard]] bool may_retry(MonoTime deadline, MonoTime now);
 
   void report(OriginStats& stats, MonoTime now) const;
+  // What was learned stays.
+  void adopt(const OriginProtection& protection);
 
   // So much of the line, and of the time left, is a class given.
   static constexpr std::array<double, kLoadClasses> kShares{1.0, 0.9, 0.5, 0.25};

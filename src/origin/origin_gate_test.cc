@@ -137,6 +137,16 @@ TEST_F(OriginGateTest, AWaitThatWouldOutlastTheDeadlineIsRefusedAtOnce) {
   EXPECT_TRUE(admit(LoadClass::kCritical, slow, 2s));
 }
 
+TEST_F(OriginGateTest, ABreakerThatIsSwitchedOffLetsEverythingThrough) {
+  fail_often();
+  ASSERT_FALSE(admit());
+  gate.adopt({.is_adaptive = false, .has_breaker = false, .retry_share = 0});
+  EXPECT_TRUE(admit());
+  EXPECT_FALSE(gate.is_shut(now));
+  EXPECT_EQ(gate.limit(), 8U);
+  EXPECT_FALSE(gate.may_retry(now + 5s, now));
+}
+
 TEST_F(OriginGateTest, RetriesAreATenthOfTheStatementsAndABurst) {
   const MonoTime later = now + 5s;
   int granted = 0;

@@ -764,6 +764,8 @@ void PostgresOrigin::on_history_lost(std::function<void(const PostgresHistory::V
   desk_->on_history_lost(std::move(told));
 }
 
+void PostgresOrigin::protect(const OriginProtection& protection) { desk_->protect(protection); }
+
 OriginStats PostgresOrigin::stats() const { return desk_->stats(); }
 std::string PostgresOrigin::describe() const { return "postgresql " + desk_->target().shown; }
 std::uint32_t PostgresOrigin::connections() const { return desk_->connections(); }

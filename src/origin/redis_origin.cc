@@ -172,6 +172,12 @@ Task<Result<void>> RedisOrigin::prepare() {
   co_return Result<void>{};
 }
 
+void RedisOrigin::protect(const OriginProtection& protection) {
+  options_.protection = protection;
+  gate_.adopt(gate_options(options_).protection);
+  schedule_pump();
+}
+
 OriginStats RedisOrigin::stats() const {
   OriginStats stats = stats_;
   const redis::ClientStats client = client_.stats();
@@ -241,8 +247,8 @@ Task<Result<RedisOrigin::Said>> RedisOrigin::run(std::vector<std::string> words,
   job.is_load = is_load;
   job.arrived = executor_->now();
   job.deadline = std::min(deadline, job.arrived + options_.timeout);
-  // Writes stand where readers of normal priority do, but are not refused before the line is full: nothing stands
-  // in for them.
+  // Writes stand where readers of normal priority do, but are not refused before the line is full: nothing
+  // stands in for them.
   const LoadClass of = urgency != nullptr ? urgency->get() : LoadClass::kNormal;
   const OriginGate::Line line{waiting(), waits_since(of)};
   const LoadClass judged_as = is_load ? of : LoadClass::kCritical;

@@ -64,6 +64,7 @@ class RedisOrigin final : public Origin {
   [[nodiscard]] bool has_local_order() const override { return tracking_.is_wanted(); }
   // For the change feed. Null: nobody.
   void listen(RedisInvalidationListener* listener) { tracking_.listen(listener); }
+  void protect(const OriginProtection& protection) override;
   [[nodiscard]] OriginStats stats() const override;
   [[nodiscard]] std::string describe() const override { return client_.describe(); }
 

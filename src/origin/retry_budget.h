@@ -1,5 +1,5 @@
-// How much a node may ask an origin again: a share of what it asks, and never more than a burst saved up. When
-// everything fails, retries would otherwise double the load just when the origin can bear it least.
+// How much a node may ask an origin again: a share of what it asks, and never more than a burst saved up.
+// When everything fails, retries would otherwise double the load just when the origin can bear it least.
 // Pure; belongs to its origin's executor.
 #pragma once
 
@@ -13,6 +13,10 @@ class RetryBudget {
   // origin is granted.
   RetryBudget(double share, double burst) : share_(share), burst_(burst), tokens_(share > 0 ? burst : 0) {}
 
+  void set_share(double share) {
+    share_ = share;
+    if (share <= 0) tokens_ = 0;
+  }
   void on_statement() { tokens_ = std::min(burst_, tokens_ + share_); }
   [[nodiscard]] bool take() {
     if (tokens_ < 1.0 - 1e-9) return false;  // ten tenths are one

@@ -153,6 +153,11 @@ void SqlDesk::listen_for_raise(const LoadUrgencyPtr& urgency, const SqlRequestPt
   });
 }
 
+void SqlDesk::protect(const OriginProtection& protection) {
+  gate_.adopt(protection);
+  schedule_pump();
+}
+
 std::optional<Error> SqlDesk::shut() const {
   const MonoTime now = executor_.now();
   if (!gate_.is_shut(now)) return std::nullopt;
@@ -213,8 +218,8 @@ OriginGate::Statement SqlDesk::begin(const std::vector<SqlRequestPtr>& requests)
   const MonoTime now = executor_.now();
   for (const auto& request : requests) request->sent = now;
   const SqlRequest& first = *requests.front();
-  auto statement = gate_.sent({first.feature->index, static_cast<std::uint32_t>(requests.size())},
-                              stats_.in_flight, now);
+  auto statement =
+      gate_.sent({first.feature->index, static_cast<std::uint32_t>(requests.size())}, stats_.in_flight, now);
   // A write waits for the disk, and for other writers: it says nothing of how busy the origin is.
   if (first.verb != SqlVerb::kLoad) statement.in_flight = 0;
   return statement;

@@ -36,6 +36,7 @@ class SqlDesk : public std::enable_shared_from_this<SqlDesk> {
   [[nodiscard]] Task<Result<SqlAnswer>> run(SqlVerb verb, std::shared_ptr<const SqlFeature> feature,
                                             std::string key, std::string value, MonoTime deadline,
                                             LoadUrgencyPtr urgency = {});
+  void protect(const OriginProtection& protection);
   // Nothing is asked of the origin now, because it fails; why.
   [[nodiscard]] std::optional<Error> shut() const;
 
@@ -87,8 +88,8 @@ class SqlDesk : public std::enable_shared_from_this<SqlDesk> {
   [[nodiscard]] std::uint32_t places_left() const {
     return gate_.limit() > stats_.in_flight ? gate_.limit() - stats_.in_flight : 0;
   }
-  // These leave as one statement, which takes a place; end() gives it back. `answered`: the origin did what it
-  // was asked, so that its time counts.
+  // These leave as one statement, which takes a place; end() gives it back. `answered`: the origin did what
+  // it was asked, so that its time counts.
   [[nodiscard]] OriginGate::Statement begin(const std::vector<SqlRequestPtr>& requests);
   void end(const OriginGate::Statement& statement, bool answered);
   // Again, in front of the line.

@@ -74,8 +74,8 @@ using SqlRequestPtr = std::shared_ptr<SqlRequest>;
 [[nodiscard]] std::vector<SqlRequestPtr> requests_of(const std::shared_ptr<const SqlFeature>& feature,
                                                      const WriteBatch& batch);
 
-// Requests waiting for a place: loads of the best class first, in a class the oldest; they can be taken feature
-// by feature. Bounded by count and by bytes.
+// Requests waiting for a place: loads of the best class first, in a class the oldest; they can be taken
+// feature by feature. Bounded by count and by bytes.
 //
 // Invariant: a request is here exactly while its `waiting` is true.
 // Thread safety: none.

@@ -446,6 +446,8 @@ void SqliteOrigin::note_unheard(const std::vector<Unheard>& unheard) { desk_->no
 
 void SqliteOrigin::on_written(std::function<void()> call) { desk_->on_written(std::move(call)); }
 
+void SqliteOrigin::protect(const OriginProtection& protection) { desk_->protect(protection); }
+
 OriginStats SqliteOrigin::stats() const { return desk_->stats(); }
 
 std::string SqliteOrigin::describe() const { return "sqlite " + desk_->file().path; }

@@ -56,8 +56,9 @@ class SqliteOriginTest : public testing::Test {
     auto file = parse_sqlite_url("shop", "sqlite:" + path() + suffix);
     ASSERT_TRUE(file) << file.error().message;
     file->position_query = position_query;
-    origin_ = std::make_unique<SqliteOrigin>(*file, SqlDesk::Options{"shop", max_concurrency, waiting_max, protection},
-                                             world_.executor, world_.pool);
+    origin_ = std::make_unique<SqliteOrigin>(
+        *file, SqlDesk::Options{"shop", max_concurrency, waiting_max, protection}, world_.executor,
+        world_.pool);
   }
   std::unique_ptr<OriginFeature> bind(OriginStatements statements) {
     if (statements.feature.empty()) statements.feature = "f";
