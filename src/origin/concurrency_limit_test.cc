@@ -153,7 +153,8 @@ TEST(ConcurrencyLimitTest, AMixOfShortAndLongStatementsIsNoOverload) {
   model.slow_of_ten = 3;
   for (int i = 0; i < 100; ++i) {
     model.run(200ms);
-    if (model.limit.limit() != model.limit.options().floor) EXPECT_EQ(model.limit.limit(), 32U);
+    if (model.limit.limit() == model.limit.options().floor) continue;  // a dip
+    EXPECT_EQ(model.limit.limit(), 32U);
   }
 }
 

@@ -61,7 +61,7 @@ def test_ten_thousand_clients_that_miss_one_key_make_one_origin_read(start, post
     postgres.sql("drop sequence if exists reads")
     postgres.sql("create sequence reads")
     body = COLD.format(l2=redis_server.port, pg=postgres.url)
-    nodes = [start(body, resp_extra="max_connections = 20000") for _ in range(2)]
+    nodes = [start(body, resp_extra="connections_max = 20000") for _ in range(2)]
     command = b"*2\r\n$3\r\nGET\r\n$6\r\nitem:7\r\n"
     answers, asked_in = ask_all([node.port for node in nodes], clients, command)
     print(f"{clients} clients asked within {asked_in:.2f} s")
