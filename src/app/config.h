@@ -138,6 +138,10 @@ struct OriginConfig {
   unsigned waiting_max = 0;
   unsigned connections_max = 0;
   unsigned repair_rate = 0;
+  bool adaptive_concurrency = true;
+  unsigned min_concurrency = 0;
+  bool breaker = true;
+  double retry_share = 0;
   Duration connect_timeout{0}, statement_timeout{0};
 };
 
@@ -183,6 +187,7 @@ struct FeatureConfig {
   std::optional<WatchConfig> watch;
   std::vector<std::string> tags;
   Consistency consistency = Consistency::kSession;
+  Priority priority = Priority::kNormal;
   Duration ttl{0}, negative_ttl{0}, soft_timeout{0}, hard_timeout{0}, lease_ttl{0}, serve_stale{0};
   double ttl_jitter = 0, refresh_beta = 0;
   std::string write;

@@ -18,6 +18,7 @@ namespace {
 
 // Each gets every alert over a connection of its own.
 constexpr std::size_t kWebhooksMax = 8;
+constexpr double kRetryShareMost = 0.1;
 
 class Checker {
  public:
@@ -217,6 +218,12 @@ class Checker {
       const bool used = std::ranges::any_of(config_.features,
                                             [&](const FeatureConfig& f) { return f.origin == origin.name; });
       if (!used) warn("origins." + origin.name, "no feature uses this origin", origin.line);
+      if (origin.retry_share > kRetryShareMost)
+        error(
+            "origins." + origin.name + ".retry_share",
+            fmt::format("{} is above {}: when everything fails, more than that would be load that an origin "
+                        "cannot bear",
+                        origin.retry_share, kRetryShareMost));
     }
     if (config_.features.size() > FeatureId::kMax)
       error("features",

@@ -447,6 +447,21 @@ const std::array kKeys = {
     ConfigKey{"origins.*", "max_concurrency", T::kCount, "32",
               "Hard cap on this node's statements in flight.", origin<&OriginConfig::max_concurrency>,
               kNotReloaded, kOptional, kActive, "", 1, kOriginConcurrencyMost},
+    ConfigKey{"origins.*", "adaptive_concurrency", T::kFlag, "true",
+              "The statements in flight follow the origin: fewer when they take longer, up to "
+              "`max_concurrency` when they do not. `false`: always `max_concurrency`. See degradation.md.",
+              origin<&OriginConfig::adaptive_concurrency>, kReloads},
+    ConfigKey{"origins.*", "min_concurrency", T::kCount, "2",
+              "As many are let through however slow the origin is; above `max_concurrency` it is that.",
+              origin<&OriginConfig::min_concurrency>, kReloads, kOptional, kActive, "", 1,
+              kOriginConcurrencyMost},
+    ConfigKey{"origins.*", "breaker", T::kFlag, "true",
+              "Stop asking an origin that fails or says nothing, and ask again carefully.",
+              origin<&OriginConfig::breaker>, kReloads},
+    ConfigKey{"origins.*", "retry_share", T::kFraction, "0.1",
+              "Loads that were lost with their connection are sent once more, at most so many of all "
+              "statements: 0 (never) to 0.1.",
+              origin<&OriginConfig::retry_share>, kReloads},
     ConfigKey{"origins.*", "waiting_max", T::kCount, "16384",
               "Loads and writes that may wait for a place; beyond it the answer is `OVERLOADED`.",
               origin<&OriginConfig::waiting_max>, kNotReloaded, kOptional, kActive, "", 1, 1'000'000},
@@ -493,6 +508,10 @@ const std::array kKeys = {
               "every time.",
               feature<&FeatureConfig::consistency>, kReloads, kOptional, kActive,
               "eventual|bounded|session|strong|origin"},
+    ConfigKey{"features.*", "priority", T::kChoice, "\"normal\"",
+              "When the origin has not enough for all: `critical` features' loads go first, `low` ones wait, "
+              "and are refused first (`OVERLOADED`).",
+              feature<&FeatureConfig::priority>, kReloads, kOptional, kActive, "critical|normal|low"},
     ConfigKey{
         "features.*", "ttl", T::kDuration, "\"60s\"",
         "How long a value may be served, above 0. Plain features: when a value ends that is stored without a "

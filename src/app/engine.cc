@@ -57,6 +57,13 @@ std::string node_name(const Config& config, const Engine::Room& room) {
   return config.node.name.empty() ? room.node_name : config.node.name;
 }
 
+OriginProtection protection_of(const OriginConfig& config) {
+  return {.is_adaptive = config.adaptive_concurrency,
+          .min_concurrency = config.min_concurrency,
+          .has_breaker = config.breaker,
+          .retry_share = config.retry_share};
+}
+
 std::string watched_names(const Config& config) {
   std::string names;
   for (const FeatureConfig& feature : config.features)
@@ -178,6 +185,7 @@ Result<void> Engine::make_origin(const OriginConfig& config, const std::string& 
   options.statement_timeout = config.statement_timeout;
   options.connections_max = config.connections_max;
   options.region = region;
+  options.protection = protection_of(config);
   auto origin = candor::make_origin(config.name, config.url, options, home(), home(), *pool_, entropy_);
   if (!origin) return std::unexpected(std::move(origin.error()));
   parts_->origins.push_back({config.name, std::move(*origin)});
@@ -214,7 +222,7 @@ bool Engine::origin_suffers(std::string_view name) const {
   const auto it = std::ranges::find(parts_->origins, name, &Parts::NamedOrigin::name);
   if (it == parts_->origins.end()) return false;
   const OriginStats stats = it->origin->stats();
-  return !stats.connected || stats.waiting > 0;
+  return !stats.connected || stats.waiting > 0 || stats.breaker != Breaker::State::kClosed;
 }
 
 void Engine::start_reconciliation(const Config& config) {
@@ -383,6 +391,7 @@ void Engine::watch_health() {
   const RiverReport river = river_report(false);
   (void)catching_up(river);
   parts_->warming->tick();
+  for (const auto& [name, origin] : parts_->origins) sheds_.note(name, origin->stats(), clock_.now());
   health_.note(degraded_reasons(river), clock_.now());
   for (const auto& [part, text] : river_problems(river)) problems_.note(part, text, clock_.now());
   home().schedule(home().now() + kHealthPeriod, [this] { watch_health(); });
@@ -417,8 +426,12 @@ std::vector<std::string> Engine::degraded_reasons(const RiverReport& river) cons
     if (!stats.connected) reasons.emplace_back("l2_down");
     if (stats.breaker_open) reasons.emplace_back("l2_breaker_open");
   }
-  for (const auto& [name, origin] : parts_->origins)
-    if (!origin->stats().connected) reasons.push_back("origin_down:" + name);
+  for (const auto& [name, origin] : parts_->origins) {
+    const OriginStats stats = origin->stats();
+    if (!stats.connected) reasons.push_back("origin_down:" + name);
+    if (stats.breaker != Breaker::State::kClosed) reasons.push_back("origin_breaker_open:" + name);
+    if (sheds_.is_shedding(name)) reasons.push_back("origin_overloaded:" + name);
+  }
   if (parts_->cache->owed_invalidations() > 0) reasons.emplace_back("invalidations_owed");
   if (parts_->write_behind != nullptr)
     for (std::string& trouble : parts_->write_behind->troubles()) reasons.push_back(std::move(trouble));
@@ -517,6 +530,7 @@ FeatureReport Engine::report_feature(FeatureId id) const {
   out.reads_l2 = c.reads_l2.value();
   out.reads_origin = c.reads_origin.value();
   out.errors = c.errors.value();
+  out.shed = c.shed.value();
   out.coalesced = c.coalesced.value();
   out.refreshes = c.refreshes.value();
   out.loads_ok = c.loads_ok.value();
@@ -602,6 +616,8 @@ void Engine::reload_write_mode(const FeatureConfig& held, FeatureId id, bool is_
 
 void Engine::reload(const Config& config) {
   parts_->steering->adopt(config.controller);
+  for (const auto& [name, origin] : parts_->origins)
+    if (const OriginConfig* fresh = config.find_origin(name)) origin->protect(protection_of(*fresh));
   for (std::size_t i = 0; i < parts_->features.size(); ++i) {
     const FeatureConfig* fresh = config.find_feature(parts_->features[i].name);
     if (fresh == nullptr || fresh->is_plain() != parts_->features[i].is_plain()) continue;

@@ -24,6 +24,7 @@
 #include "app/region_desk.h"
 #include "app/river.h"
 #include "app/session_desk.h"
+#include "app/shed_watch.h"
 #include "app/steering.h"
 #include "app/warming.h"
 #include "app/watchers.h"
@@ -171,6 +172,7 @@ class Engine {
   // Home's.
   HealthLog health_{write_health_to_log()};
   ProblemLog problems_;
+  ShedWatch sheds_;
   FloorLog floors_;
   MonoTime catch_up_until_{0};
   bool caught_up_ = false;

@@ -26,6 +26,10 @@ constexpr std::array kSpecs = {
     MetricSpec{"candor_reads_total", kCounter, "feature region tier level",
                "Reads answered with a value or with \"no such row\", by the tier that answered."},
     MetricSpec{"candor_read_errors_total", kCounter, "feature region", "Reads answered with an error."},
+    MetricSpec{
+        "candor_shed_reads_total", kCounter, "feature region",
+        "Reads whose load was refused because too much waits for the origin: answered with an old value "
+        "where the owner allows it, else OVERLOADED."},
     MetricSpec{"candor_reads_negative_total", kCounter, "feature region",
                "Reads that L1 answered with \"no such row\"; part of candor_reads_total."},
     MetricSpec{
@@ -78,7 +82,18 @@ constexpr std::array kSpecs = {
     MetricSpec{"candor_origin_errors_total", kCounter, "origin region", "Statements that failed."},
     MetricSpec{"candor_origin_in_flight", kGauge, "origin region", "Statements under way."},
     MetricSpec{"candor_origin_in_flight_limit", kGauge, "origin region", "max_concurrency."},
+    MetricSpec{"candor_origin_concurrency_limit", kGauge, "origin region",
+               "Statements that are let through at once now: it follows the origin, up to max_concurrency."},
     MetricSpec{"candor_origin_waiting", kGauge, "origin region", "Loads and writes waiting for a place."},
+    MetricSpec{"candor_origin_shed_total", kCounter, "class origin region",
+               "Requests refused because too much waited, or would have waited past their deadline."},
+    MetricSpec{"candor_retries_total", kCounter, "origin region",
+               "Loads that were lost with their connection and sent once more."},
+    MetricSpec{
+        "candor_breaker_state", kGauge, "region target",
+        "0 closed, 1 half-open (a few probes pass), 2 open (nothing is asked). target: origin:NAME, l2, "
+        "stream (whose attempts are paced: 0 connected, 2 not)."},
+    MetricSpec{"candor_breaker_opened_total", kCounter, "region target", "How often it opened."},
     MetricSpec{"candor_memory_bytes", kGauge, "region tier", "Bytes that a tier holds, overhead included."},
     MetricSpec{"candor_memory_limit_bytes", kGauge, "region tier", "Its limit."},
     MetricSpec{"candor_feature_bytes", kGauge, "feature region",
@@ -422,6 +437,7 @@ void collect_feature(Page& page, const FeatureReport& f) {
   read("l2", f.reads_l2);
   read("origin", f.reads_origin);
   page.put("candor_read_errors_total", self, f.errors);
+  page.put("candor_shed_reads_total", self, f.shed);
   page.put("candor_reads_negative_total", self, f.reads_negative);
   page.put("candor_reads_stale_total", self, f.reads_stale);
   page.put("candor_reads_coalesced_total", self, f.coalesced);
@@ -473,6 +489,28 @@ void collect_behind(Page& page, const FeatureReport& f) {
   page.put("candor_write_behind_lost_total", self, b.lost);
 }
 
+double breaker_level(Breaker::State state) {
+  return state == Breaker::State::kClosed ? 0.0 : state == Breaker::State::kHalfOpen ? 1.0 : 2.0;
+}
+
+void put_breaker(Page& page, const std::string& target, Breaker::State state, std::uint64_t opened) {
+  const Labels labels = {{"region", page.region}, {"target", target}};
+  page.put("candor_breaker_state", labels, breaker_level(state));
+  page.put("candor_breaker_opened_total", labels, opened);
+}
+
+void collect_protection(Page& page, const Labels& self, const OriginReport& origin) {
+  page.put("candor_origin_concurrency_limit", self, static_cast<double>(origin.stats.limit));
+  page.put("candor_retries_total", self, origin.stats.retries);
+  for (std::size_t i = 0; i < kLoadClasses; ++i) {
+    Labels labels = self;
+    labels.emplace_back("class", load_class_name(static_cast<LoadClass>(i)));
+    page.put("candor_origin_shed_total", labels, origin.stats.shed[i]);
+  }
+  if (origin.stats.has_breaker)
+    put_breaker(page, "origin:" + origin.name, origin.stats.breaker, origin.stats.breaker_opened);
+}
+
 void collect_origin(Page& page, const OriginReport& origin) {
   const Labels self = {{"origin", origin.name}, {"region", page.region}};
   page.put("candor_origin_statements_total", self, origin.stats.statements);
@@ -480,6 +518,7 @@ void collect_origin(Page& page, const OriginReport& origin) {
   page.put("candor_origin_in_flight", self, static_cast<double>(origin.stats.in_flight));
   page.put("candor_origin_in_flight_limit", self, static_cast<double>(origin.stats.max_concurrency));
   page.put("candor_origin_waiting", self, static_cast<double>(origin.stats.waiting));
+  collect_protection(page, self, origin);
 }
 
 void collect_tiers(Page& page, const NodeReport& report) {
@@ -503,6 +542,7 @@ void collect_tiers(Page& page, const NodeReport& report) {
   page.put("candor_l2_reconnects_total", self, report.l2.reconnects);
   page.put("candor_l2_breaker_open", self, report.l2.breaker_open ? 1.0 : 0.0);
   page.put("candor_l2_breaker_opened_total", self, report.l2.breaker_opened);
+  put_breaker(page, "l2", report.l2.breaker, report.l2.breaker_opened);
   page.put("candor_l2_demotions_total", self, report.l2.demotions);
   page.put("candor_l2_fills_refused_total", self, report.l2.fills_refused);
   page.put("candor_l2_corrupt_total", self, report.l2.corrupt);
@@ -582,6 +622,8 @@ void collect_river(Page& page, const RiverReport& river, MonoTime now) {
   for (const RiverOrigin& origin : river.origins) collect_river_origin(page, origin, now);
   page.put("candor_stream_gaps_total", self, river.applier.gaps);
   page.put("candor_stream_connected", self, river.bus.connected ? 1.0 : 0.0);
+  put_breaker(page, "stream", river.bus.connected ? Breaker::State::kClosed : Breaker::State::kOpen,
+              river.bus.reconnects);
   page.put("candor_stream_messages_total", with("direction", "received"), river.bus.received);
   page.put("candor_stream_messages_total", with("direction", "appended"), river.bus.appended);
   page.put("candor_stream_errors_total", self, river.bus.errors);

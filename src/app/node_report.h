@@ -37,6 +37,7 @@ struct FeatureReport {
   std::uint64_t reads_stale = 0;     // of reads_l1: past their ttl, because the origin failed
   std::uint64_t reads_negative = 0;  // of reads_l1: "no such row"
   std::uint64_t errors = 0;          // readers that got an error
+  std::uint64_t shed = 0;            // readers whose load was refused: too much waits for the origin
   std::uint64_t coalesced = 0;       // readers that waited for a load already under way
   std::uint64_t refreshes = 0;
   std::uint64_t loads_ok = 0, loads_absent = 0, loads_failed = 0, loads_timeout = 0;

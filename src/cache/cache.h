@@ -146,7 +146,8 @@ class CacheCore final : public ChangeTarget {
     kFailed,   // see the error
   };
   using WarmDone = std::move_only_function<void(Warmed, const Error* error)>;
-  // As a reader's miss would load the key (flight, lease, L2, fence), but for nobody: it counts as no read,
+  // As a reader's miss would load the key (flight, lease, L2, fence), but for nobody: its load stands behind
+  // every reader's and is refused first, it counts as no read,
   // and is not answered with an old value. `done` may run within the call.
   void warm(FeatureId feature, std::string key, WarmDone done);
 
