@@ -2,9 +2,9 @@
 // that was chosen by its hash, and nothing of the others (spatial sampling; only so can the distance between
 // two reads of one key be known). The hit path pays one compare.
 //
-// Readers leave accesses in stripes that somebody empties about every 100 ms. Lossy on purpose: a reader whose
-// stripe is full or in use goes on, and the loss is counted. Reads of one key that follow each other in a
-// stripe become one record with a count: a hot key that happens to be chosen costs no more than a cold one.
+// Readers leave accesses in stripes that somebody empties about every 100 ms. Lossy on purpose: a reader
+// whose stripe is full or in use goes on, and the loss is counted. Reads of one key that follow each other in
+// a stripe become one record with a count: a hot key that happens to be chosen costs no more than a cold one.
 //
 // Invariant: a stripe holds at most `stripe_accesses` records.
 // Thread safety: everything, from any thread.
@@ -74,7 +74,7 @@ class AccessLog {
   static constexpr unsigned kRecent = 256;  // records that a following read of the same key may join
   struct alignas(64) Stripe {
     std::atomic_flag busy;
-    std::vector<Access> accesses;                // under `busy`
+    std::vector<Access> accesses;                 // under `busy`
     std::array<std::uint16_t, kRecent> recent{};  // under `busy`; an index into accesses, checked by its hash
   };
 

@@ -90,8 +90,8 @@ struct HitPath {
     return true;
   }
 
-  // A read as its caller sees it is over: told on, if the key is one of those that somebody follows. By value:
-  // the address of a view would make every part of it be stored on every hit.
+  // A read as its caller sees it is over: told on, if the key is one of those that somebody follows. By
+  // value: the address of a view would make every part of it be stored on every hit.
   [[gnu::always_inline]] void note_read(const EpochDomain::Slot& reader, std::uint64_t hash,
                                         FeatureId feature, std::uint32_t bytes) const {
     if (accesses->watches(hash, feature)) [[unlikely]]

@@ -42,7 +42,7 @@ QueueModel::QueueModel(std::unique_ptr<EvictionPolicy> policy, const Weighted& l
 
 bool QueueModel::request(std::uint64_t key, std::size_t weight) {
   if (touch(key)) return true;
-  insert(key, weight);
+  insert(key, weight, {});
   return false;
 }
 
@@ -53,7 +53,7 @@ bool QueueModel::touch(std::uint64_t key) {
   return true;
 }
 
-void QueueModel::insert(std::uint64_t key, std::size_t weight) {
+void QueueModel::insert(std::uint64_t key, std::size_t weight, Label label) {
   if (weight > capacity_) return;
   const std::uint64_t key_hash = hash(key);
   tell_delayed_hits();
@@ -63,6 +63,8 @@ void QueueModel::insert(std::uint64_t key, std::size_t weight) {
   const Index index = take_node();
   nodes_[index].hash = key_hash;
   nodes_[index].weight = weight;
+  nodes_[index].label = label.number;
+  nodes_[index].group = label.group;
   index_insert(key_hash, index);
   append(queue, index, 0);
   ++entries_;
@@ -70,14 +72,36 @@ void QueueModel::insert(std::uint64_t key, std::size_t weight) {
 }
 
 void QueueModel::resize(std::uint64_t key, std::size_t weight) {
-  const std::uint64_t key_hash = hash(key);
-  const Index index = find(key_hash);
+  const Index index = find(hash(key));
   if (index == kNone) return;
+  resize_node(index, weight);
+  while (weight_ > capacity_) evict_one();
+}
+
+void QueueModel::resize_node(Index index, std::size_t weight) {
   Node& node = nodes_[index];
   weight_ += weight - node.weight;
   levels_[node.queue].bytes += weight - node.weight;
   node.weight = weight;
+}
+
+void QueueModel::reweigh(const std::function<std::size_t(Label, std::size_t)>& weigh) {
+  for (unsigned queue = 0; queue < queue_count_; ++queue) {
+    for (Index index = queues_[queue].head; index != kNone;) {
+      const Node& node = nodes_[index];
+      const Index next = node.next;
+      const std::size_t weight = weigh({node.label, node.group}, node.weight);
+      if (weight != 0) {
+        resize_node(index, weight);
+      } else {
+        policy_->on_remove(node.hash, node.weight, node.queue);
+        drop(index);
+      }
+      index = next;
+    }
+  }
   while (weight_ > capacity_) evict_one();
+  tell_capacity();
 }
 
 void QueueModel::set_capacity(std::size_t capacity) {
@@ -99,8 +123,9 @@ void QueueModel::tell_capacity() {
 
 QueueModel::Index QueueModel::take_node() {
   if (free_.empty()) {
+    if (nodes_.size() == nodes_.capacity()) nodes_.reserve(nodes_.size() + nodes_.size() / 8 + 64);
     nodes_.emplace_back();
-    if (nodes_.size() * 2 > slots_.size()) grow_index();
+    if (nodes_.size() * 3 > slots_.size() * 2) grow_index();
     return static_cast<Index>(nodes_.size() - 1);
   }
   const Index index = free_.back();
@@ -155,14 +180,15 @@ void QueueModel::tell_delayed_hits() {
 
 void QueueModel::evict_one() {
   for (std::uint64_t step = 0;; ++step) {
-    CANDOR_ASSERT(step <= kExaminationsPerEntryMax * std::max<std::size_t>(entries_, 1));  // the policy does not let evictions end
+    CANDOR_ASSERT(step <= kExaminationsPerEntryMax *
+                              std::max<std::size_t>(entries_, 1));  // the policy does not let evictions end
     const unsigned queue = policy_->pick_queue(std::span(levels_).first(queue_count_));
     CANDOR_ASSERT(queue < queue_count_ && levels_[queue].entries > 0);
     const Index index = under_hand(queue);
     Node& node = nodes_[index];
     ++examined_;
-    const HeadDecision decision =
-        policy_->on_head({.hash = node.hash, .accesses = node.accesses, .bytes = node.weight, .queue = queue});
+    const HeadDecision decision = policy_->on_head(
+        {.hash = node.hash, .accesses = node.accesses, .bytes = node.weight, .queue = queue});
     switch (decision.action) {
       case HeadDecision::Action::kEvict:
         ++evictions_;

@@ -12,6 +12,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -39,10 +40,16 @@ class QueueModel {
   bool request(std::uint64_t key, std::size_t weight = 1);
   // The two halves of a request: true if it hit; a key that is absent comes in, if it fits at all.
   bool touch(std::uint64_t key);
-  void insert(std::uint64_t key, std::size_t weight);
+  struct Label {  // whatever the caller wants to know of an entry later
+    std::uint32_t number = 0;
+    std::uint16_t group = 0;
+  };
+  void insert(std::uint64_t key, std::size_t weight, Label label);
   // A key that is there weighs something else now, or is evicted for it.
   void resize(std::uint64_t key, std::size_t weight);
   void set_capacity(std::size_t capacity);
+  // Every entry weighs from now on what this says; 0: it leaves.
+  void reweigh(const std::function<std::size_t(Label label, std::size_t weight)>& weigh);
   // True if the key was there.
   bool erase(std::uint64_t key);
   [[nodiscard]] bool contains(std::uint64_t key) const { return find(hash(key)) != kNone; }
@@ -66,6 +73,8 @@ class QueueModel {
     std::size_t weight = 1;
     Index prev = kNone;
     Index next = kNone;
+    std::uint32_t label = 0;
+    std::uint16_t group = 0;
     std::uint8_t queue = 0;
     std::uint8_t accesses = 0;
   };
@@ -91,6 +100,7 @@ class QueueModel {
   void drop(Index index);
   void append(unsigned queue, Index index, unsigned accesses);
   void unlink(Index index);
+  void resize_node(Index index, std::size_t weight);
   [[nodiscard]] Index under_hand(unsigned queue) const;
 
   std::unique_ptr<EvictionPolicy> policy_;
@@ -100,7 +110,7 @@ class QueueModel {
   std::uint64_t seed_;
   std::vector<Node> nodes_;
   std::vector<Index> free_;
-  std::vector<Index> slots_;  // open addressing with linear probing; at most half full
+  std::vector<Index> slots_;  // open addressing with linear probing; at most two thirds full
   std::array<Queue, kQueuesMax> queues_;
   std::array<QueueLevel, kQueuesMax> levels_{};
   unsigned queue_count_;

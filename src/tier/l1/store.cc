@@ -112,7 +112,8 @@ class Store::Impl {
   std::vector<std::unique_ptr<Shard>> shards_;
   std::size_t fixed_bytes_ = 0;  // held by an empty store
 
-  // Limits below the first one: the difference is charged like anything else, so that no writer can overlook it.
+  // Limits below the first one: the difference is charged like anything else, so that no writer can overlook
+  // it.
   std::atomic<std::size_t> wanted_limit_;
   std::atomic<std::size_t> withheld_{0};
 

@@ -44,9 +44,9 @@ enum class PolicyKind : std::uint8_t { kDefault, kS3Fifo, kSieve, kLru, kWTinyLf
 struct StoreOptions {
   std::size_t memory_limit = std::size_t{256} << 20;
   PolicyKind policy = PolicyKind::kDefault;
-  unsigned shards = 0;            // 0: chosen from the limit; a power of two
-  std::uint64_t hash_seed = 0;    // drawn at start
-  std::size_t features_max = 64;  // size of the per-feature accounting
+  unsigned shards = 0;             // 0: chosen from the limit; a power of two
+  std::uint64_t hash_seed = 0;     // drawn at start
+  std::size_t features_max = 64;   // size of the per-feature accounting
   std::size_t reserved_bytes = 0;  // of the limit, for what others hold on this tier's account
   unsigned access_stripes = 0;     // of access_log(); 0: nobody can follow keys
   std::size_t stripe_accesses = 1024;
