@@ -78,9 +78,16 @@ CapacityDesk::CapacityDesk(const Config& config, std::size_t features, std::uint
 
 void CapacityDesk::follow(const Feature* feature) {
   features_.push_back({feature});
-  if (model_ != nullptr)
-    model_->follow(feature->id(), reads_l1(*feature),
-                   feature->policy().plain ? Duration{0} : feature->policy().serve_stale);
+  adopt_policies();
+}
+
+void CapacityDesk::adopt_policies() {
+  if (model_ == nullptr) return;
+  for (const Followed& followed : features_) {
+    const FeaturePolicy& policy = followed.feature->policy();
+    model_->follow(followed.feature->id(), reads_l1(*followed.feature),
+                   policy.plain ? Duration{0} : policy.serve_stale);
+  }
 }
 
 std::string CapacityDesk::warning() const {

@@ -28,6 +28,8 @@ class CapacityDesk {
 
   // Once for each feature, in the order of their numbers. They outlive this.
   void follow(const Feature* feature);
+  // Their policies may have changed.
+  void adopt_policies();
   // Every 100 ms or so.
   void turn(MonoTime now);
   void look_for_limit() { process_.look_for_limit(); }

@@ -613,6 +613,7 @@ void Engine::reload(const Config& config) {
     (void)parts_->cache->update_policy(id, parts_->steering->steered(feature_policy(held)));
     if (!held.is_plain()) reload_write_mode(held, id, is_rewritten);
   }
+  upkeep().post([this] { parts_->capacity->adopt_policies(); });
 }
 
 }  // namespace candor::app

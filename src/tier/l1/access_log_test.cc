@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "tier/l1/store.h"
 
@@ -112,6 +115,25 @@ TEST(AccessLog, FlushesAreToldWhateverElseIsLost) {
   EXPECT_EQ(told[0].kind, Access::Kind::kAllErased);
   EXPECT_EQ(told[1].kind, Access::Kind::kFeatureErased);
   EXPECT_EQ(told[1].feature, kSecond);
+}
+
+TEST(AccessLog, WhatThreadsLeaveIsDrainedOrCountedAsLost) {
+  AccessLog log(1, 2, 100);
+  log.watch(kFirst, kAll);
+  constexpr int kThreads = 4, kEach = 20'000;
+  std::atomic<int> running{kThreads};
+  std::vector<std::thread> threads;
+  for (unsigned t = 0; t < kThreads; ++t)
+    threads.emplace_back([&log, &running, t] {
+      for (std::uint64_t i = 0; i < kEach; ++i) log.record_read(t, t * kEach + i + 1, kFirst, 10);
+      running.fetch_sub(1);
+    });
+  std::vector<Access> out;
+  while (running.load() != 0) log.drain(&out);
+  for (auto& thread : threads) thread.join();
+  log.drain(&out);
+  EXPECT_EQ(out.size() + log.dropped(), std::size_t{kThreads} * kEach);
+  EXPECT_FALSE(out.empty());
 }
 
 }  // namespace
