@@ -133,9 +133,10 @@ Result<void> Engine::build(const Config& config, Room room) {
   start_capacity(config, config.features.size() + room.features);
   upkeep_->run_there([this] { keep_up(); });
   home_->run_there([&] {
-    watch_health();
     start_budgets(config, room);
     start_reconciliation(config);
+    start_warming(config, room);
+    watch_health();
   });
   return {};
 }
@@ -228,6 +229,22 @@ void Engine::start_reconciliation(const Config& config) {
   };
   wiring.region = [this] { return parts_->region.get(); };
   parts_->cache->reconcile(reconcile_options(config.reconcile, std::move(wiring)));
+}
+
+void Engine::start_warming(const Config& config, const Room& room) {
+  Warming::World world;
+  world.cache = parts_->cache.get();
+  world.home = &home();
+  world.pool = pool_.get();
+  world.clock = &clock_;
+  world.features = &parts_->features;
+  for (const auto& [name, origin] : parts_->origins)
+    world.origins.push_back({name, origin.get(), config.find_origin(name)->max_concurrency});
+  world.node = node_name(config, room);
+  world.keeps_hot_set = room.keeps_windows;
+  world.log = log_line;
+  parts_->warming = std::make_unique<Warming>(config, std::move(world));
+  parts_->warming->start();
 }
 
 void Engine::make_budgets(const Config& config, std::size_t features_max) {
@@ -385,6 +402,7 @@ void Engine::watch_health() {
   if (parts_->cache == nullptr) return;  // the engine is closing
   const RiverReport river = river_report(false);
   (void)catching_up(river);
+  parts_->warming->tick();
   health_.note(degraded_reasons(river), clock_.now());
   for (const auto& [part, text] : river_problems(river)) problems_.note(part, text, clock_.now());
   home().schedule(home().now() + kHealthPeriod, [this] { watch_health(); });
@@ -466,6 +484,7 @@ Engine::~Engine() {
       if (parts_->budgets != nullptr) parts_->budgets->stop();
       if (parts_->budget_file != nullptr) parts_->budget_file->save_now(parts_->budgets->book(), clock_);
       parts_->alerting.reset();
+      if (parts_->warming != nullptr) parts_->warming->stop(true);
       if (parts_->river != nullptr) parts_->river->stop();
       if (parts_->cache != nullptr) parts_->cache->close();  // no suspect is asked about any more
     });
@@ -474,6 +493,7 @@ Engine::~Engine() {
     if (home_ != nullptr) {
       home_->run_there([this] {
         parts_->river.reset();  // it calls the cache
+        parts_->warming.reset();
         parts_->cache.reset();  // features, and with them their hold on the origins
         parts_->origins.clear();
         parts_->l2.reset();
@@ -573,6 +593,8 @@ void Engine::report_tiers(NodeReport& report) {
   if (parts_->alerting != nullptr) report.alerting = parts_->alerting->report();
   report.levers = parts_->steering->snapshot();
   report.reconciliation = parts_->cache->reconciliation();
+  report.warm = parts_->warming->progress();
+  report.warming = parts_->warming->why_not_ready();
   report.waiting = parts_->cache->waiting();
   report.owed_invalidations = parts_->cache->owed_invalidations();
   report.river = river_report(true);

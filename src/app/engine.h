@@ -27,6 +27,7 @@
 #include "app/river.h"
 #include "app/session_desk.h"
 #include "app/steering.h"
+#include "app/warming.h"
 #include "app/watchers.h"
 #include "app/write_behind_desk.h"
 #include "cache/cache.h"
@@ -92,6 +93,8 @@ class Engine {
   [[nodiscard]] std::shared_ptr<const LeverSnapshot> levers() const { return parts_->steering->snapshot(); }
   // Curves, trends and the process's memory. On upkeep().
   [[nodiscard]] CapacityDesk& capacity() { return *parts_->capacity; }
+  // What is loaded before it is read. On home(); lives as long as this.
+  [[nodiscard]] Warming& warming() { return *parts_->warming; }
   // The write-behind logs. Lives as long as this.
   [[nodiscard]] WriteBehindDesk& write_behind() { return *parts_->write_behind; }
   // Replaces the policies of features that both configurations have. On home().
@@ -126,6 +129,7 @@ class Engine {
     std::unique_ptr<Steering> steering;
     std::vector<FeatureConfig> features;  // by FeatureId
     std::unique_ptr<WriteBehindDesk> write_behind;
+    std::unique_ptr<Warming> warming;
     std::unique_ptr<SessionDesk> desk;   // null as the river
     std::unique_ptr<River> river;        // null: no feature is watched, and no stream is configured
     std::unique_ptr<RegionDesk> region;  // null as the river
@@ -144,6 +148,7 @@ class Engine {
   [[nodiscard]] bool origin_suffers(std::string_view name) const;
   void start_reconciliation(const Config& config);
   void start_capacity(const Config& config, std::size_t features_max);
+  void start_warming(const Config& config, const Room& room);
   Result<void> open_write_behind(const Config& config);
   Result<void> open_river(const Config& config, const Room& room);
   Result<void> prepare_origins(const Config& config);

@@ -146,6 +146,13 @@ constexpr std::array kSpecs = {
         "applied, and the old value held all the same; l2-only: L2 held an old value, L1 did not; "
         "elsewhere: gone before it could be judged; unproven: the feed did not pass it in time; failed: no "
         "answer; skipped: the origin suffered. lost, ttl-only, race and l2-only are divergences."},
+    MetricSpec{"candor_warm_keys", kGauge, "feature region state",
+               "Keys of the last warming run, by what became of them: waiting, loaded, held, absent, dropped "
+               "(a change came, or there was no room), failed, skipped."},
+    MetricSpec{"candor_warm_running", kGauge, "region", "1 while keys are being warmed."},
+    MetricSpec{"candor_warm_keys_per_second", kGauge, "region", "Of the run under way, or the last one."},
+    MetricSpec{"candor_warm_predicted_hit_rate", kGauge, "region",
+               "Of the reads that the last run had, those that would find what was warmed until now."},
     MetricSpec{"candor_reconcile_passes_total", kCounter, "region", "Passes of the sweep over all of L1."},
     MetricSpec{"candor_reconcile_pass_seconds", kGauge, "region", "How long the last one took."},
     MetricSpec{"candor_reconcile_keys_per_second", kGauge, "region",
@@ -655,6 +662,23 @@ void collect_reconciliation(Page& page, const NodeReport& report) {
   }
 }
 
+void collect_warming(Page& page, const NodeReport& report) {
+  const Labels self = {{"region", page.region}};
+  page.put("candor_warm_running", self, report.warm.is_running ? 1.0 : 0.0);
+  page.put("candor_warm_keys_per_second", self, report.warm.keys_per_second);
+  if (report.warm.predicted_hit_rate)
+    page.put("candor_warm_predicted_hit_rate", self, *report.warm.predicted_hit_rate);
+  for (const auto& one : report.warm.features) {
+    if (one.feature.value >= report.features.size()) continue;
+    for (std::size_t state = 0; state < warm::kWarmStates; ++state)
+      page.put("candor_warm_keys",
+               {{"feature", report.features[one.feature.value].name},
+                {"region", page.region},
+                {"state", std::string(warm::kWarmStateNames[state])}},
+               one.keys.keys[state]);
+  }
+}
+
 void collect_connections(Page& page, const ConnectionReport& c) {
   const auto with = [&](const char* label, const char* value) {
     return Labels{{"region", page.region}, {label, value}};
@@ -699,6 +723,7 @@ void collect(Page& page, const NodeReport& report) {
   collect_alerting(page, report.alerting);
   collect_reconciliation(page, report);
   collect_capacity(page, report);
+  collect_warming(page, report);
   page.put("candor_tracking_clients", self, report.tracking_clients);
   page.put("candor_tracking_keys", self, report.tracking_keys);
   collect_connections(page, report.connections);

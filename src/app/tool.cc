@@ -23,6 +23,7 @@ constexpr const char* kFooter =
     "  candor budget                          every budget: predicted, measured, what is left of it\n"
     "  candor rules candor.toml               the same budgets as rules for Prometheus\n"
     "  candor grafana candor.toml             and as a dashboard for Grafana\n"
+    "  candor warm candor.toml                load what will be read, and watch how far it is\n"
     "  candor sim --seed 1 --hours 10         every promise, against simulated faults\n"
     "Each command explains itself: candor COMMAND --help. Exit codes: 0 good, 1 a finding, 2 wrong usage.";
 
@@ -60,6 +61,7 @@ int run_tool(int argc, char** argv) {
   add_budget(tool, run);
   add_rules(tool, run);
   add_grafana(tool, run);
+  add_warm(tool, run);
   try {
     tool.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -38,6 +38,7 @@ void add_hash_password(CLI::App& tool, ToolRun& run);
 void add_budget(CLI::App& tool, ToolRun& run);
 void add_rules(CLI::App& tool, ToolRun& run);
 void add_grafana(CLI::App& tool, ToolRun& run);
+void add_warm(CLI::App& tool, ToolRun& run);
 
 [[nodiscard]] int run_tool(int argc, char** argv);
 

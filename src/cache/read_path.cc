@@ -448,6 +448,7 @@ void CacheCore::MissPath::answer(const Feature& feature, std::string_view key, W
                                  Result<ReadResult> result) {
   if (waiter.served) return;
   waiter.served = true;
+  if (!waiter.is_reader) return std::exchange(waiter.done, {})(std::move(result));
   parts_.home->cancel(waiter.timer);
   waiting.fetch_sub(1, std::memory_order_relaxed);
   if (!result) {
