@@ -102,6 +102,13 @@ struct ReconcileConfig {
   Duration period{0};
 };
 
+// [capacity]: curves, and the process's memory.
+struct CapacityConfig {
+  double share = 0;  // of L1; 0: no curves
+  Duration half_life{0};
+  std::uint64_t process_memory = 0;  // 0: as the system says
+};
+
 // [warm]: how this node is warmed; what, its features say.
 struct WarmingConfig {
   bool hot_set = true;
@@ -218,6 +225,7 @@ struct Config {
   std::optional<StreamConfig> stream;
   WriteBehindConfig write_behind;
   ReconcileConfig reconcile;
+  CapacityConfig capacity;
   WarmingConfig warm;
   AlertsConfig alerts;
   ControllerConfig controller;

@@ -32,6 +32,7 @@ class Checker {
     check_alerts();
     check_controller();
     check_reconcile();
+    check_capacity();
     check_warm();
     check_names_used();
     for (const FeatureConfig& feature : config_.features) check_feature(feature);
@@ -177,6 +178,12 @@ class Checker {
   void check_reconcile() {
     at_least("reconcile.period", config_.reconcile.period, 1s,
              "passes would follow each other without a pause");
+  }
+
+  void check_capacity() {
+    at_least("capacity.half_life", config_.capacity.half_life, 1min, "too little would be counted");
+    if (config_.capacity.share > 0.2)
+      error("capacity.share", "more than a fifth of L1 for models of it; 0.01 is enough");
   }
 
   void check_warm() {

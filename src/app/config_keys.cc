@@ -116,6 +116,8 @@ const std::array kSections = {
         "reconcile",
         "The sweep that asks the origins, slowly and for ever, whether what is cached is still true, "
         "and drops what is not. See reconciliation.md."},
+    ConfigSection{"capacity",
+                  "How much memory would do what, and how much the process may have. See capacity.md."},
     ConfigSection{
         "warm",
         "How this node is warmed before it takes traffic; what is warmed first, its features say. See "
@@ -355,6 +357,19 @@ const std::array kKeys = {
     ConfigKey{"reconcile", "period", T::kDuration, "\"1m\"",
               "From the beginning of one pass over L1 to that of the next, at least.",
               part<&Config::reconcile, &ReconcileConfig::period>},
+    ConfigKey{
+        "capacity", "share", T::kFraction, "0.01",
+        "The part of `[l1] memory` that models of other sizes may take. 0: no curves. An L1 of less than "
+        "8 MiB has none.",
+        part<&Config::capacity, &CapacityConfig::share>},
+    ConfigKey{"capacity", "half_life", T::kDuration, "\"30m\"",
+              "After this time what was counted weighs half.",
+              part<&Config::capacity, &CapacityConfig::half_life>},
+    ConfigKey{
+        "capacity", "process_memory", T::kSize, "\"0B\"",
+        "What the process may use in all: L1 gives back from 80 % of it on. 0: what its cgroup allows or "
+        "the machine has; the lower one holds.",
+        part<&Config::capacity, &CapacityConfig::process_memory>},
     ConfigKey{"warm", "hot_set", T::kFlag, "true",
               "Keeps the keys that are read most in `data_dir/hot-set`, for the next start.",
               part<&Config::warm, &WarmingConfig::hot_set>},

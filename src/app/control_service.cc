@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/budget_json.h"
+#include "app/capacity_json.h"
 #include "app/metrics.h"
 #include "app/reconciliation.h"
 #include "app/status_json.h"
@@ -112,6 +113,9 @@ struct ControlRoutes {
       {"GET", "/api/v1/reconciliation", Guard::kPage,
        "What the sweep over the tiers found: divergence per million entries, by feature and cause.",
        [](S& s, R r, HttpRequest&) { s.get_reconciliation(r); }},
+      {"GET", "/api/v1/capacity", Guard::kPage,
+       "What more or less memory would do, what each feature deserves, trends, the process's memory.",
+       [](S& s, R r, HttpRequest&) { s.get_capacity(r); }},
       {"GET", "/api/v1/openapi.json", Guard::kPage, "This list.",
        [](S& s, R r, HttpRequest&) { s.get_openapi(r); }},
       {"GET", "/api/v1/events", Guard::kPage,
@@ -341,6 +345,10 @@ void ControlService::post_lost_keys(const HttpReply& reply) {
 void ControlService::get_reconciliation(const HttpReply& reply) {
   with_report(reply,
               [](const NodeReport& report) { return json_response(200, reconciliation_json(report)); });
+}
+
+void ControlService::get_capacity(const HttpReply& reply) {
+  with_report(reply, [](const NodeReport& report) { return json_response(200, capacity_json(report)); });
 }
 
 void ControlService::get_openapi(const HttpReply& reply) {

@@ -94,6 +94,7 @@ class ControlService final : public ConnectionFactory, public HttpService {
   [[nodiscard]] nlohmann::json budgets_event() const;
   void post_lost_keys(const HttpReply& reply);
   void get_reconciliation(const HttpReply& reply);
+  void get_capacity(const HttpReply& reply);
   void get_openapi(const HttpReply& reply);
   void get_events(const HttpReply& reply);
   void post_flush(const HttpReply& reply, const HttpRequest& request);

@@ -9,6 +9,7 @@
 
 #include "base/units.h"
 #include "cache/freshness.h"
+#include "io/files.h"
 #include "origin/factory.h"
 #include "tier/l2/make_l2.h"
 
@@ -50,6 +51,7 @@ l1::StoreOptions store_options(const Config& config, std::size_t features, std::
   options.policy = config.l1.policy;
   options.hash_seed = seed;
   options.features_max = std::max<std::size_t>(1, features);
+  add_access_log(config, &options);
   return options;
 }
 
@@ -135,6 +137,7 @@ Result<void> Engine::build(const Config& config, Room room) {
   if (auto opened = open_write_behind(config); !opened) return opened;
   if (auto opened = open_river(config, room); !opened) return opened;
   catch_up_until_ = clock_.now() + config.node.ready_patience;
+  start_capacity(config, config.features.size() + room.features);
   upkeep_->run_there([this] { keep_up(); });
   home_->run_there([&] {
     start_budgets(config, room);
@@ -381,8 +384,25 @@ Result<void> Engine::prepare_origins(const Config& config) {
   return {};
 }
 
+void Engine::start_capacity(const Config& config, std::size_t features_max) {
+  const auto read = [](const std::string& path) -> std::optional<std::string> {
+    constexpr std::size_t kSystemFileBytesMax = std::size_t{256} << 10;
+    Result<std::string> text = read_file(path, kSystemFileBytesMax);
+    if (!text) return std::nullopt;
+    return std::move(*text);
+  };
+  parts_->capacity =
+      std::make_unique<CapacityDesk>(config, features_max, mix64(seed_ + 7), parts_->store.get(), read);
+  for (std::size_t i = 0; i < parts_->features.size(); ++i)
+    parts_->capacity->follow(&parts_->cache->feature(FeatureId{static_cast<std::uint16_t>(i)}));
+  if (std::string warning = parts_->capacity->warning(); !warning.empty())
+    notes_.push_back({true, std::move(warning)});
+}
+
 void Engine::keep_up() {
   parts_->store->maintain(clock_.now().ms());
+  parts_->capacity->turn(clock_.now());
+  memory_pressed_.store(parts_->capacity->is_pressed(), std::memory_order_relaxed);
   upkeep().schedule(upkeep().now() + kMaintainPeriod, [this] { keep_up(); });
 }
 
@@ -432,6 +452,7 @@ std::vector<std::string> Engine::degraded_reasons(const RiverReport& river) cons
     if (stats.breaker != Breaker::State::kClosed) reasons.push_back("origin_breaker_open:" + name);
     if (sheds_.is_shedding(name)) reasons.push_back("origin_overloaded:" + name);
   }
+  if (memory_pressed_.load(std::memory_order_relaxed)) reasons.emplace_back("memory");
   if (parts_->cache->owed_invalidations() > 0) reasons.emplace_back("invalidations_owed");
   if (parts_->write_behind != nullptr)
     for (std::string& trouble : parts_->write_behind->troubles()) reasons.push_back(std::move(trouble));
@@ -630,6 +651,7 @@ void Engine::reload(const Config& config) {
     (void)parts_->cache->update_policy(id, parts_->steering->steered(feature_policy(held)));
     if (!held.is_plain()) reload_write_mode(held, id, is_rewritten);
   }
+  upkeep().post([this] { parts_->capacity->adopt_policies(); });
 }
 
 }  // namespace candor::app

@@ -275,6 +275,7 @@ void Node::reload() {
   spdlog::info("reload: {} change{} in {}", changes.size(), changes.size() == 1 ? "" : "s", config_.file);
   // What needs a restart keeps its old value here as well, so that the next reload says so again.
   engine_->home().post([this, fresh = reading.config] { engine_->reload(fresh); });
+  engine_->capacity().look_for_limit();
   set_log_level(reading.config.node.log_level);
   config_.node.log_level = reading.config.node.log_level;
   config_.node.drain_timeout = reading.config.node.drain_timeout;
@@ -325,6 +326,7 @@ void Node::complete_report(NodeReport& report) {
     report.not_ready_because = "starting";
   report.connections = connections();
   report.process = process_report(started_wall_);
+  report.capacity = engine_->capacity().report(report.at);
 }
 
 // Callers that ask while a report is on its way share it.

@@ -15,6 +15,7 @@ constexpr const char* kFooter =
     "  candor check candor.toml               everything that is wrong with a configuration\n"
     "  candor plan candor.toml --rates r.toml can each budget be kept, by what, at what cost\n"
     "  candor status                          what the daemon on this machine is doing\n"
+    "  candor capacity                        what more or less memory would do\n"
     "  candor get profile:42                  a value, the tier it came from, and its age\n"
     "  candor replay t.csv.gz --format csvkey:1 --objects 1000\n"
     "                                         the miss ratio of a trace on the real cache\n"
@@ -50,6 +51,7 @@ int run_tool(int argc, char** argv) {
   add_check(tool, run);
   add_plan(tool, run);
   add_status(tool, run);
+  add_capacity(tool, run);
   add_get(tool, run);
   add_replay(tool, run);
   add_feed(tool, run);

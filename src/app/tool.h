@@ -28,6 +28,7 @@ void report_failure(ToolRun& run, const char* command, const std::string& messag
 void add_check(CLI::App& tool, ToolRun& run);
 void add_plan(CLI::App& tool, ToolRun& run);
 void add_status(CLI::App& tool, ToolRun& run);
+void add_capacity(CLI::App& tool, ToolRun& run);
 void add_get(CLI::App& tool, ToolRun& run);
 void add_replay(CLI::App& tool, ToolRun& run);
 void add_feed(CLI::App& tool, ToolRun& run);
