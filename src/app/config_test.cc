@@ -599,7 +599,7 @@ TEST(ConfigTest, TheInterfacesExampleIsUnderstoodWhole) {
 
 TEST(ConfigTest, WhatIsNotBuiltYetIsNamedInAWarning) {
   const std::string findings = findings_of(kInterfaceExample);
-  for (const char* key : {"disk.path", "profile.warm"})
+  for (const char* key : {"profile.warm"})
     EXPECT_NE(findings.find(key), std::string::npos) << key << " in\n" << findings;
 }
 

@@ -113,6 +113,7 @@ Store::Impl::Impl(const StoreOptions& options, const PolicyFactory& policy)
       features_max_(options.features_max),
       memory_(options.memory_limit, segment_bytes_for(options.memory_limit, hit_path_.shard_mask + 1),
               hit_path_.shard_mask + 1) {
+  memory_.evicted = options.evicted;
   hit_path_.unit_shift = memory_.arena.unit_shift();
   hit_path_.arena_base = memory_.arena.at(1) - (std::size_t{1} << hit_path_.unit_shift);
   memory_.budget.charge(sizeof(Impl) + memory_.arena.overhead_bytes() +

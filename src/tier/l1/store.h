@@ -36,6 +36,7 @@
 namespace candor::l1 {
 
 class EvictionPolicy;
+class EvictionSink;
 // Makes the policy of one shard.
 using PolicyFactory = std::function<std::unique_ptr<EvictionPolicy>(std::uint64_t seed)>;
 
@@ -44,9 +45,10 @@ enum class PolicyKind : std::uint8_t { kDefault, kS3Fifo, kSieve, kLru, kWTinyLf
 struct StoreOptions {
   std::size_t memory_limit = std::size_t{256} << 20;
   PolicyKind policy = PolicyKind::kDefault;
-  unsigned shards = 0;            // 0: chosen from the limit; a power of two
-  std::uint64_t hash_seed = 0;    // drawn at start
-  std::size_t features_max = 64;  // size of the per-feature accounting
+  unsigned shards = 0;              // 0: chosen from the limit; a power of two
+  std::uint64_t hash_seed = 0;      // drawn at start
+  std::size_t features_max = 64;    // size of the per-feature accounting
+  EvictionSink* evicted = nullptr;  // is shown what eviction takes; null: nobody. Outlives the store's users
 };
 
 enum class PutMode : std::uint8_t { kAlways, kOnlyIfAbsent, kOnlyIfPresent };
