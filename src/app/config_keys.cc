@@ -276,7 +276,7 @@ const std::array kKeys = {
               kDiskLeast},
     ConfigKey{
         "disk", "memory", T::kSize, "\"64MiB\"",
-        "Limit of the tier's block cache and write buffers in this process. Beside it: 1.3 bytes for each "
+        "Limit of the tier's block cache and write buffers in this process. Beside it: 3.2 bytes for each "
         "KiB of `size`, and at most 40 MiB of queues and sketch.",
         optional_part<&Config::disk, &DiskConfig::memory>, kNotReloaded, kOptional, kActive, "", kMiB},
     ConfigKey{

@@ -35,6 +35,11 @@ Result<void> result_of(const rocksdb::Status& status) {
   return std::unexpected(error_of(status));
 }
 
+// Not a damage: it is whole, and not ours.
+bool is_in_use(const rocksdb::Status& status) {
+  return status.IsIOError() && status.ToString().find("/LOCK") != std::string::npos;
+}
+
 rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
 
 class RocksStore final : public ByteStore {
@@ -107,6 +112,7 @@ class RocksStore final : public ByteStore {
 
   Result<std::string> take_mark() override {
     const std::shared_ptr<rocksdb::DB> db = this->db();
+    if (db == nullptr) return fail(ErrorCode::kUnavailable, "the store is not open");
     std::string mark;
     const rocksdb::Status found = db->Get(rocksdb::ReadOptions(), slice(kMarkKey), &mark);
     if (found.IsNotFound()) return std::string();
@@ -186,16 +192,17 @@ Result<RocksOpened> open_rocks_store(const RocksOptions& options) {
   opened.store = store;
   const rocksdb::Status first = store->open();
   if (first.ok()) return opened;
-  if (!first.IsCorruption() && !first.IsInvalidArgument() && !first.IsNotSupported())
-    return fail(ErrorCode::kUnavailable, fmt::format("disk.path: {}: {}", options.path, first.ToString()));
+  if (is_in_use(first))
+    return fail(ErrorCode::kConfiguration,
+                fmt::format("disk.path: {}: another process uses it: {}", options.path, first.ToString()));
   const std::string aside = options.path + ".damaged";
   std::filesystem::remove_all(aside, error);
   std::filesystem::rename(options.path, aside, error);
   const rocksdb::Status second = error ? first : store->open();
-  if (!second.ok())
-    return fail(ErrorCode::kUnavailable, fmt::format("disk.path: {}: {}", options.path, second.ToString()));
-  opened.note = fmt::format("{} is damaged ({}): it is set aside as {}, and a fresh one begins", options.path,
-                            first.ToString(), aside);
+  opened.note = second.ok()
+                    ? fmt::format("{} cannot be opened ({}): it is set aside as {}, and a fresh one begins",
+                                  options.path, first.ToString(), aside)
+                    : fmt::format("{} cannot be opened: {}", options.path, second.ToString());
   return opened;
 }
 

@@ -25,6 +25,8 @@ struct RocksOpened {
 };
 
 // What cannot be opened is renamed to `path`.damaged (replacing an earlier one), and a fresh one begins.
+// Where that fails too (the disk is full) the store is closed, answers errors, and clear() tries again.
+// kConfiguration: no such directory can be made, or another process uses it.
 [[nodiscard]] Result<RocksOpened> open_rocks_store(const RocksOptions& options);
 
 }  // namespace candor::disk
