@@ -79,7 +79,8 @@ struct L1Config {
 
 struct DiskConfig {
   std::string path;
-  std::uint64_t size = 0;
+  std::uint64_t size = 0, memory = 0;
+  std::uint64_t write_rate = 0;  // bytes a second
 };
 
 struct L2Config {

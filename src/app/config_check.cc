@@ -425,7 +425,6 @@ class Checker {
 
   // What is understood and checked but not used yet, named once each.
   void check_inactive() {
-    if (config_.disk) warn("disk.path", "the disk tier is not built yet; this section has no effect", 0);
     const bool watches =
         std::ranges::any_of(config_.features, [](const FeatureConfig& f) { return f.watch.has_value(); });
     if (config_.stream && config_.stream->url == "memory:" && !watches)

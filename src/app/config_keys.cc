@@ -63,6 +63,8 @@ constexpr std::int64_t kMiB = std::int64_t{1} << 20;
 // A store's shards, index and one segment of the largest value have to fit.
 constexpr std::int64_t kL1MemoryLeast = 8 * kMiB;
 constexpr std::int64_t kL2MemoryLeast = kMiB;
+// Thirty write buffers of RocksDB and its own files.
+constexpr std::int64_t kDiskLeast = 16 * kMiB;
 // More data-plane threads than this never helped; it also bounds what one typing error can start.
 constexpr std::int64_t kThreadsMost = 256;
 // One descriptor each; above it the process's descriptor limit is the honest bound.
@@ -100,9 +102,9 @@ const std::array kSections = {
         [](ConfigTarget& t, std::string_view, int) { t.user = &t.config->resp.users.emplace_back(); }, false},
     ConfigSection{"http", "The listener for the dashboard, the API, metrics and health."},
     ConfigSection{"l1", "The memory tier of this process."},
-    ConfigSection{
-        "disk", "The tier on local flash between L1 and L2. Not built yet: read and checked, without effect.",
-        [](ConfigTarget& t, std::string_view, int) { t.config->disk.emplace(); }, false, kNotYet},
+    ConfigSection{"disk",
+                  "The tier on local flash between L1 and L2, if the section is there: see disk-tier.md.",
+                  [](ConfigTarget& t, std::string_view, int) { t.config->disk.emplace(); }, false, kIsBuilt},
     ConfigSection{"l2", "The store that the nodes of a region share."},
     ConfigSection{
         "stream",
@@ -273,10 +275,24 @@ const std::array kKeys = {
               part<&Config::l1, &L1Config::policy>, kNotReloaded, kOptional, kActive,
               "default|s3fifo|sieve|lru|wtinylfu"},
 
-    ConfigKey{"disk", "path", T::kText, "", "Directory of the disk tier.",
-              optional_part<&Config::disk, &DiskConfig::path>, kNotReloaded, kRequired, kNotYet},
-    ConfigKey{"disk", "size", T::kSize, "\"10GiB\"", "Limit of the disk tier.",
-              optional_part<&Config::disk, &DiskConfig::size>, kNotReloaded, kOptional, kNotYet, "", kMiB},
+    ConfigKey{"disk", "path", T::kText, "",
+              "Directory of the disk tier, of this node alone. What is in it may be deleted while the node "
+              "is down.",
+              optional_part<&Config::disk, &DiskConfig::path>, kNotReloaded, kRequired, kActive},
+    ConfigKey{"disk", "size", T::kSize, "\"10GiB\"",
+              "Limit of what the tier holds on the disk; the oldest entries make room.",
+              optional_part<&Config::disk, &DiskConfig::size>, kNotReloaded, kOptional, kActive, "",
+              kDiskLeast},
+    ConfigKey{
+        "disk", "memory", T::kSize, "\"64MiB\"",
+        "Limit of the tier's block cache and write buffers in this process. Beside it: 3.2 bytes for each "
+        "KiB of `size`, and at most 40 MiB of queues and sketch.",
+        optional_part<&Config::disk, &DiskConfig::memory>, kNotReloaded, kOptional, kActive, "", kMiB},
+    ConfigKey{
+        "disk", "write_rate", T::kSize, "\"16MiB\"",
+        "Bytes a second that may be written at most, on average: flash wears out. What L1 evicts beyond it "
+        "is dropped. `0B`: no limit.",
+        optional_part<&Config::disk, &DiskConfig::write_rate>, kNotReloaded, kOptional, kActive},
 
     ConfigKey{"l2", "url", T::kUrl, "\"memory:\"",
               "`memory:` (in this process), `none`, `redis://[USER@]HOST:PORT/DB` or `rediss://…` (TLS).",

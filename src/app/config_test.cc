@@ -597,12 +597,6 @@ TEST(ConfigTest, TheInterfacesExampleIsUnderstoodWhole) {
   EXPECT_EQ(reading.config.resp.listen, (ListenAddress{"127.0.0.1", 6390}));
 }
 
-TEST(ConfigTest, WhatIsNotBuiltYetIsNamedInAWarning) {
-  const std::string findings = findings_of(kInterfaceExample);
-  for (const char* key : {"disk.path"})
-    EXPECT_NE(findings.find(key), std::string::npos) << key << " in\n" << findings;
-}
-
 TEST(ConfigTest, EveryFindingIsReportedNotJustTheFirst) {
   const ConfigReading reading =
       read_config_text("[node]\nname = 1\n[l1]\nmemory = \"x\"\n[resp]\nthreads = \"2\"\n", "candor.toml");

@@ -99,8 +99,10 @@ Result<void> Engine::build(const Config& config, Room room) {
   home_ = std::make_unique<RunningLoop>(room.home_name);
   upkeep_ = std::make_unique<RunningLoop>("upkeep");
   pool_ = std::make_unique<ThreadPool>(pool_threads(config) + room.pool_threads, "pool");
-  parts_->store = std::make_unique<l1::Store>(
-      store_options(config, config.features.size() + room.features, mix64(seed_)));
+  if (auto opened = open_disk(config); !opened) return opened;
+  l1::StoreOptions l1 = store_options(config, config.features.size() + room.features, mix64(seed_));
+  if (parts_->disk != nullptr) l1.evicted = &parts_->disk->tier();
+  parts_->store = std::make_unique<l1::Store>(l1);
   Result<void> built;
   home_->run_there([&] {
     built = make_l2(config.l2);
@@ -118,6 +120,7 @@ Result<void> Engine::build(const Config& config, Room room) {
     parts.home = &home();
     parts.l1 = parts_->store.get();
     parts.l2 = parts_->l2.get();
+    if (parts_->disk != nullptr) parts.disk = &parts_->disk->tier();
     parts.l2_is_shared = config.l2.url != "memory:";
     parts.seed = mix64(seed_ + 1);
     parts_->cache = std::make_unique<CacheCore>(parts);
@@ -126,7 +129,7 @@ Result<void> Engine::build(const Config& config, Room room) {
     parts_->steering =
         std::make_unique<Steering>(config, parts_->cache.get(), &clock_, parts_->region_writes.get());
     for (const FeatureConfig& feature : config.features)
-      if (built) built = add_feature(feature);
+      if (built) built = add_feature(config, feature);
     for (const OriginConfig& origin : config.origins)
       parts_->cache->set_repair_rate(origin.name, origin.repair_rate);
     if (built) add_tags(config);
@@ -145,6 +148,16 @@ Result<void> Engine::build(const Config& config, Room room) {
     start_warming(config, room);
     watch_health();
   });
+  return {};
+}
+
+Result<void> Engine::open_disk(const Config& config) {
+  if (!config.disk) return {};
+  std::vector<std::string> notes;
+  auto disk = DiskDesk::open(config, home_.get(), &clock_, &entropy_, &notes);
+  if (!disk) return std::unexpected(std::move(disk.error()));
+  parts_->disk = std::move(*disk);
+  for (std::string& note : notes) notes_.push_back({true, std::move(note)});
   return {};
 }
 
@@ -195,7 +208,7 @@ Result<void> Engine::make_origin(const OriginConfig& config, const std::string& 
   return {};
 }
 
-Result<void> Engine::add_feature(const FeatureConfig& config) {
+Result<void> Engine::add_feature(const Config& all, const FeatureConfig& config) {
   std::unique_ptr<OriginFeature> bound;
   std::string watched_origin;
   if (!config.is_plain()) {
@@ -217,6 +230,7 @@ Result<void> Engine::add_feature(const FeatureConfig& config) {
   auto id = parts_->cache->add_feature(feature_policy(config), std::move(bound), watched_origin);
   if (!id) return std::unexpected(std::move(id.error()));
   parts_->features.push_back(config);
+  if (parts_->disk != nullptr) parts_->disk->add_feature(config, all.find_origin(config.origin));
   if (config.budget && !config.is_plain()) parts_->budgets->add(parts_->cache.get(), *id, config);
   return {};
 }
@@ -453,6 +467,7 @@ std::vector<std::string> Engine::degraded_reasons(const RiverReport& river) cons
     if (sheds_.is_shedding(name)) reasons.push_back("origin_overloaded:" + name);
   }
   if (memory_pressed_.load(std::memory_order_relaxed)) reasons.emplace_back("memory");
+  if (parts_->disk != nullptr && !parts_->disk->tier().is_on()) reasons.emplace_back("disk_off");
   if (parts_->cache->owed_invalidations() > 0) reasons.emplace_back("invalidations_owed");
   if (parts_->write_behind != nullptr)
     for (std::string& trouble : parts_->write_behind->troubles()) reasons.push_back(std::move(trouble));
@@ -462,6 +477,7 @@ std::vector<std::string> Engine::degraded_reasons(const RiverReport& river) cons
 }
 
 bool Engine::is_quiet() const {
+  if (parts_->disk != nullptr && !parts_->disk->tier().is_idle()) return false;
   if (parts_->cache != nullptr && (parts_->cache->waiting() > 0 || parts_->cache->flights() > 0))
     return false;
   if (parts_->cache != nullptr && parts_->write_behind != nullptr && !parts_->write_behind->is_idle())
@@ -508,6 +524,7 @@ Engine::~Engine() {
         parts_->river.reset();  // it calls the cache
         parts_->warming.reset();
         parts_->cache.reset();  // features, and with them their hold on the origins
+        if (parts_->disk != nullptr) parts_->disk->tier().close();
         parts_->origins.clear();
         parts_->l2.reset();
       });
@@ -548,6 +565,7 @@ FeatureReport Engine::report_feature(FeatureId id) const {
   out.reads_negative = c.negative_hits.value();
   // Counted apart, all answered by L1: values, "no such row", and values past their ttl.
   out.reads_l1 = c.hits_l1.value() + out.reads_negative + out.reads_stale;
+  out.reads_disk = c.hits_disk.value();
   out.reads_l2 = c.reads_l2.value();
   out.reads_origin = c.reads_origin.value();
   out.errors = c.errors.value();
@@ -595,6 +613,7 @@ void Engine::report_more(std::unique_ptr<NodeReport> report, ReportDone done) {
 
 void Engine::report_tiers(NodeReport& report) {
   report.l1 = parts_->store->stats();
+  if (parts_->disk != nullptr) report.disk = parts_->disk->tier().stats();
   report.has_l2 = parts_->l2 != nullptr;
   if (report.has_l2) {
     report.l2 = parts_->l2->stats();

@@ -18,6 +18,7 @@
 #include "app/budget_loop.h"
 #include "app/capacity_desk.h"
 #include "app/config.h"
+#include "app/disk_desk.h"
 #include "app/floor_log.h"
 #include "app/health_log.h"
 #include "app/node_report.h"
@@ -111,6 +112,7 @@ class Engine {
  private:
   // What lives on home and ends together.
   struct Parts {
+    std::unique_ptr<DiskDesk> disk;  // null: there is none. Sees what the store evicts
     std::unique_ptr<l1::Store> store;
     std::unique_ptr<TagRules> tags;
     std::unique_ptr<L2> l2;
@@ -138,10 +140,11 @@ class Engine {
 
   Engine();
   Result<void> build(const Config& config, Room room);
+  Result<void> open_disk(const Config& config);
   Result<void> make_l2(const L2Config& config);
   void reach_l2(const L2Config& config);
   Result<void> make_origin(const OriginConfig& config, const std::string& region);
-  Result<void> add_feature(const FeatureConfig& config);
+  Result<void> add_feature(const Config& all, const FeatureConfig& config);
   void add_tags(const Config& config);
   void make_budgets(const Config& config, std::size_t features_max);
   void start_budgets(const Config& config, const Room& room);

@@ -5,6 +5,7 @@
 
 #include "cache/freshness.h"
 #include "cache/miss_path.h"
+#include "tier/disk/disk_tier.h"
 
 namespace candor {
 
@@ -68,8 +69,15 @@ std::string CacheCore::MissPath::name_of(const Feature& feature, std::string_vie
   return name;
 }
 
-CacheCore::CacheCore(Parts parts) : parts_(parts), miss_(std::make_unique<MissPath>(parts, features_)) {}
-CacheCore::~CacheCore() = default;
+CacheCore::CacheCore(Parts parts) : parts_(parts), miss_(std::make_unique<MissPath>(parts, features_)) {
+  if (parts_.disk == nullptr) return;
+  parts_.disk->use_history([miss = miss_.get()](FeatureId feature, l1::Millis loaded_at) {
+    return miss->history_of(feature, loaded_at);
+  });
+}
+CacheCore::~CacheCore() {
+  if (parts_.disk != nullptr) parts_.disk->use_history({});
+}
 void CacheCore::close() { miss_->close(); }
 void CacheCore::set_region_barrier(RegionBarrier* barrier) { miss_->barrier = barrier; }
 
@@ -124,7 +132,10 @@ Result<void> CacheCore::update_policy(FeatureId id, FeaturePolicy policy) {
   }
   // Entries carry their grace inside their expiry: under another one they would be judged wrongly. They go
   // first, and nothing fills between here and the new policy, because fills happen on this thread.
-  if (policy.serve_stale != feature.policy().serve_stale) parts_.l1->erase_feature(id);
+  if (policy.serve_stale != feature.policy().serve_stale) {
+    parts_.l1->erase_feature(id);
+    miss_->forget_on_disk(id);
+  }
   feature.replace_policy(std::move(policy));
   return {};
 }

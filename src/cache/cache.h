@@ -41,6 +41,10 @@
 
 namespace candor {
 
+namespace disk {
+class DiskTier;
+}
+
 enum class Tier : std::uint8_t { kL1, kDisk, kL2, kOrigin };
 [[nodiscard]] std::string_view tier_name(Tier tier);                 // l1 disk l2 origin
 [[nodiscard]] std::string_view consistency_name(Consistency level);  // eventual bounded session strong origin
@@ -71,10 +75,11 @@ class CacheCore final : public ChangeTarget {
     const Clock* clock = nullptr;
     Executor* home = nullptr;  // the miss path's executor
     l1::Store* l1 = nullptr;
-    L2* l2 = nullptr;              // null: none
-    bool l2_is_shared = false;     // other nodes use the same L2 (anything but `memory:`)
-    Observer* observer = nullptr;  // null: nobody watches
-    ReadTap* tap = nullptr;        // is shown some of the reads; null: nobody measures
+    disk::DiskTier* disk = nullptr;  // null: none. Takes what `l1` evicts
+    L2* l2 = nullptr;                // null: none
+    bool l2_is_shared = false;       // other nodes use the same L2 (anything but `memory:`)
+    Observer* observer = nullptr;    // null: nobody watches
+    ReadTap* tap = nullptr;          // is shown some of the reads; null: nobody measures
     std::uint64_t seed = 0;
     std::size_t waiters_max = 100'000;  // reads waiting on the miss path; beyond it OVERLOADED
   };

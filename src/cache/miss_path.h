@@ -24,6 +24,10 @@
 
 namespace candor {
 
+namespace disk {
+struct Hit;
+}
+
 // What a load brought back. Not nested in MissPath: clang wants the class around a default member initializer
 // complete before Result<> may ask whether it can be made from nothing.
 struct LoadedValue {
@@ -37,6 +41,7 @@ struct LoadedValue {
   std::optional<Duration> origin_ttl{};  // OriginRow::ttl_left, from the load's beginning
   std::uint32_t l2_generation = 0;       // when the lease for this load was given
   std::uint64_t l2_tag_mark = 0;         // the same
+  std::uint8_t flags = 0;                // EntryMeta::user_flags of what the disk held
 };
 
 // How a failed write is told: a writer must be able to tell that nothing happened from that nobody knows. L2
@@ -97,6 +102,10 @@ class CacheCore::MissPath {
   void forget_feature(std::string_view feature);
   void forget_tag(std::string_view tag);
 
+  // ---- disk_path.cc ----
+  [[nodiscard]] std::uint64_t history_of(FeatureId id, l1::Millis loaded_at) const;
+  void forget_on_disk(std::optional<FeatureId> feature);
+
   // ---- repair.cc: suspects after a gap ----
   void note_history(std::string_view origin);
   void set_repair_rate(std::string_view origin, unsigned keys_per_second);
@@ -142,6 +151,13 @@ class CacheCore::MissPath {
 
   Task<void> run_flight(FlightPtr flight, std::string key);
   Task<Result<Loaded>> fetch(Feature* feature, std::string key, FlightPtr flight);
+  Task<std::optional<Loaded>> ask_disk(Feature* feature, std::string key, FlightPtr flight,
+                                       MonoTime deadline);
+  // After L1 has forgotten the key, or is about to hold a newer load of it.
+  void forget_on_disk(const Feature& feature, std::string_view key);
+  [[nodiscard]] bool is_servable(const Feature& feature, std::string_view key, const disk::Hit& hit,
+                                 const Flights::Flight& flight) const;
+  [[nodiscard]] std::optional<HeldRow> confirmable(const Feature& feature, const disk::Hit& hit) const;
   // May what this flight brings be stored? Not after an invalidation, nor while a write of the key is in
   // doubt.
   [[nodiscard]] bool may_keep(const Flights::Flight& flight) const;

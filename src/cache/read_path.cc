@@ -38,13 +38,19 @@ Error timed_out(const Feature& feature) {
 
 }  // namespace
 
-// One page: L2 or a lease, the origin, the fence, the fills. Every step may fail and says what the next one
-// does about it.
+// One page: the disk, L2 or a lease, the origin, the fence, the fills. Every step may fail and says what the
+// next one does about it.
 Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::fetch(Feature* feature, std::string key,
                                                                      FlightPtr flight) {
   const std::string name = flight->name;
   const LoadsUnderWay::Ticket ticket(&loads_, parts_.home->now());
   const MonoTime deadline = parts_.home->now() + feature->policy().hard_timeout;
+
+  std::optional<Loaded> on_disk = co_await ask_disk(feature, key, flight, deadline);
+  if (on_disk) {
+    fill_l1(*feature, key, *on_disk);  // nothing has come since it was judged
+    co_return std::move(*on_disk);
+  }
 
   const FromL2 wanted = flight->past_tiers  ? FromL2::kLease
                         : flight->refreshes ? FromL2::kNewer
@@ -206,7 +212,7 @@ void CacheCore::MissPath::note_reload(const Feature& feature, std::string_view k
   const l1::Store::ReadGuard guard(*parts_.l1);
   l1::EntryView old;
   if (!parts_.l1->peek(guard, parts_.l1->hash(feature.id(), key), feature.id(), key, now_ms(), &old) ||
-      old.meta.user_flags != 0) {
+      (old.meta.user_flags & ~kHeldByDisk) != 0) {
     return;
   }
   const bool is_same =
@@ -230,6 +236,7 @@ void CacheCore::MissPath::fill_l1(const Feature& feature, std::string_view key, 
   put.key = key;
   if (loaded.value) put.value = *loaded.value;
   put.meta.stamp = loaded.stamp.bound();
+  put.meta.user_flags = loaded.flags;
   if (loaded.tier == Tier::kL2 && !mutant(Mutant::kL2AgeTrusted)) put.meta.user_flags = kAgeFromL2;
   put.meta.loaded_at = life.loaded_at;
   put.meta.expires_at = life.expires_at;
@@ -239,6 +246,8 @@ void CacheCore::MissPath::fill_l1(const Feature& feature, std::string_view key, 
   }
   put.now = now;
   (void)parts_.l1->put(put);
+  // Behind it: what L1 held until now may have been evicted just before.
+  if (loaded.tier != Tier::kDisk) forget_on_disk(feature, key);
 }
 
 // Plain features behind a shared L2: L2 is the value's home, and L1 keeps no copy, because nothing would tell
@@ -493,6 +502,8 @@ void CacheCore::MissPath::answer(const Feature& feature, std::string_view key, W
     feature.counters.errors.add();
   } else if (result->degraded != nullptr) {
     feature.counters.served_stale.add();
+  } else if (result->tier == Tier::kDisk) {
+    feature.counters.hits_disk.add();
   } else if (result->tier == Tier::kL2) {
     feature.counters.reads_l2.add();
   } else if (result->tier == Tier::kOrigin) {
