@@ -55,8 +55,8 @@ struct ReadResult {
   const char* degraded = nullptr;  // null or the reason ("origin down", "soft timeout"): a static string
   // How long ago the value can have been superseded, at most; nullopt: nothing is proven.
   std::optional<Duration> fresh_within{};
-  StampBound stamp{};       // of the load that it came from
-  bool is_pending = false;  // an acknowledged write that the origin may not have yet (write-behind)
+  StampBound stamp{};               // of the load that it came from
+  bool is_pending = false;          // an acknowledged write that the origin may not have yet (write-behind)
   Duration in_l2{0}, in_origin{0};  // of the time that it took; the rest was waiting
 };
 using ReadDone = std::move_only_function<void(Result<ReadResult>)>;

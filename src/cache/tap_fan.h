@@ -1,6 +1,6 @@
-// Several takers behind one tap. The hit path picks reads with the highest chance of theirs, and each taker is
-// given a part of what is picked, drawn for itself alone: what one of them sees is as random a sample, with
-// the chance that it asked for, as if it were the only one.
+// Several takers behind one tap. The hit path picks reads with the highest chance of theirs, and each taker
+// is given a part of what is picked, drawn for itself alone: what one of them sees is as random a sample,
+// with the chance that it asked for, as if it were the only one.
 //
 // Thread safety: as ReadTap; add() before traffic.
 #pragma once
