@@ -198,17 +198,20 @@ bool CacheCore::serves_at(const Feature& feature, std::string_view key, const l1
     if (may_refresh_early(policy, cost, until, now)) ask_for_refresh(feature, key, view, now, until);
   }
   if (lanes_ != nullptr && lanes_->is_due(feature.id())) [[unlikely]]
-    show(feature, key, view, now, level);
+    show(feature, key, view, now, level, proof);
   return true;
 }
 
 [[gnu::noinline, gnu::cold]] void CacheCore::show(const Feature& feature, std::string_view key,
                                                   const l1::EntryView& view, l1::Millis now,
-                                                  Consistency level) {
+                                                  Consistency level, const Proof& proof) {
   // Newer than what the origin holds: there is nothing that it could be staler than.
   if ((view.meta.user_flags & kPendingWrite) != 0) return;
+  // Without a proof that was made before the lookup only the entry's own age is one.
+  const l1::Millis at = proof.at != 0 ? proof.at : now;
+  const auto within = proven_within(view.meta, proof.at != 0 ? proof.fresh_as_of : OriginTrust::kNever, at);
   parts_.tap->take({feature.id(), key, view.value, view.meta.negative, Tier::kL1, level, false,
-                    view.meta.stamp, view.meta.loaded_at, now});
+                    view.meta.stamp, view.meta.loaded_at, now, within.value_or(-1)});
 }
 
 // Drawn by number, as early refreshes are. All readers share one counter: dear, and only while the lever is
@@ -246,6 +249,10 @@ std::optional<Duration> CacheCore::fresh_within(const Feature& feature, const Hi
 void CacheCore::count_hits(const Feature& feature, std::uint64_t hits, std::uint64_t negatives) {
   if (hits > 0) feature.counters.hits_l1.add(hits);
   if (negatives > 0) feature.counters.negative_hits.add(negatives);
+}
+
+void CacheCore::resample_reads() {
+  if (lanes_ != nullptr) lanes_->redraw();
 }
 
 bool CacheCore::reads_l2(FeatureId feature) const { return miss_->l2_is_believed(*features_[feature.value]); }

@@ -27,6 +27,7 @@
 #include "base/executor.h"
 #include "base/result.h"
 #include "cache/change_target.h"
+#include "cache/explain.h"
 #include "cache/feature.h"
 #include "cache/freshness.h"
 #include "cache/gap_repair.h"
@@ -58,8 +59,9 @@ struct ReadResult {
   const char* degraded = nullptr;  // null or the reason ("origin down", "soft timeout"): a static string
   // How long ago the value can have been superseded, at most; nullopt: nothing is proven.
   std::optional<Duration> fresh_within{};
-  StampBound stamp{};       // of the load that it came from
-  bool is_pending = false;  // an acknowledged write that the origin may not have yet (write-behind)
+  StampBound stamp{};               // of the load that it came from
+  bool is_pending = false;          // an acknowledged write that the origin may not have yet (write-behind)
+  Duration in_l2{0}, in_origin{0};  // of the time that it took; the rest was waiting
 };
 using ReadDone = std::move_only_function<void(Result<ReadResult>)>;
 
@@ -248,6 +250,12 @@ class CacheCore final : public ChangeTarget {
   // What a reader of the key may be served out of the tiers now, without being one. On home.
   [[nodiscard]] Task<TierCopies> copies(FeatureId feature, std::string key);
 
+  // What is held of the key and what would become of a reader of it now, tier by tier, with the reasons.
+  // Counts as no read. On home.
+  [[nodiscard]] Task<KeyExplanation> explain(FeatureId feature, std::string key);
+  // The tap's chances have risen, and shall be heeded at once. Any thread.
+  void resample_reads();
+
   // Names that carry a marker of this origin's changes. On home.
   [[nodiscard]] std::size_t markers(std::string_view origin) const;
 
@@ -270,7 +278,7 @@ class CacheCore final : public ChangeTarget {
   std::vector<std::unique_ptr<OriginTrust>> trusts_;
   // Shows this read to the tap.
   void show(const Feature& feature, std::string_view key, const l1::EntryView& view, l1::Millis now,
-            Consistency level);
+            Consistency level, const Proof& proof);
   // Made anew with each feature that is added. Null: nobody measures.
   std::unique_ptr<ReadLanes> lanes_;
   std::unique_ptr<TagTimes> tag_times_;  // null: no feature has tags of single keys

@@ -42,6 +42,7 @@ struct LoadedValue {
   std::uint32_t l2_generation = 0;       // when the lease for this load was given
   std::uint64_t l2_tag_mark = 0;         // the same
   std::uint8_t flags = 0;                // EntryMeta::user_flags of what the disk held
+  Duration in_origin{0};                 // of its load
 };
 
 // How a failed write is told: a writer must be able to tell that nothing happened from that nobody knows. L2
@@ -118,6 +119,9 @@ class CacheCore::MissPath {
   }
   [[nodiscard]] Task<TierCopies> copies(Feature* feature, std::string key);
 
+  // ---- explain.cc ----
+  [[nodiscard]] Task<KeyExplanation> explain(Feature* feature, std::string key);
+
   // Counted on home, read anywhere.
   std::atomic<std::size_t> waiting{0};
   std::atomic<std::size_t> owed{0};
@@ -143,6 +147,7 @@ class CacheCore::MissPath {
       return level == Consistency::kBounded || level == Consistency::kStrong;
     }
     TimerId timer;
+    Duration in_l2{0}, in_origin{0};  // as in ReadResult
   };
   using Flights = SingleFlight<std::shared_ptr<Waiter>>;
   using FlightPtr = Flights::FlightPtr;
@@ -260,6 +265,12 @@ class CacheCore::MissPath {
            MonoTime deadline);
   void answer(const Feature& feature, std::string_view key, Waiter& waiter, Result<ReadResult> result);
   void show(const Feature& feature, std::string_view key, Consistency level, const ReadResult& result);
+  void tell_answered(const Feature& feature, std::string_view key, const Waiter& waiter,
+                     const Result<ReadResult>& result) const;
+  void tell_l2_hit(const Feature& feature, std::string_view key, const Loaded& hit, bool keeps) const;
+  [[nodiscard]] TierExplanation explain_l1(const Feature& feature, std::string_view key) const;
+  Task<TierExplanation> explain_l2(Feature* feature, std::string key);
+  void explain_state(const Feature& feature, std::string_view key, KeyExplanation* out) const;
   std::optional<ReadResult> stale_copy(const Feature& feature, std::string_view key, const char* reason);
   std::optional<ReadResult> rescue(const Feature& feature, std::string_view key, const char* reason,
                                    std::size_t readers);

@@ -55,14 +55,20 @@ Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::fetch(Feature* fe
   const FromL2 wanted = flight->past_tiers  ? FromL2::kLease
                         : flight->refreshes ? FromL2::kNewer
                                             : FromL2::kAny;
+  const MonoTime asked = parts_.home->now();
   L2Answer l2 = co_await ask_l2(feature, name, deadline, wanted);
+  flight->in_l2 = parts_.home->now() - asked;
   if (l2.hit) {
     note_seen(*feature, key, name, l2.hit->stamp);
-    if (may_keep(*flight)) fill_l1(*feature, key, *l2.hit);
+    const bool keeps = may_keep(*flight);
+    if (keeps) fill_l1(*feature, key, *l2.hit);
+    tell_l2_hit(*feature, key, *l2.hit, keeps);
     co_return std::move(*l2.hit);
   }
 
+  const MonoTime began = parts_.home->now();
   Result<Loaded> loaded = co_await confirm_or_load(feature, key, flight->repairs, deadline, flight->urgency);
+  flight->in_origin = parts_.home->now() - began;
   if (!loaded) {
     if (l2.lease.value != 0) (void)co_await parts_.l2->release(name, l2.lease);
     co_return loaded;
@@ -180,6 +186,7 @@ Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::load_from_origin(
   loaded.stamp = row->stamp;
   loaded.origin_ttl = row->ttl_left;
   loaded.as_of = began;  // the row may be as old as that
+  loaded.in_origin = took;
   co_return loaded;
 }
 
@@ -388,6 +395,8 @@ Task<void> CacheCore::MissPath::run_flight(FlightPtr flight, std::string key) {
   // The list is moved out: an answer may start another read of the same key.
   auto waiters = std::move(flight->waiters);
   for (auto& waiter : waiters) {
+    waiter->in_l2 = flight->in_l2;
+    waiter->in_origin = flight->in_origin;
     const bool unproven = waiter->level == Consistency::kBounded && result &&
                           (!result->fresh_within || *result->fresh_within > waiter->bound);
     if (unproven && !waiter->served) {
@@ -413,6 +422,7 @@ Task<void> CacheCore::MissPath::bypass(Feature* feature, std::string key, std::s
     if (!loaded) count_shed(*feature, loaded.error(), 1);
     if (loaded) {
       keep_bypassed(*feature, key, *loaded, forgets);
+      waiter->in_origin = loaded->in_origin;
       result->value = loaded->value;
       result->stamp = loaded->stamp.bound();
       result->age = parts_.home->now() - loaded->as_of;
@@ -512,10 +522,46 @@ void CacheCore::MissPath::answer(const Feature& feature, std::string_view key, W
   if (result && !result->is_pending && lanes != nullptr && !feature.policy().plain &&
       lanes->is_due(feature.id()))
     show(feature, key, waiter.level, *result);
+  tell_answered(feature, key, waiter, result);
+  if (result) {
+    result->in_l2 = waiter.in_l2;
+    result->in_origin = waiter.in_origin;
+  }
   const Duration took = parts_.home->now() - waiter.asked;
   feature.counters.read_miss_ns.record(static_cast<std::uint64_t>(std::max<std::int64_t>(0, took.count())));
   ReadDone done = std::move(waiter.done);
   done(std::move(result));
+}
+
+void CacheCore::MissPath::tell_l2_hit(const Feature& feature, std::string_view key, const Loaded& hit,
+                                      bool keeps) const {
+  if (parts_.observer == nullptr) return;
+  const KeyRef ref{feature.id(), key};
+  parts_.observer->on_l2_hit(ref, hit.stamp, parts_.home->now() - hit.as_of,
+                             keeps ? FillOutcome::kStored : FillOutcome::kFenced);
+}
+
+void CacheCore::MissPath::tell_answered(const Feature& feature, std::string_view key, const Waiter& waiter,
+                                        const Result<ReadResult>& result) const {
+  if (parts_.observer == nullptr) return;
+  AnsweredRead read;
+  read.level = waiter.level;
+  read.took = parts_.home->now() - waiter.asked;
+  // A load that others had begun may have taken longer than this reader waited for it.
+  read.in_l2 = std::min(waiter.in_l2, read.took);
+  read.in_origin = std::min(waiter.in_origin, read.took - read.in_l2);
+  if (result) {
+    read.tier = result->tier;
+    read.negative = result->value == nullptr;
+    read.degraded = result->degraded;
+    read.age = result->age;
+    read.fresh_within = result->fresh_within;
+    read.value_bytes = result->value == nullptr ? 0 : result->value->size();
+  } else {
+    read.tier = Tier::kOrigin;
+    read.error = error_code_name(result.error().code);
+  }
+  parts_.observer->on_answered(KeyRef{feature.id(), key}, read);
 }
 
 void CacheCore::MissPath::show(const Feature& feature, std::string_view key, Consistency level,
@@ -530,6 +576,8 @@ void CacheCore::MissPath::show(const Feature& feature, std::string_view key, Con
   read.degraded = result.degraded != nullptr;
   read.stamp = result.stamp;
   read.at = now_ms();
+  if (result.fresh_within)
+    read.fresh_within = std::chrono::ceil<std::chrono::milliseconds>(*result.fresh_within).count();
   read.loaded_at = read.at - std::chrono::duration_cast<std::chrono::milliseconds>(result.age).count();
   parts_.tap->take(read);
 }

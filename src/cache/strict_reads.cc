@@ -52,6 +52,7 @@ Task<void> CacheCore::MissPath::read_strong(Feature* feature, std::string key, s
       feature->counters.confirmed.add();
       feature->counters.hits_l1.add();
       copy->fresh_within = parts_.clock->now() - began;
+      waiter->in_origin = parts_.home->now() - began;
       answer(*feature, key, *waiter, std::move(*copy));
       co_return;
     }
