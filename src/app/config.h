@@ -102,6 +102,23 @@ struct ReconcileConfig {
   Duration period{0};
 };
 
+// [hotkeys]
+struct HotKeysConfig {
+  bool enabled = true;
+  unsigned keys = 0;
+};
+
+// [explain]
+struct ExplainConfig {
+  std::uint64_t memory = 0;
+};
+
+// [tracing]
+struct TracingConfig {
+  std::string endpoint;  // empty: no spans leave
+  double sample = 0;
+};
+
 struct AlertsConfig {
   std::vector<std::string> webhook;  // passwords are in
   std::string password_file;
@@ -202,6 +219,9 @@ struct Config {
   std::optional<StreamConfig> stream;
   WriteBehindConfig write_behind;
   ReconcileConfig reconcile;
+  HotKeysConfig hotkeys;
+  ExplainConfig explain;
+  TracingConfig tracing;
   AlertsConfig alerts;
   ControllerConfig controller;
   std::vector<OriginConfig> origins;

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "server/candor_budget.h"
+#include "server/candor_inspect.h"
 #include "server/dropping.h"
 #include "server/key_access.h"
 #include "server/resp_server.h"
@@ -264,16 +265,16 @@ constexpr Command kCommands[] = {
      "A value, and where it came from.", get},
     {"CANDOR.INVALIDATE", -2, C::kChanges | C::kBarrier, Right::kWrite, 0, 0, 0, "candor", "0.1.0",
      "Drops keys, a feature or a tag from every tier of every node of the region.", invalidate},
-    {"CANDOR.EXPLAIN", -1, C::kReadOnly | C::kNotYet, Right::kRead, 0, 0, 0, "candor", "0.1.0",
-     "Not available yet.", not_yet},
+    {"CANDOR.EXPLAIN", 2, C::kReadOnly, Right::kRead, 1, 1, 1, "candor", "0.1.0",
+     "What every tier holds of a key, and what happened to it lately.", explain},
     {"CANDOR.TOKEN", 1, C::kReadOnly | C::kBarrier, Right::kRead, 0, 0, 0, "candor", "0.1.0",
      "A token of what this session has seen and written.", token},
     {"CANDOR.SESSION", 2, C::kReadOnly | C::kBarrier, Right::kRead, 0, 0, 0, "candor", "0.1.0",
      "Adopts the token of another session.", adopt},
     {"CANDOR.WARM", -1, C::kReadOnly | C::kNotYet, Right::kRead, 0, 0, 0, "candor", "0.1.0",
      "Not available yet.", not_yet},
-    {"CANDOR.HOTKEYS", -1, C::kReadOnly | C::kNotYet, Right::kRead, 0, 0, 0, "candor", "0.1.0",
-     "Not available yet.", not_yet},
+    {"CANDOR.HOTKEYS", -1, C::kReadOnly, Right::kRead, 0, 0, 0, "candor", "0.1.0",
+     "The hottest keys, by reads, bytes, misses or changes, with the bounds of each figure.", hot_keys},
     {"CANDOR.BUDGET", -1, C::kReadOnly, Right::kRead, 0, 0, 0, "candor", "0.1.0",
      "Budgets of staleness: predicted, measured, and what levers did about them.", budget},
 };

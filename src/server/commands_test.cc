@@ -409,6 +409,7 @@ TEST_F(CommandsTest, SlowLogKeepsWhatWaitedLong) {
   EXPECT_EQ(run("SLOWLOG LEN"), ":1\r\n");
   EXPECT_NE(run("SLOWLOG GET").find(":20000\r\n*2\r\n$3\r\nGET\r\n$4\r\nslow\r\n$11\r\n127.0.0.1:1\r\n"),
             std::string::npos);
+  EXPECT_NE(run("SLOWLOG GET").find("$9\r\norigin_us\r\n:20000\r\n"), std::string::npos);
   EXPECT_EQ(run("SLOWLOG RESET"), "+OK\r\n");
   EXPECT_EQ(run("SLOWLOG GET"), "*0\r\n");
 }

@@ -19,6 +19,9 @@
 
 namespace candor::server {
 
+class InspectDesk;
+class SpanSink;
+
 struct ServerOptions {
   // A connection costs about 10 KB in all; 10,000 of them 100 MB.
   std::size_t connections_max = 10'000;
@@ -73,6 +76,8 @@ struct ServerContext {
   EntropySource* entropy = nullptr;
   SessionDesk* desk = nullptr;       // session tokens; null: there are none here
   BudgetDesk* budgets = nullptr;     // null: no feature has a budget
+  SpanSink* spans = nullptr;         // of requests with a trace id; null: trace ids are taken and not used
+  InspectDesk* inspect = nullptr;    // null: CANDOR.EXPLAIN and HOTKEYS are refused
   RegionCommands* region = nullptr;  // null: commands reach this node and L2
   BlockingPool* pool = nullptr;      // for password checks; null: they run on the connection's loop
   ServerOptions options;
