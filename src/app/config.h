@@ -121,6 +121,23 @@ struct WarmingConfig {
   std::string peer_token;  // what the file holds
 };
 
+// [hotkeys]
+struct HotKeysConfig {
+  bool enabled = true;
+  unsigned keys = 0;
+};
+
+// [explain]
+struct ExplainConfig {
+  std::uint64_t memory = 0;
+};
+
+// [tracing]
+struct TracingConfig {
+  std::string endpoint;  // empty: no spans leave
+  double sample = 0;
+};
+
 struct AlertsConfig {
   std::vector<std::string> webhook;  // passwords are in
   std::string password_file;
@@ -228,6 +245,9 @@ struct Config {
   ReconcileConfig reconcile;
   CapacityConfig capacity;
   WarmingConfig warm;
+  HotKeysConfig hotkeys;
+  ExplainConfig explain;
+  TracingConfig tracing;
   AlertsConfig alerts;
   ControllerConfig controller;
   std::vector<OriginConfig> origins;

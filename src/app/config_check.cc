@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "app/span_exporter.h"
 #include "app/webhook_url.h"
 #include "base/ids.h"
 #include "base/units.h"
@@ -29,6 +30,7 @@ class Checker {
     check_users();
     check_plain_feature();
     check_unbuilt_urls();
+    check_tracing();
     check_alerts();
     check_controller();
     check_reconcile();
@@ -142,6 +144,12 @@ class Checker {
     }
     if (is_given("l2.memory"))
       warn("l2.memory", "has no effect: it limits the memory: tier, and the shared store has its own limit");
+  }
+
+  void check_tracing() {
+    if (config_.tracing.endpoint.empty()) return;
+    const auto target = parse_collector_url(config_.tracing.endpoint);
+    if (!target) error("tracing.endpoint", target.error().message);
   }
 
   void check_alerts() {

@@ -86,6 +86,8 @@ constexpr std::int64_t kAddedLoadsMost = 1'000'000;
 
 // Above it one question would be under way at every moment, whatever the origin.
 constexpr std::int64_t kRepairRateMost = 1'000'000;
+// Each costs about 150 bytes, in four lists of each feature.
+constexpr std::int64_t kHotKeysMost = 4096;
 // A background task that loads more is a reader.
 constexpr std::int64_t kReconcileRateMost = 100'000;
 
@@ -124,6 +126,12 @@ const std::array kSections = {
         "warm",
         "How this node is warmed before it takes traffic; what is warmed first, its features say. See "
         "warming.md."},
+    ConfigSection{"hotkeys",
+                  "Which keys are hot, for `candor hotkeys`, CANDOR.HOTKEYS and warming: see debugging.md."},
+    ConfigSection{"explain", "What happened to keys lately, for `candor explain`: see debugging.md."},
+    ConfigSection{"tracing",
+                  "Requests that carry a W3C trace id become spans of an OpenTelemetry collector: see "
+                  "debugging.md."},
     ConfigSection{"alerts", "Who is told when a feature burns its budget of staleness: see alerting.md."},
     ConfigSection{"controller",
                   "What the controller may do to keep budgets with `control = \"auto\"`: see controller.md. "
@@ -345,6 +353,29 @@ const std::array kKeys = {
         "When the oldest write has waited for this long, because the origin does not take it, new writes "
         "answer `OVERLOADED`. 0: never.",
         part<&Config::write_behind, &WriteBehindConfig::age_max>},
+    ConfigKey{"hotkeys", "enabled", T::kFlag, "true",
+              "Looks at some 2,000 reads a second, and at every miss and change.",
+              part<&Config::hotkeys, &HotKeysConfig::enabled>},
+    ConfigKey{
+        "hotkeys", "keys", T::kCount, "128",
+        "Keys that are followed, by each measure, for each feature; fewer where there are more than 500 "
+        "features. The more, the closer the bounds of the less hot ones.",
+        part<&Config::hotkeys, &HotKeysConfig::keys>, kNotReloaded, kOptional, kActive, "", 1, kHotKeysMost},
+    ConfigKey{
+        "explain", "memory", T::kSize, "\"4MiB\"",
+        "For what happened to keys: a ring each for hits, misses, fills and changes, of a quarter of it "
+        "each. 0: nothing is kept.",
+        part<&Config::explain, &ExplainConfig::memory>},
+    ConfigKey{
+        "tracing", "endpoint", T::kText, "\"\"",
+        "Where a collector takes OTLP/HTTP JSON: `http://HOST:PORT/v1/traces` or `https://…`. Empty: no "
+        "spans leave.",
+        part<&Config::tracing, &TracingConfig::endpoint>},
+    ConfigKey{
+        "tracing", "sample", T::kFraction, "1.0",
+        "Of the traces whose caller records them, the share that is recorded here as well; by the trace's "
+        "id, so that every node takes the same ones.",
+        part<&Config::tracing, &TracingConfig::sample>},
     ConfigKey{
         "alerts", "webhook", T::kTexts, "[]",
         "Alertmanagers, each `http://[USER@]HOST:PORT` or `https://…`. Without a path `/api/v2/alerts` is "

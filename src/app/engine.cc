@@ -7,6 +7,9 @@
 #include <future>
 #include <thread>
 
+#include "app/inspection.h"
+#include "app/span_exporter.h"
+#include "app/version.h"
 #include "base/units.h"
 #include "cache/freshness.h"
 #include "io/files.h"
@@ -73,6 +76,16 @@ std::string watched_names(const Config& config) {
   return names;
 }
 
+// By feature: the statements that its origin takes at once; 0: it has none.
+std::vector<unsigned> concurrency_of(const Config& config) {
+  std::vector<unsigned> limits;
+  for (const FeatureConfig& feature : config.features) {
+    const OriginConfig* origin = config.find_origin(feature.origin);
+    limits.push_back(origin == nullptr ? 0 : origin->max_concurrency);
+  }
+  return limits;
+}
+
 void log_problem(const std::string& part, const std::string& text) {
   if (text.empty())
     spdlog::info("{}: all is well again", part);
@@ -113,9 +126,12 @@ Result<void> Engine::build(const Config& config, Room room) {
     parts_->watchers = std::make_unique<Watchers>(config.features.size() + room.features);
     parts_->watchers->add(parts_->tracking.get());
     make_budgets(config, config.features.size() + room.features);
+    make_inspection(config, room);
+    built = make_spans(config, room);
+    if (!built) return;
     CacheCore::Parts parts;
     parts.clock = &clock_;
-    parts.tap = parts_->budgets->tap();
+    parts.tap = parts_->taps.get();
     parts.observer = parts_->watchers.get();
     parts.home = &home();
     parts.l1 = parts_->store.get();
@@ -143,6 +159,7 @@ Result<void> Engine::build(const Config& config, Room room) {
   start_capacity(config, config.features.size() + room.features);
   upkeep_->run_there([this] { keep_up(); });
   home_->run_there([&] {
+    parts_->inspection->start(parts_->cache.get());
     start_budgets(config, room);
     start_reconciliation(config);
     start_warming(config, room);
@@ -289,6 +306,40 @@ void Engine::make_budgets(const Config& config, std::size_t features_max) {
   };
   parts_->budgets = std::make_unique<BudgetLoop>(config, features_max, std::move(world));
   parts_->watchers->add(parts_->budgets->observer());
+}
+
+void Engine::make_inspection(const Config& config, const Room& room) {
+  Inspection::World world;
+  world.home = &home();
+  world.control = &upkeep();
+  world.clock = &clock_;
+  world.seed = mix64(seed_ + 7);
+  world.node = node_name(config, room);
+  world.region = config.node.region;
+  world.stages = [this](FeatureId id, Position position) {
+    if (parts_->river == nullptr || id.value >= parts_->features.size()) return River::Stages{};
+    return parts_->river->stages(parts_->features[id.value].origin, position);
+  };
+  // Of what add_feature() has built; never changed afterwards.
+  world.concurrency = [limits = concurrency_of(config)](FeatureId id) {
+    return id.value < limits.size() ? limits[id.value] : 0U;
+  };
+  parts_->inspection =
+      std::make_unique<Inspection>(config, config.features.size() + room.features, std::move(world));
+  parts_->taps = std::make_unique<TapFan>(mix64(seed_ + 8));
+  if (parts_->budgets->tap() != nullptr) parts_->taps->add(parts_->budgets->tap());
+  parts_->inspection->join(parts_->taps.get(), parts_->watchers.get());
+}
+
+Result<void> Engine::make_spans(const Config& config, const Room& room) {
+  if (config.tracing.endpoint.empty()) return {};
+  auto target = parse_collector_url(config.tracing.endpoint);
+  if (!target) return fail(ErrorCode::kConfiguration, "tracing.endpoint: " + target.error().message);
+  const SpanSource source{node_name(config, room), config.node.region, kVersion};
+  parts_->spans = std::make_unique<SpanExporter>(
+      &home(), &home(), std::move(*target), source, config.tracing.sample, mix64(seed_ + 9),
+      [this](const std::string& text) { problems_.note("tracing", text, clock_.now()); });
+  return {};
 }
 
 void Engine::start_budgets(const Config& config, const Room& room) {
@@ -511,6 +562,8 @@ Engine::~Engine() {
   if (home_ != nullptr)
     home_->run_there([this] {
       if (parts_->budgets != nullptr) parts_->budgets->stop();
+      if (parts_->inspection != nullptr) parts_->inspection->stop();
+      if (parts_->spans != nullptr) parts_->spans->stop();
       if (parts_->budget_file != nullptr) parts_->budget_file->save_now(parts_->budgets->book(), clock_);
       parts_->alerting.reset();
       if (parts_->warming != nullptr) parts_->warming->stop(true);
@@ -635,6 +688,7 @@ void Engine::report_tiers(NodeReport& report) {
   report.degraded = degraded_reasons(report.river);
   report.tracking_clients = parts_->tracking->members();
   report.tracking_keys = parts_->tracking->keys();
+  report.trace_left_out = parts_->inspection->trace_events_left_out();
 }
 
 // What the controller has switched stays switched, unless the file says something new of it, or the level

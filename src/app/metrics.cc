@@ -274,6 +274,8 @@ constexpr std::array kSpecs = {
                "Loads that measuring asks of the origin."},
     MetricSpec{"candor_tracking_clients", kGauge, "region", "Connections with CLIENT TRACKING on."},
     MetricSpec{"candor_tracking_keys", kGauge, "region", "Keys remembered for them."},
+    MetricSpec{"candor_trace_left_out_total", kCounter, "region",
+               "Events that a running `candor trace` was not shown: too many a second, or not read in time."},
     MetricSpec{"candor_owed_invalidations", kGauge, "region",
                "Keys whose invalidation L2 has not taken yet; they are read from the origin."},
     MetricSpec{"candor_waiting_reads", kGauge, "region", "Reads on their way to L2 or the origin."},
@@ -815,6 +817,7 @@ void collect(Page& page, const NodeReport& report) {
   collect_warming(page, report);
   page.put("candor_tracking_clients", self, report.tracking_clients);
   page.put("candor_tracking_keys", self, report.tracking_keys);
+  page.put("candor_trace_left_out_total", self, report.trace_left_out);
   collect_connections(page, report.connections);
   collect_process(page, report.process);
   for (const std::string& reason : report.degraded)

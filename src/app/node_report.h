@@ -105,6 +105,7 @@ struct NodeReport {
   warm::WarmProgress warm;
   std::string warming;                                    // what /readyz waits for; empty: for nothing more
   std::uint64_t tracking_clients = 0, tracking_keys = 0;  // CLIENT TRACKING
+  std::uint64_t trace_left_out = 0;                       // events that traces had no room or time for
   ConnectionReport connections;
   ProcessReport process;
 };

@@ -60,8 +60,8 @@ class River {
   // `with_lags`: the histograms too, which cost some microseconds each.
   [[nodiscard]] RiverReport report(bool with_lags) const;
   [[nodiscard]] Applier& applier() { return *applier_; }
-  // When the change at this position came by, by this node's wall clock. Only the node that reads the origin's
-  // feed knows, and only of the last positions.
+  // When the change at this position came by, by this node's wall clock. Only the node that reads the
+  // origin's feed knows, and only of the last positions.
   struct Stages {
     std::optional<WallTime> heard, told_l2, appended;
   };
