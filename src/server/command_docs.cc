@@ -32,11 +32,6 @@ void write_flags(std::string& out, const Command& command, resp::Protocol protoc
   for (const auto flag : flags) resp::write_simple(out, flag);
 }
 
-// Null for what is unknown, and for what only answers that it is not available yet.
-const Command* table.find(const CommandTable& table, std::string_view name) {
-  return table.find(name);
-}
-
 // As Redis 7: name, arity, flags, first key, last key, step, ACL categories, tips, key specifications,
 // subcommands.
 void write_info(std::string& out, const Command& command, resp::Protocol protocol) {
