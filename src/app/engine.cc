@@ -282,6 +282,15 @@ void Engine::start_warming(const Config& config, const Room& room) {
   world.node = node_name(config, room);
   world.keeps_hot_set = room.keeps_windows;
   world.log = log_line;
+  world.counted = [this] {
+    const auto& hot = parts_->inspection->hot_keys();
+    std::vector<HotSetFile::Counted> counted;
+    for (HotKey& key : hot.top(std::nullopt, HotKeys::kEntriesMax, HotBy::kReads, clock_.now()))
+      // A key that may owe its place to another's count keeps its share of the rest instead.
+      if (const auto& reads = key.by(HotBy::kReads); reads && 2 * reads->low > reads->per_second)
+        counted.push_back({key.feature, std::move(key.key), reads->per_second});
+    return counted;
+  };
   parts_->warming = std::make_unique<Warming>(config, std::move(world));
   parts_->warming->start();
 }
