@@ -32,6 +32,8 @@ class Checker {
     check_alerts();
     check_controller();
     check_reconcile();
+    check_capacity();
+    check_warm();
     check_names_used();
     for (const FeatureConfig& feature : config_.features) check_feature(feature);
     check_inactive();
@@ -176,6 +178,30 @@ class Checker {
   void check_reconcile() {
     at_least("reconcile.period", config_.reconcile.period, 1s,
              "passes would follow each other without a pause");
+  }
+
+  void check_capacity() {
+    at_least("capacity.half_life", config_.capacity.half_life, 1min, "too little would be counted");
+    if (config_.capacity.share > 0.2)
+      error("capacity.share", "more than a fifth of L1 for models of it; 0.01 is enough");
+  }
+
+  void check_warm() {
+    const WarmingConfig& warm = config_.warm;
+    at_least("warm.hot_set_period", warm.hot_set_period, 1s, "all the time would be spent on writing it");
+    at_least("warm.query_timeout", warm.query_timeout, 1ms, "no query ends at once");
+    if (warm.origin_share <= 0.0)
+      error("warm.origin_share", "must be above 0; to warm nothing, name nothing and set hot_set = false");
+    for (const std::string& peer : warm.peers)
+      if (auto address = parse_listen_address(peer); !address || address->port == 0)
+        error("warm.peers", fmt::format("\"{}\" is not HOST:PORT", peer));
+    if (!warm.peers.empty() && warm.peer_token_file.empty())
+      error("warm.peers", "their hot sets hold keys, and need their token; set peer_token_file");
+    if (warm.peers.empty() && !warm.peer_token_file.empty())
+      warn("warm.peer_token_file", "has no effect without peers");
+    for (const FeatureConfig& feature : config_.features)
+      if (feature.warm && feature.warm->keys.empty() && feature.warm->query.empty())
+        warn("features." + feature.name + ".warm", "names nothing; give it keys or a query", feature.line);
   }
 
   void check_controller() {
@@ -406,8 +432,8 @@ class Checker {
       warn("stream.url",
            "no feature has `watch`, so that no change is ever sent on it; this section has no effect", 0);
     for (const FeatureConfig& f : config_.features) {
-      const std::string at = "features." + f.name;
-      if (f.warm) warn(at + ".warm", "warming is not built yet; the cache starts cold", f.line);
+      if (f.warm && f.is_plain())
+        warn("features." + f.name + ".warm", "has no effect: there is no origin to load from", f.line);
     }
   }
 

@@ -9,6 +9,7 @@
 
 #include "base/units.h"
 #include "cache/freshness.h"
+#include "io/files.h"
 #include "origin/factory.h"
 #include "tier/l2/make_l2.h"
 
@@ -50,6 +51,7 @@ l1::StoreOptions store_options(const Config& config, std::size_t features, std::
   options.policy = config.l1.policy;
   options.hash_seed = seed;
   options.features_max = std::max<std::size_t>(1, features);
+  add_access_log(config, &options);
   return options;
 }
 
@@ -135,11 +137,13 @@ Result<void> Engine::build(const Config& config, Room room) {
   if (auto opened = open_write_behind(config); !opened) return opened;
   if (auto opened = open_river(config, room); !opened) return opened;
   catch_up_until_ = clock_.now() + config.node.ready_patience;
+  start_capacity(config, config.features.size() + room.features);
   upkeep_->run_there([this] { keep_up(); });
   home_->run_there([&] {
-    watch_health();
     start_budgets(config, room);
     start_reconciliation(config);
+    start_warming(config, room);
+    watch_health();
   });
   return {};
 }
@@ -233,6 +237,22 @@ void Engine::start_reconciliation(const Config& config) {
   };
   wiring.region = [this] { return parts_->region.get(); };
   parts_->cache->reconcile(reconcile_options(config.reconcile, std::move(wiring)));
+}
+
+void Engine::start_warming(const Config& config, const Room& room) {
+  Warming::World world;
+  world.cache = parts_->cache.get();
+  world.home = &home();
+  world.pool = pool_.get();
+  world.clock = &clock_;
+  world.features = &parts_->features;
+  for (const auto& [name, origin] : parts_->origins)
+    world.origins.push_back({name, origin.get(), config.find_origin(name)->max_concurrency});
+  world.node = node_name(config, room);
+  world.keeps_hot_set = room.keeps_windows;
+  world.log = log_line;
+  parts_->warming = std::make_unique<Warming>(config, std::move(world));
+  parts_->warming->start();
 }
 
 void Engine::make_budgets(const Config& config, std::size_t features_max) {
@@ -364,8 +384,25 @@ Result<void> Engine::prepare_origins(const Config& config) {
   return {};
 }
 
+void Engine::start_capacity(const Config& config, std::size_t features_max) {
+  const auto read = [](const std::string& path) -> std::optional<std::string> {
+    constexpr std::size_t kSystemFileBytesMax = std::size_t{256} << 10;
+    Result<std::string> text = read_file(path, kSystemFileBytesMax);
+    if (!text) return std::nullopt;
+    return std::move(*text);
+  };
+  parts_->capacity =
+      std::make_unique<CapacityDesk>(config, features_max, mix64(seed_ + 7), parts_->store.get(), read);
+  for (std::size_t i = 0; i < parts_->features.size(); ++i)
+    parts_->capacity->follow(&parts_->cache->feature(FeatureId{static_cast<std::uint16_t>(i)}));
+  if (std::string warning = parts_->capacity->warning(); !warning.empty())
+    notes_.push_back({true, std::move(warning)});
+}
+
 void Engine::keep_up() {
   parts_->store->maintain(clock_.now().ms());
+  parts_->capacity->turn(clock_.now());
+  memory_pressed_.store(parts_->capacity->is_pressed(), std::memory_order_relaxed);
   upkeep().schedule(upkeep().now() + kMaintainPeriod, [this] { keep_up(); });
 }
 
@@ -373,6 +410,7 @@ void Engine::watch_health() {
   if (parts_->cache == nullptr) return;  // the engine is closing
   const RiverReport river = river_report(false);
   (void)catching_up(river);
+  parts_->warming->tick();
   for (const auto& [name, origin] : parts_->origins) sheds_.note(name, origin->stats(), clock_.now());
   health_.note(degraded_reasons(river), clock_.now());
   for (const auto& [part, text] : river_problems(river)) problems_.note(part, text, clock_.now());
@@ -414,6 +452,7 @@ std::vector<std::string> Engine::degraded_reasons(const RiverReport& river) cons
     if (stats.breaker != Breaker::State::kClosed) reasons.push_back("origin_breaker_open:" + name);
     if (sheds_.is_shedding(name)) reasons.push_back("origin_overloaded:" + name);
   }
+  if (memory_pressed_.load(std::memory_order_relaxed)) reasons.emplace_back("memory");
   if (parts_->cache->owed_invalidations() > 0) reasons.emplace_back("invalidations_owed");
   if (parts_->write_behind != nullptr)
     for (std::string& trouble : parts_->write_behind->troubles()) reasons.push_back(std::move(trouble));
@@ -458,6 +497,7 @@ Engine::~Engine() {
       if (parts_->budgets != nullptr) parts_->budgets->stop();
       if (parts_->budget_file != nullptr) parts_->budget_file->save_now(parts_->budgets->book(), clock_);
       parts_->alerting.reset();
+      if (parts_->warming != nullptr) parts_->warming->stop(true);
       if (parts_->river != nullptr) parts_->river->stop();
       if (parts_->cache != nullptr) parts_->cache->close();  // no suspect is asked about any more
     });
@@ -466,6 +506,7 @@ Engine::~Engine() {
     if (home_ != nullptr) {
       home_->run_there([this] {
         parts_->river.reset();  // it calls the cache
+        parts_->warming.reset();
         parts_->cache.reset();  // features, and with them their hold on the origins
         parts_->origins.clear();
         parts_->l2.reset();
@@ -566,6 +607,8 @@ void Engine::report_tiers(NodeReport& report) {
   if (parts_->alerting != nullptr) report.alerting = parts_->alerting->report();
   report.levers = parts_->steering->snapshot();
   report.reconciliation = parts_->cache->reconciliation();
+  report.warm = parts_->warming->progress();
+  report.warming = parts_->warming->why_not_ready();
   report.waiting = parts_->cache->waiting();
   report.owed_invalidations = parts_->cache->owed_invalidations();
   report.river = river_report(true);
@@ -608,6 +651,7 @@ void Engine::reload(const Config& config) {
     (void)parts_->cache->update_policy(id, parts_->steering->steered(feature_policy(held)));
     if (!held.is_plain()) reload_write_mode(held, id, is_rewritten);
   }
+  upkeep().post([this] { parts_->capacity->adopt_policies(); });
 }
 
 }  // namespace candor::app

@@ -95,7 +95,18 @@ constexpr std::array kSpecs = {
         "stream (whose attempts are paced: 0 connected, 2 not)."},
     MetricSpec{"candor_breaker_opened_total", kCounter, "region target", "How often it opened."},
     MetricSpec{"candor_memory_bytes", kGauge, "region tier", "Bytes that a tier holds, overhead included."},
-    MetricSpec{"candor_memory_limit_bytes", kGauge, "region tier", "Its limit."},
+    MetricSpec{"candor_memory_limit_bytes", kGauge, "region tier",
+               "Its limit now; tier=\"process\": of the process, by its cgroup or the machine."},
+    MetricSpec{
+        "candor_memory_pressure", kGauge, "region",
+        "Memory of the process over the line (80 % of its limit) from which on L1 gives back; above 1 it "
+        "does."},
+    MetricSpec{"candor_hit_ratio_predicted", kGauge, "feature region memory",
+               "The hit ratio that L1 would have with so many times its memory (0.5, 1, 2, 4)."},
+    MetricSpec{"candor_capacity_model_bytes", kGauge, "region",
+               "What the models for that hold, of L1's memory."},
+    MetricSpec{"candor_capacity_records_dropped_total", kCounter, "region",
+               "Accesses of followed keys that were not recorded, because a buffer was full or in use."},
     MetricSpec{"candor_feature_bytes", kGauge, "feature region",
                "Bytes of a feature's entries in L1, headers included."},
     MetricSpec{"candor_entries", kGauge, "feature region", "A feature's entries in L1."},
@@ -150,6 +161,13 @@ constexpr std::array kSpecs = {
         "applied, and the old value held all the same; l2-only: L2 held an old value, L1 did not; "
         "elsewhere: gone before it could be judged; unproven: the feed did not pass it in time; failed: no "
         "answer; skipped: the origin suffered. lost, ttl-only, race and l2-only are divergences."},
+    MetricSpec{"candor_warm_keys", kGauge, "feature region state",
+               "Keys of the last warming run, by what became of them: waiting, loaded, held, absent, dropped "
+               "(a change came, or there was no room), failed, skipped."},
+    MetricSpec{"candor_warm_running", kGauge, "region", "1 while keys are being warmed."},
+    MetricSpec{"candor_warm_keys_per_second", kGauge, "region", "Of the run under way, or the last one."},
+    MetricSpec{"candor_warm_predicted_hit_rate", kGauge, "region",
+               "Of the reads that the last run had, those that would find what was warmed until now."},
     MetricSpec{"candor_reconcile_passes_total", kCounter, "region", "Passes of the sweep over all of L1."},
     MetricSpec{"candor_reconcile_pass_seconds", kGauge, "region", "How long the last one took."},
     MetricSpec{"candor_reconcile_keys_per_second", kGauge, "region",
@@ -646,6 +664,27 @@ void collect_alerting(Page& page, const AlertingReport& alerting) {
   }
 }
 
+void collect_capacity(Page& page, const NodeReport& report) {
+  if (report.capacity == nullptr) return;
+  const CapacityReport& known = *report.capacity;
+  const Labels self = {{"region", page.region}};
+  const Labels process = {{"region", page.region}, {"tier", "process"}};
+  if (known.memory.limit != 0) {
+    page.put("candor_memory_limit_bytes", process, static_cast<double>(known.memory.limit));
+    page.put("candor_memory_bytes", process, static_cast<double>(known.memory.used));
+    page.put("candor_memory_pressure", self, known.memory.pressure);
+  }
+  if (!known.is_on) return;
+  constexpr std::array<const char*, capacity::kFactors.size()> kNames{"0.5", "1", "2", "4"};
+  for (const CapacityEstimate& feature : known.features)
+    for (std::size_t i = 0; i < kNames.size() && feature.is_followed; ++i)
+      page.put("candor_hit_ratio_predicted",
+               {{"feature", feature.feature}, {"region", page.region}, {"memory", kNames[i]}},
+               feature.predicted[i]);
+  page.put("candor_capacity_model_bytes", self, static_cast<double>(known.model_bytes));
+  page.put("candor_capacity_records_dropped_total", self, static_cast<double>(known.records_dropped));
+}
+
 void collect_reconciliation(Page& page, const NodeReport& report) {
   const ReconcileStatus& status = report.reconciliation;
   const Labels self = {{"region", page.region}};
@@ -662,6 +701,23 @@ void collect_reconciliation(Page& page, const NodeReport& report) {
                 {"region", page.region},
                 {"outcome", std::string(kReconciledNames[how])}},
                status.features[i].since_start.entries[how]);
+  }
+}
+
+void collect_warming(Page& page, const NodeReport& report) {
+  const Labels self = {{"region", page.region}};
+  page.put("candor_warm_running", self, report.warm.is_running ? 1.0 : 0.0);
+  page.put("candor_warm_keys_per_second", self, report.warm.keys_per_second);
+  if (report.warm.predicted_hit_rate)
+    page.put("candor_warm_predicted_hit_rate", self, *report.warm.predicted_hit_rate);
+  for (const auto& one : report.warm.features) {
+    if (one.feature.value >= report.features.size()) continue;
+    for (std::size_t state = 0; state < warm::kWarmStates; ++state)
+      page.put("candor_warm_keys",
+               {{"feature", report.features[one.feature.value].name},
+                {"region", page.region},
+                {"state", std::string(warm::kWarmStateNames[state])}},
+               one.keys.keys[state]);
   }
 }
 
@@ -708,6 +764,8 @@ void collect(Page& page, const NodeReport& report) {
   collect_river(page, report.river, report.at);
   collect_alerting(page, report.alerting);
   collect_reconciliation(page, report);
+  collect_capacity(page, report);
+  collect_warming(page, report);
   page.put("candor_tracking_clients", self, report.tracking_clients);
   page.put("candor_tracking_keys", self, report.tracking_keys);
   collect_connections(page, report.connections);

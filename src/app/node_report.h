@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "app/alerting_report.h"
+#include "app/capacity_report.h"
 #include "app/river_report.h"
 #include "app/steering.h"
 #include "app/watchers.h"
@@ -21,6 +22,7 @@
 #include "origin/origin.h"
 #include "tier/l1/store.h"
 #include "tier/l2.h"
+#include "warm/warmer.h"
 
 namespace candor::app {
 
@@ -95,6 +97,9 @@ struct NodeReport {
   std::shared_ptr<const LeverSnapshot> levers;     // null: nothing was evaluated yet
   AlertingReport alerting;
   ReconcileStatus reconciliation;
+  std::shared_ptr<const CapacityReport> capacity;  // null: nothing was asked of it yet
+  warm::WarmProgress warm;
+  std::string warming;                                    // what /readyz waits for; empty: for nothing more
   std::uint64_t tracking_clients = 0, tracking_keys = 0;  // CLIENT TRACKING
   ConnectionReport connections;
   ProcessReport process;

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/reconciliation.h"
+#include "app/warming_report.h"
 
 namespace candor::app {
 namespace {
@@ -261,6 +262,14 @@ json point_json(const TimelinePoint& p) {
           {"in_flight", p.in_flight}};
 }
 
+// Without features and sources, which /api/v1/warm has: this goes out every second.
+json warm_json(const NodeReport& report) {
+  json out = warming_json(report.warm, {}, false);
+  out.erase("features");
+  out.erase("sources");
+  return out;
+}
+
 json status_json(const NodeReport& report, std::size_t features_max) {
   json origins = json::array();
   for (const OriginReport& origin : report.origins) origins.push_back(origin_json(origin));
@@ -276,6 +285,7 @@ json status_json(const NodeReport& report, std::size_t features_max) {
           {"tiers", tiers_json(report)},
           {"origins", std::move(origins)},
           {"reconciliation", reconciliation_json(report)},
+          {"warm", warm_json(report)},
           {"river", river_json(report.river, report.at)},
           {"tracking", {{"clients", report.tracking_clients}, {"keys", report.tracking_keys}}},
           {"waiting_reads", report.waiting},

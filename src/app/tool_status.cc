@@ -125,6 +125,17 @@ void print_reconciliation(const json& sweep) {
   }
 }
 
+void print_warming(const json& warm) {
+  const auto total = warm["keys"]["total"].get<std::uint64_t>();
+  fmt::print(
+      "warming  {} of {} keys, {:.0f} a second{}\n", total - warm["keys"]["waiting"].get<std::uint64_t>(),
+      total, warm["keys_per_second"].get<double>(),
+      warm["eta_ms"].is_number()
+          ? fmt::format(", {} left",
+                        format_duration(std::chrono::seconds(warm["eta_ms"].get<std::int64_t>() / 1000)))
+          : std::string());
+}
+
 void print_origin(const json& origin) {
   fmt::print("origin   {}: {}, {} of {} statements in flight (cap {}), {} waiting, {}\n",
              origin["name"].get<std::string>(), origin["description"].get<std::string>(),
@@ -154,6 +165,7 @@ void print_text(const json& status) {
   for (const json& origin : status["origins"]) print_origin(origin);
   if (status.contains("river")) print_river(status["river"]);
   if (status.contains("reconciliation")) print_reconciliation(status["reconciliation"]);
+  if (status.contains("warm") && status["warm"]["running"].get<bool>()) print_warming(status["warm"]);
   const json& c = status["connections"];
   fmt::print("clients  {} connected, {} commands, {} errors, {} slow readers cut\n",
              c["open"].get<std::uint64_t>(), c["commands"].get<std::uint64_t>(),

@@ -138,9 +138,7 @@ TEST_F(DegradationTest, ALoadIsAsUrgentAsItsFeature) {
 
 TEST_F(DegradationTest, AReaderWhoJoinsABackgroundLoadMakesItUrgent) {
   const FeatureId id = add(policy(Priority::kLow));
-  CacheCore::ReadOptions background;
-  background.is_background = true;
-  (void)read(id, "1", background);
+  cache_->warm(id, "1", [](CacheCore::Warmed, const Error*) {});
   ASSERT_EQ(desk_.asked.at(0).urgency->get(), LoadClass::kBackground);
   (void)read(id);
   EXPECT_EQ(desk_.asked.size(), 1U);

@@ -55,6 +55,9 @@ class CacheCore::MissPath {
   // `expires_at`: of the entry that was to be refreshed; if L1 holds another by now, there is nothing to do.
   void refresh(FeatureId id, std::string key, l1::Millis expires_at);
 
+  // ---- warm.cc ----
+  void warm(FeatureId id, std::string key, WarmDone done);
+
   // ---- write_path.cc ----
   void close();
   enum class Change : std::uint8_t { kStore, kErase };
@@ -121,7 +124,8 @@ class CacheCore::MissPath {
   struct Waiter {
     ReadDone done;
     MonoTime asked;
-    bool served = false;  // by its own deadline or the soft timeout
+    bool served = false;    // by its own deadline or the soft timeout
+    bool is_reader = true;  // else it warms: nothing is counted, measured or rescued
     // kBounded, kStrong with an origin: never an old value, whatever fails. `bound`: of kBounded.
     Consistency level = Consistency::kSession;
     Duration bound{0};

@@ -24,9 +24,8 @@ const char* reason_of(const Error& error) {
   return error.code == ErrorCode::kOverloaded ? kShed : kOriginFailed;
 }
 
-LoadClass load_class_of(const Feature& feature, bool is_background) {
+LoadClass load_class_of(const Feature& feature) {
   static_assert(static_cast<int>(Priority::kLow) == static_cast<int>(LoadClass::kLow));
-  if (is_background) return LoadClass::kBackground;
   return static_cast<LoadClass>(feature.policy().priority);
 }
 
@@ -367,8 +366,10 @@ Task<void> CacheCore::MissPath::run_flight(FlightPtr flight, std::string key) {
     result->ttl_left = loaded->ttl;
     result->fresh_within = within_of(*feature, *loaded, flight->began);
   } else {
-    count_shed(*feature, loaded.error(), flight->waiters.size());
-    auto held = rescue(*feature, key, reason_of(loaded.error()), flight->waiters.size());
+    const auto readers = static_cast<std::size_t>(
+        std::ranges::count_if(flight->waiters, [](const auto& waiter) { return waiter->is_reader; }));
+    count_shed(*feature, loaded.error(), readers);
+    auto held = rescue(*feature, key, reason_of(loaded.error()), readers);
     if (held) {
       result = std::move(*held);
     } else {
@@ -445,7 +446,7 @@ std::shared_ptr<CacheCore::MissPath::Waiter> CacheCore::MissPath::admit(Feature&
   auto waiter = std::make_shared<Waiter>();
   waiter->done = std::move(done);
   waiter->asked = parts_.home->now();
-  waiter->load_class = load_class_of(feature, options.is_background);
+  waiter->load_class = load_class_of(feature);
   return waiter;
 }
 
@@ -485,6 +486,7 @@ void CacheCore::MissPath::answer(const Feature& feature, std::string_view key, W
                                  Result<ReadResult> result) {
   if (waiter.served) return;
   waiter.served = true;
+  if (!waiter.is_reader) return std::exchange(waiter.done, {})(std::move(result));
   parts_.home->cancel(waiter.timer);
   waiting.fetch_sub(1, std::memory_order_relaxed);
   if (!result) {

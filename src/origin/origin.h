@@ -189,6 +189,14 @@ class Origin {
   // Connects and prepares everything bound; an unreachable origin is an error here but not fatal: connections
   // are made again on use.
   virtual Task<Result<void>> prepare() = 0;
+  // Keys, for warming: the rows of this statement in its order, at most `rows_max`, their columns joined by
+  // `:` as a key of several columns is. A row with a NULL is left out. Beside the loads, one at a time.
+  // kNotFound: this origin runs no statements of that kind; kRejected: the statement is wrong.
+  virtual Task<Result<std::vector<std::string>>> list_keys(std::string sql, std::size_t rows_max,
+                                                           MonoTime deadline) {
+    (void)sql, (void)rows_max, (void)deadline;
+    co_return fail(ErrorCode::kNotFound, "this origin runs no query of keys; name them in `keys`");
+  }
   // Where the origin stands now: one cheap statement. kNotFound: this origin has no positions.
   virtual Task<Result<OriginProbe>> probe(MonoTime deadline) {
     (void)deadline;

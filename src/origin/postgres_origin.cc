@@ -12,6 +12,7 @@
 
 #include "origin/postgres_error.h"
 #include "origin/postgres_history.h"
+#include "origin/postgres_keys.h"
 #include "origin/postgres_stamps.h"
 
 namespace candor {
@@ -70,6 +71,21 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
           if (desk) desk->compare(mark, read_probe_place(*rows));
           told(read_probe(*rows, prefix));
         });
+  }
+
+  void list_keys(std::string sql, std::size_t rows_max, MonoTime deadline,
+                 OneShot<Result<std::vector<std::string>>> done) {
+    const auto under_way = listing_.lock();
+    if (is_closed() || (under_way && !under_way->is_done())) {
+      const bool closed = is_closed();
+      done.set(fail(closed ? ErrorCode::kOriginDown : ErrorCode::kOverloaded,
+                    fmt::format("origin {}: {}", options().name,
+                                closed ? "closed" : "a query of keys is under way already")));
+      return;
+    }
+    auto keys = std::make_shared<PostgresKeys>(target_, std::move(sql), rows_max, executor());
+    listing_ = keys;
+    keys->ask(transport_, pool_, deadline, std::move(done));
   }
 
   // One statement of the origin's own; `told` is called once, by `deadline` at the latest, with rows that it
@@ -207,6 +223,7 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
   }
 
   void on_close() override {
+    if (const auto listing = listing_.lock()) listing->close("closing");
     if (retry_timer_ != TimerId{}) executor().cancel(retry_timer_);
     retry_timer_ = {};
     auto all = std::exchange(ready_, {});
@@ -680,6 +697,7 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
   std::deque<WaitingBatchPtr> batches_;             // waiting for a place
   std::deque<QuestionPtr> questions_;               // waiting for a place
   std::unordered_set<QuestionPtr> open_questions_;  // these, and those that were sent
+  std::weak_ptr<PostgresKeys> listing_;             // a query of keys
   std::map<std::uint32_t, GatheredOfFeature> gathered_;
   std::size_t confirmations_waiting_ = 0;
 };
@@ -750,6 +768,15 @@ Task<Result<void>> PostgresOrigin::prepare() {
   auto done = desk_->check_all();
   Result<void> result = co_await done;
   co_return result;
+}
+
+Task<Result<std::vector<std::string>>> PostgresOrigin::list_keys(std::string sql, std::size_t rows_max,
+                                                                 MonoTime deadline) {
+  const auto desk = desk_;
+  const OneShot<Result<std::vector<std::string>>> answer;
+  desk->list_keys(std::move(sql), rows_max, deadline, answer);
+  Result<std::vector<std::string>> keys = co_await answer;
+  co_return keys;
 }
 
 Task<Result<OriginProbe>> PostgresOrigin::probe(MonoTime deadline) {
