@@ -47,6 +47,15 @@ class Outcome:
         slowest = max((took for took, _ in reads), default=float("nan"))
         return Span(len(reads), len(good), percentile(good, 0.5), percentile(good, 0.99), slowest, errors)
 
+    def typical_p99(self, phase, kind):
+        """Of most seconds: the median of each second's p99. A shared machine has seconds that are nobody's fault here."""
+        begin, end = self.bounds(phase)
+        seconds = {}
+        for due, k, took, error in self.reads:
+            if k == kind and begin <= due < end and not error:
+                seconds.setdefault(int(due - begin), []).append(took)
+        return percentile(sorted(percentile(sorted(took), 0.99) for took in seconds.values()), 0.5)
+
     def loads_per_second(self, phase):
         """Loads that left for the origin, a batch of ten is ten."""
         begin, end = self.bounds(phase)
