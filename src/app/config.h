@@ -79,7 +79,8 @@ struct L1Config {
 
 struct DiskConfig {
   std::string path;
-  std::uint64_t size = 0;
+  std::uint64_t size = 0, memory = 0;
+  std::uint64_t write_rate = 0;  // bytes a second
 };
 
 struct L2Config {
@@ -118,6 +119,23 @@ struct WarmingConfig {
   std::vector<std::string> peers;
   std::string peer_token_file;
   std::string peer_token;  // what the file holds
+};
+
+// [hotkeys]
+struct HotKeysConfig {
+  bool enabled = true;
+  unsigned keys = 0;
+};
+
+// [explain]
+struct ExplainConfig {
+  std::uint64_t memory = 0;
+};
+
+// [tracing]
+struct TracingConfig {
+  std::string endpoint;  // empty: no spans leave
+  double sample = 0;
 };
 
 struct AlertsConfig {
@@ -227,6 +245,9 @@ struct Config {
   ReconcileConfig reconcile;
   CapacityConfig capacity;
   WarmingConfig warm;
+  HotKeysConfig hotkeys;
+  ExplainConfig explain;
+  TracingConfig tracing;
   AlertsConfig alerts;
   ControllerConfig controller;
   std::vector<OriginConfig> origins;

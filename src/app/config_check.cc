@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "app/span_exporter.h"
 #include "app/webhook_url.h"
 #include "base/ids.h"
 #include "base/units.h"
@@ -29,6 +30,7 @@ class Checker {
     check_users();
     check_plain_feature();
     check_unbuilt_urls();
+    check_tracing();
     check_alerts();
     check_controller();
     check_reconcile();
@@ -142,6 +144,12 @@ class Checker {
     }
     if (is_given("l2.memory"))
       warn("l2.memory", "has no effect: it limits the memory: tier, and the shared store has its own limit");
+  }
+
+  void check_tracing() {
+    if (config_.tracing.endpoint.empty()) return;
+    const auto target = parse_collector_url(config_.tracing.endpoint);
+    if (!target) error("tracing.endpoint", target.error().message);
   }
 
   void check_alerts() {
@@ -425,7 +433,6 @@ class Checker {
 
   // What is understood and checked but not used yet, named once each.
   void check_inactive() {
-    if (config_.disk) warn("disk.path", "the disk tier is not built yet; this section has no effect", 0);
     const bool watches =
         std::ranges::any_of(config_.features, [](const FeatureConfig& f) { return f.watch.has_value(); });
     if (config_.stream && config_.stream->url == "memory:" && !watches)

@@ -113,6 +113,22 @@ constexpr std::array kSpecs = {
     MetricSpec{"candor_evictions_total", kCounter, "feature region tier", "Entries that gave way to others."},
     MetricSpec{"candor_expirations_total", kCounter, "feature region tier",
                "Entries removed because their time was over."},
+    MetricSpec{"candor_disk_bytes", kGauge, "region", "Bytes that the disk tier holds on the disk."},
+    MetricSpec{"candor_disk_limit_bytes", kGauge, "region", "Its limit."},
+    MetricSpec{"candor_disk_written_bytes_total", kCounter, "region",
+               "Bytes that the disk tier has written to the disk."},
+    MetricSpec{"candor_disk_on", kGauge, "region", "0 while the disk tier is off because the disk failed."},
+    MetricSpec{"candor_disk_errors_total", kCounter, "region", "Failures of the disk."},
+    MetricSpec{
+        "candor_disk_lookups_total", kCounter, "region outcome",
+        "Questions to the disk tier. absent: known not to be there, without asking the disk; forgotten: "
+        "there, and made old by a change, a write or a command since; slow, busy: passed over; corrupt: "
+        "failed its checksum, and removed."},
+    MetricSpec{"candor_disk_demotions_total", kCounter, "region outcome",
+               "Entries that L1 evicted. written: to the disk; too_cold: evicted for the first time lately; "
+               "over_rate: beyond `write_rate`; queue_full: the disk is behind; too_large."},
+    MetricSpec{"candor_disk_removals_total", kCounter, "region",
+               "Entries of the disk tier removed because something newer is known."},
     MetricSpec{"candor_l2_requests_total", kCounter, "region outcome",
                "Lookups in L2: hit, miss, error, timeout."},
     MetricSpec{"candor_l2_reconnects_total", kCounter, "region", "Connections to L2 made again."},
@@ -258,6 +274,8 @@ constexpr std::array kSpecs = {
                "Loads that measuring asks of the origin."},
     MetricSpec{"candor_tracking_clients", kGauge, "region", "Connections with CLIENT TRACKING on."},
     MetricSpec{"candor_tracking_keys", kGauge, "region", "Keys remembered for them."},
+    MetricSpec{"candor_trace_left_out_total", kCounter, "region",
+               "Events that a running `candor trace` was not shown: too many a second, or not read in time."},
     MetricSpec{"candor_owed_invalidations", kGauge, "region",
                "Keys whose invalidation L2 has not taken yet; they are read from the origin."},
     MetricSpec{"candor_waiting_reads", kGauge, "region", "Reads on their way to L2 or the origin."},
@@ -445,6 +463,7 @@ void collect_feature(Page& page, const FeatureReport& f) {
     page.put("candor_reads_total", labels, count);
   };
   read("l1", f.reads_l1);
+  if (f.reads_disk > 0) read("disk", f.reads_disk);
   read("l2", f.reads_l2);
   read("origin", f.reads_origin);
   page.put("candor_read_errors_total", self, f.errors);
@@ -532,6 +551,35 @@ void collect_origin(Page& page, const OriginReport& origin) {
   collect_protection(page, self, origin);
 }
 
+void collect_disk(Page& page, const disk::Stats& disk) {
+  const Labels self = {{"region", page.region}};
+  page.put("candor_memory_bytes", with_label(self, "tier", "disk"), disk.memory_bytes);
+  page.put("candor_disk_bytes", self, disk.disk_bytes);
+  page.put("candor_disk_limit_bytes", self, disk.disk_limit);
+  page.put("candor_disk_written_bytes_total", self, disk.written_bytes);
+  page.put("candor_disk_on", self, disk.off.empty() ? 1.0 : 0.0);
+  page.put("candor_disk_errors_total", self, disk.errors);
+  page.put("candor_disk_removals_total", self, disk.removals);
+  const auto lookup = [&](const char* outcome, std::uint64_t count) {
+    page.put("candor_disk_lookups_total", with_label(self, "outcome", outcome), count);
+  };
+  lookup("hit", disk.hits);
+  lookup("miss", disk.misses);
+  lookup("absent", disk.absent);
+  lookup("forgotten", disk.forgotten);
+  lookup("slow", disk.slow);
+  lookup("busy", disk.busy);
+  lookup("corrupt", disk.corrupt);
+  const auto demotion = [&](const char* outcome, std::uint64_t count) {
+    page.put("candor_disk_demotions_total", with_label(self, "outcome", outcome), count);
+  };
+  demotion("written", disk.demoted);
+  demotion("too_cold", disk.too_cold);
+  demotion("over_rate", disk.over_budget);
+  demotion("queue_full", disk.queue_full);
+  demotion("too_large", disk.too_large);
+}
+
 void collect_tiers(Page& page, const NodeReport& report) {
   const auto with = [&](const char* label, const char* value) {
     return Labels{{"region", page.region}, {label, value}};
@@ -541,6 +589,7 @@ void collect_tiers(Page& page, const NodeReport& report) {
   page.put("candor_memory_limit_bytes", with("tier", "l1"), static_cast<double>(report.l1.memory_limit));
   page.put("candor_owed_invalidations", self, report.owed_invalidations);
   page.put("candor_waiting_reads", self, report.waiting);
+  if (report.disk) collect_disk(page, *report.disk);
   if (!report.has_l2) return;
   if (report.l2.bytes_limit > 0) {  // a remote tier does not say
     page.put("candor_memory_bytes", with("tier", "l2"), report.l2.bytes);
@@ -768,6 +817,7 @@ void collect(Page& page, const NodeReport& report) {
   collect_warming(page, report);
   page.put("candor_tracking_clients", self, report.tracking_clients);
   page.put("candor_tracking_keys", self, report.tracking_keys);
+  page.put("candor_trace_left_out_total", self, report.trace_left_out);
   collect_connections(page, report.connections);
   collect_process(page, report.process);
   for (const std::string& reason : report.degraded)

@@ -53,6 +53,32 @@ json origin_json(const OriginReport& origin) {
           {"shed", shed_json(s)}};
 }
 
+json disk_json(const disk::Stats& disk) {
+  return {{"tier", "disk"},
+          {"bytes", disk.disk_bytes},
+          {"limit_bytes", disk.disk_limit},
+          {"memory_bytes", disk.memory_bytes},
+          {"written_bytes", disk.written_bytes},
+          {"on", disk.off.empty()},
+          {"problem", disk.off},
+          {"lookups",
+           {{"hit", disk.hits},
+            {"miss", disk.misses},
+            {"absent", disk.absent},
+            {"forgotten", disk.forgotten},
+            {"slow", disk.slow},
+            {"busy", disk.busy},
+            {"corrupt", disk.corrupt}}},
+          {"demotions",
+           {{"written", disk.demoted},
+            {"too_cold", disk.too_cold},
+            {"over_rate", disk.over_budget},
+            {"queue_full", disk.queue_full},
+            {"too_large", disk.too_large}}},
+          {"removals", disk.removals},
+          {"errors", disk.errors}};
+}
+
 json tiers_json(const NodeReport& report) {
   json tiers = json::array();
   tiers.push_back({{"tier", "l1"},
@@ -61,6 +87,7 @@ json tiers_json(const NodeReport& report) {
                    {"entries", report.l1.entries},
                    {"evictions", report.l1.evictions},
                    {"expirations", report.l1.expirations}});
+  if (report.disk) tiers.push_back(disk_json(*report.disk));
   if (!report.has_l2) return tiers;
   const L2Stats& l2 = report.l2;
   json tier = {{"tier", "l2"},
@@ -216,7 +243,8 @@ json feature_counters_json(const FeatureReport& f) {
           {"ttl_ms", f.ttl / 1ms},
           {"writable", f.writable},
           {"reads", f.reads()},
-          {"reads_by_tier", {{"l1", f.reads_l1}, {"l2", f.reads_l2}, {"origin", f.reads_origin}}},
+          {"reads_by_tier",
+           {{"l1", f.reads_l1}, {"disk", f.reads_disk}, {"l2", f.reads_l2}, {"origin", f.reads_origin}}},
           {"reads_stale", f.reads_stale},
           {"reads_negative", f.reads_negative},
           {"errors", f.errors},

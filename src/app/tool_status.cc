@@ -29,8 +29,8 @@ std::string percent(double part, double whole) {
 }
 
 void print_features(const json& features) {
-  fmt::print("\n{:<20} {:>12} {:>7} {:>7} {:>8} {:>10} {:>8} {:>10} {:>12}\n", "feature", "reads", "l1", "l2",
-             "origin", "loads", "errors", "entries", "miss p99");
+  fmt::print("\n{:<20} {:>12} {:>7} {:>7} {:>7} {:>8} {:>10} {:>8} {:>10} {:>12}\n", "feature", "reads", "l1",
+             "disk", "l2", "origin", "loads", "errors", "entries", "miss p99");
   for (const json& f : features) {
     const double reads = f["reads"].get<double>();
     const json& tiers = f["reads_by_tier"];
@@ -40,10 +40,11 @@ void print_features(const json& features) {
     const std::string p99 = f["miss_latency"].is_object()
                                 ? fmt::format("{:.0f} us", f["miss_latency"]["p99_us"].get<double>())
                                 : "-";
-    fmt::print("{:<20} {:>12.0f} {:>7} {:>7} {:>8} {:>10} {:>8} {:>10} {:>12}\n",
+    fmt::print("{:<20} {:>12.0f} {:>7} {:>7} {:>7} {:>8} {:>10} {:>8} {:>10} {:>12}\n",
                f["name"].get<std::string>(), reads, percent(tiers["l1"].get<double>(), reads),
-               percent(tiers["l2"].get<double>(), reads), percent(tiers["origin"].get<double>(), reads),
-               loaded, f["errors"].get<std::uint64_t>(), f["entries"].get<std::uint64_t>(), p99);
+               percent(tiers.value("disk", 0.0), reads), percent(tiers["l2"].get<double>(), reads),
+               percent(tiers["origin"].get<double>(), reads), loaded, f["errors"].get<std::uint64_t>(),
+               f["entries"].get<std::uint64_t>(), p99);
   }
 }
 

@@ -38,25 +38,37 @@ Error timed_out(const Feature& feature) {
 
 }  // namespace
 
-// One page: L2 or a lease, the origin, the fence, the fills. Every step may fail and says what the next one
-// does about it.
+// One page: the disk, L2 or a lease, the origin, the fence, the fills. Every step may fail and says what the
+// next one does about it.
 Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::fetch(Feature* feature, std::string key,
                                                                      FlightPtr flight) {
   const std::string name = flight->name;
   const LoadsUnderWay::Ticket ticket(&loads_, parts_.home->now());
   const MonoTime deadline = parts_.home->now() + feature->policy().hard_timeout;
 
+  std::optional<Loaded> on_disk = co_await ask_disk(feature, key, flight, deadline);
+  if (on_disk) {
+    fill_l1(*feature, key, *on_disk);  // nothing has come since it was judged
+    co_return std::move(*on_disk);
+  }
+
   const FromL2 wanted = flight->past_tiers  ? FromL2::kLease
                         : flight->refreshes ? FromL2::kNewer
                                             : FromL2::kAny;
+  const MonoTime asked = parts_.home->now();
   L2Answer l2 = co_await ask_l2(feature, name, deadline, wanted);
+  flight->in_l2 = parts_.home->now() - asked;
   if (l2.hit) {
     note_seen(*feature, key, name, l2.hit->stamp);
-    if (may_keep(*flight)) fill_l1(*feature, key, *l2.hit);
+    const bool keeps = may_keep(*flight);
+    if (keeps) fill_l1(*feature, key, *l2.hit);
+    tell_l2_hit(*feature, key, *l2.hit, keeps);
     co_return std::move(*l2.hit);
   }
 
+  const MonoTime began = parts_.home->now();
   Result<Loaded> loaded = co_await confirm_or_load(feature, key, flight->repairs, deadline, flight->urgency);
+  flight->in_origin = parts_.home->now() - began;
   if (!loaded) {
     if (l2.lease.value != 0) (void)co_await parts_.l2->release(name, l2.lease);
     co_return loaded;
@@ -174,6 +186,7 @@ Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::load_from_origin(
   loaded.stamp = row->stamp;
   loaded.origin_ttl = row->ttl_left;
   loaded.as_of = began;  // the row may be as old as that
+  loaded.in_origin = took;
   co_return loaded;
 }
 
@@ -206,7 +219,7 @@ void CacheCore::MissPath::note_reload(const Feature& feature, std::string_view k
   const l1::Store::ReadGuard guard(*parts_.l1);
   l1::EntryView old;
   if (!parts_.l1->peek(guard, parts_.l1->hash(feature.id(), key), feature.id(), key, now_ms(), &old) ||
-      old.meta.user_flags != 0) {
+      (old.meta.user_flags & ~kHeldByDisk) != 0) {
     return;
   }
   const bool is_same =
@@ -230,6 +243,7 @@ void CacheCore::MissPath::fill_l1(const Feature& feature, std::string_view key, 
   put.key = key;
   if (loaded.value) put.value = *loaded.value;
   put.meta.stamp = loaded.stamp.bound();
+  put.meta.user_flags = loaded.flags;
   if (loaded.tier == Tier::kL2 && !mutant(Mutant::kL2AgeTrusted)) put.meta.user_flags = kAgeFromL2;
   put.meta.loaded_at = life.loaded_at;
   put.meta.expires_at = life.expires_at;
@@ -239,6 +253,8 @@ void CacheCore::MissPath::fill_l1(const Feature& feature, std::string_view key, 
   }
   put.now = now;
   (void)parts_.l1->put(put);
+  // Behind it: what L1 held until now may have been evicted just before.
+  if (loaded.tier != Tier::kDisk) forget_on_disk(feature, key);
 }
 
 // Plain features behind a shared L2: L2 is the value's home, and L1 keeps no copy, because nothing would tell
@@ -379,6 +395,8 @@ Task<void> CacheCore::MissPath::run_flight(FlightPtr flight, std::string key) {
   // The list is moved out: an answer may start another read of the same key.
   auto waiters = std::move(flight->waiters);
   for (auto& waiter : waiters) {
+    waiter->in_l2 = flight->in_l2;
+    waiter->in_origin = flight->in_origin;
     const bool unproven = waiter->level == Consistency::kBounded && result &&
                           (!result->fresh_within || *result->fresh_within > waiter->bound);
     if (unproven && !waiter->served) {
@@ -404,6 +422,7 @@ Task<void> CacheCore::MissPath::bypass(Feature* feature, std::string key, std::s
     if (!loaded) count_shed(*feature, loaded.error(), 1);
     if (loaded) {
       keep_bypassed(*feature, key, *loaded, forgets);
+      waiter->in_origin = loaded->in_origin;
       result->value = loaded->value;
       result->stamp = loaded->stamp.bound();
       result->age = parts_.home->now() - loaded->as_of;
@@ -493,6 +512,8 @@ void CacheCore::MissPath::answer(const Feature& feature, std::string_view key, W
     feature.counters.errors.add();
   } else if (result->degraded != nullptr) {
     feature.counters.served_stale.add();
+  } else if (result->tier == Tier::kDisk) {
+    feature.counters.hits_disk.add();
   } else if (result->tier == Tier::kL2) {
     feature.counters.reads_l2.add();
   } else if (result->tier == Tier::kOrigin) {
@@ -501,10 +522,46 @@ void CacheCore::MissPath::answer(const Feature& feature, std::string_view key, W
   if (result && !result->is_pending && lanes != nullptr && !feature.policy().plain &&
       lanes->is_due(feature.id()))
     show(feature, key, waiter.level, *result);
+  tell_answered(feature, key, waiter, result);
+  if (result) {
+    result->in_l2 = waiter.in_l2;
+    result->in_origin = waiter.in_origin;
+  }
   const Duration took = parts_.home->now() - waiter.asked;
   feature.counters.read_miss_ns.record(static_cast<std::uint64_t>(std::max<std::int64_t>(0, took.count())));
   ReadDone done = std::move(waiter.done);
   done(std::move(result));
+}
+
+void CacheCore::MissPath::tell_l2_hit(const Feature& feature, std::string_view key, const Loaded& hit,
+                                      bool keeps) const {
+  if (parts_.observer == nullptr) return;
+  const KeyRef ref{feature.id(), key};
+  parts_.observer->on_l2_hit(ref, hit.stamp, parts_.home->now() - hit.as_of,
+                             keeps ? FillOutcome::kStored : FillOutcome::kFenced);
+}
+
+void CacheCore::MissPath::tell_answered(const Feature& feature, std::string_view key, const Waiter& waiter,
+                                        const Result<ReadResult>& result) const {
+  if (parts_.observer == nullptr) return;
+  AnsweredRead read;
+  read.level = waiter.level;
+  read.took = parts_.home->now() - waiter.asked;
+  // A load that others had begun may have taken longer than this reader waited for it.
+  read.in_l2 = std::min(waiter.in_l2, read.took);
+  read.in_origin = std::min(waiter.in_origin, read.took - read.in_l2);
+  if (result) {
+    read.tier = result->tier;
+    read.negative = result->value == nullptr;
+    read.degraded = result->degraded;
+    read.age = result->age;
+    read.fresh_within = result->fresh_within;
+    read.value_bytes = result->value == nullptr ? 0 : result->value->size();
+  } else {
+    read.tier = Tier::kOrigin;
+    read.error = error_code_name(result.error().code);
+  }
+  parts_.observer->on_answered(KeyRef{feature.id(), key}, read);
 }
 
 void CacheCore::MissPath::show(const Feature& feature, std::string_view key, Consistency level,
@@ -519,6 +576,8 @@ void CacheCore::MissPath::show(const Feature& feature, std::string_view key, Con
   read.degraded = result.degraded != nullptr;
   read.stamp = result.stamp;
   read.at = now_ms();
+  if (result.fresh_within)
+    read.fresh_within = std::chrono::ceil<std::chrono::milliseconds>(*result.fresh_within).count();
   read.loaded_at = read.at - std::chrono::duration_cast<std::chrono::milliseconds>(result.age).count();
   parts_.tap->take(read);
 }

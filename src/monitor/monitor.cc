@@ -9,7 +9,7 @@ namespace {
 
 std::uint64_t reads_of(const FeatureCounters& counters) {
   return counters.hits_l1.value() + counters.negative_hits.value() + counters.served_stale.value() +
-         counters.reads_l2.value() + counters.reads_origin.value();
+         counters.hits_disk.value() + counters.reads_l2.value() + counters.reads_origin.value();
 }
 std::uint64_t loads_of(const FeatureCounters& counters) {
   return counters.loads_ok.value() + counters.loads_absent.value() + counters.loads_failed.value() +
