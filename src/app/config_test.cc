@@ -730,6 +730,7 @@ TEST(ReloadTest, ANewFeatureNeedsARestart) {
 
 std::string everything_of(const FeatureConfig& f) {
   std::string out = f.name + f.origin + f.load + f.load_many + f.store + f.erase + f.write;
+  out += std::to_string(static_cast<int>(f.priority));
   for (const Duration time : {f.ttl, f.negative_ttl, f.soft_timeout, f.hard_timeout, f.lease_ttl,
                               f.serve_stale, f.budget->max_staleness, f.budget->window})
     out += " " + std::to_string(time.count());

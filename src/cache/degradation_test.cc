@@ -183,12 +183,6 @@ TEST_F(DegradationTest, WhoFindsTheNodeFullGetsTheOldValueToo) {
 
 TEST_F(DegradationTest, TheDeadlineHoldsAtTheOrigin) { expect_deadline(add(policy())); }
 
-TEST_F(DegradationTest, TheDeadlineHoldsPastTheTiers) {
-  FeaturePolicy strict = policy();
-  strict.consistency = Consistency::kOrigin;
-  expect_deadline(add(strict));
-}
-
 TEST_F(DegradationTest, TheDeadlineHoldsAtL2) {
   l2::MemoryL2 l2(&executor(), {}, 1);
   make(&l2, 1000);
@@ -206,20 +200,41 @@ TEST_F(DegradationTest, TheDeadlineHoldsAtL2) {
   cache_.reset();
 }
 
-TEST_F(DegradationTest, TheDeadlineHoldsInTheLineOfTheOrigin) {
-  FunctionOrigin origin({.name = "own", .max_concurrency = 1, .waiting_max = 100}, executor(), world_.pool);
-  OriginFunctions functions;
-  functions.load = [](std::string_view) { return std::optional<std::string>("v"); };
-  origin.set_functions("user", std::move(functions));
-  const FeatureId id = add(policy(), origin.bind({.feature = "user"}).value());
+// An origin with one place, in which a statement stays: the next one waits in the line.
+class LineTest : public DegradationTest {
+ protected:
+  LineTest() {
+    OriginFunctions functions;
+    functions.load = [](std::string_view) { return std::optional<std::string>("v"); };
+    origin_.set_functions("user", std::move(functions));
+  }
+  ~LineTest() override {
+    world_.settle();
+    executor().advance(1min);
+    world_.settle();
+    cache_.reset();
+  }
+  FeatureId add_by_function(Consistency level) {
+    FeaturePolicy of = policy();
+    of.consistency = level;
+    return add(of, origin_.bind({.feature = "user"}).value());
+  }
+  FunctionOrigin origin_{{.name = "own", .max_concurrency = 1, .waiting_max = 100}, executor(), world_.pool};
+};
+
+TEST_F(LineTest, TheDeadlineHoldsInTheLineOfTheOrigin) {
+  const FeatureId id = add_by_function(Consistency::kSession);
   (void)read(id, "holds the place");
   expect_deadline(id);
-  EXPECT_EQ(origin.stats().in_flight, 1U);
-  EXPECT_EQ(origin.stats().waiting, 1U);
-  world_.settle();
-  executor().advance(1min);
-  world_.settle();
-  cache_.reset();
+  EXPECT_EQ(origin_.stats().in_flight, 1U);
+  EXPECT_EQ(origin_.stats().waiting, 1U);  // it will fill the cache
+}
+
+TEST_F(LineTest, TheDeadlineHoldsPastTheTiers) {
+  const FeatureId id = add_by_function(Consistency::kOrigin);
+  expect_deadline(id);
+  expect_deadline(id);  // this one waits for the first
+  EXPECT_EQ(origin_.stats().waiting, 0U);
 }
 
 }  // namespace

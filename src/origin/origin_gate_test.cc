@@ -77,6 +77,23 @@ TEST_F(OriginGateTest, ThreeInARowWithoutAnAnswerWhileNothingElseIsAnsweredShutI
   EXPECT_TRUE(gate.is_shut(now));
 }
 
+TEST_F(OriginGateTest, SlowStatementsBesideOneThatIsAnsweredAreNoSilence) {
+  std::vector<OriginGate::Pass> slow;
+  for (int i = 0; i < 5; ++i) slow.push_back(admit().value());
+  const MonoTime sent = now;
+  now = now + 1s;
+  one(nullptr);
+  now = now + 4s;
+  for (const auto& pass : slow) gate.on_outcome(pass, &kLate, sent, now);
+  EXPECT_FALSE(gate.is_shut(now));
+}
+
+TEST_F(OriginGateTest, AMomentWithoutAnAnswerIsNoSilence) {
+  one(nullptr);
+  for (int i = 0; i < 9; ++i) one(&kLate, 50ms);
+  EXPECT_FALSE(gate.is_shut(now));
+}
+
 TEST_F(OriginGateTest, ReadersInAHurryDoNotShutAnOriginThatAnswersOthers) {
   for (int i = 0; i < 200; ++i) {
     ASSERT_TRUE(one(&kLate, 50ms)) << i;

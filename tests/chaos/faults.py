@@ -14,7 +14,8 @@ class Fault:
     end: Callable[[World], None]
     seconds: float
     reason: str  # `degraded` says so while it lasts, and no more once all is well; "": it does not
-    after: float = 8.0
+    after: float = 10.0
+    stays: tuple = ("origin_overloaded:pg",)  # is shown for 30 s on purpose
     answered: dict = field(default_factory=dict)  # of each kind of read: the least share that is answered
 
 

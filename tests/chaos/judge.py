@@ -47,6 +47,15 @@ class Outcome:
         slowest = max((took for took, _ in reads), default=float("nan"))
         return Span(len(reads), len(good), percentile(good, 0.5), percentile(good, 0.99), slowest, errors)
 
+    def typical_p99(self, phase, kind):
+        """Of most seconds: the median of each second's p99. A shared machine has seconds that are nobody's fault here."""
+        begin, end = self.bounds(phase)
+        seconds = {}
+        for due, k, took, error in self.reads:
+            if k == kind and begin <= due < end and not error:
+                seconds.setdefault(int(due - begin), []).append(took)
+        return percentile(sorted(percentile(sorted(took), 0.99) for took in seconds.values()), 0.5)
+
     def loads_per_second(self, phase):
         """Loads that left for the origin, a batch of ten is ten."""
         begin, end = self.bounds(phase)
@@ -64,13 +73,16 @@ class Outcome:
         begin, end = self.bounds("during")
         return any(self.fault.reason in degraded for at, _, degraded in self.looks if begin <= at < end)
 
+    def left(self):
+        """(when, what) after the end of the fault: what began with it and is left in `degraded`, and reads that fail."""
+        before = set().union(*[set(d) for at, _, d in self.looks if at < self.began] or [set()])
+        said = [(at - self.ended, reason) for at, _, degraded in self.looks for reason in set(degraded) - before]
+        failed = [(due - self.ended, f"{kind}: {error}") for due, kind, _, error in self.reads if error]
+        return sorted((at, what) for at, what in said + failed if at >= 0 and what not in self.fault.stays)
+
     @property
     def recovery_s(self):
-        """From the end of the fault until nothing that began with it is left in `degraded`, and no read fails."""
-        before = set().union(*[set(d) for at, _, d in self.looks if at < self.began] or [set()])
-        ill = [at for at, _, degraded in self.looks if at >= self.ended and set(degraded) - before]
-        failed = [due for due, kind, _, error in self.reads if due >= self.ended and error and kind in self.fault.answered]
-        return max([0.0] + [at - self.ended for at in ill + failed])
+        return max([0.0] + [at for at, _ in self.left()])
 
 
 HEAD = ("| fault | lasted | reads | answered before / during / after | p50, ms | p99, ms | loads/s | recovered after |\n"

@@ -30,12 +30,12 @@ def test_fault(fault, tmp_path, postgres):
         for phase in ("before", "during", "after"):
             span = outcome.span(phase, kind)
             assert span.share >= least, f"{kind} {phase}: {span}"
-    before, during = outcome.span("before", "hot"), outcome.span("during", "hot")
-    assert during.p99 <= max(2 * before.p99, NOISE_MS), f"hits took {during.p99:.1f} ms instead of {before.p99:.1f}"
+    before, during = outcome.typical_p99("before", "hot"), outcome.typical_p99("during", "hot")
+    assert during <= max(2 * before, NOISE_MS), f"hits took {during:.1f} ms instead of {before:.1f}"
     assert outcome.in_flight_max <= CAP
     assert outcome.span("during", "cold").slowest < 3000, "who cannot be answered is told so within its hard_timeout"
     assert not fault.reason or outcome.was_said, f"`degraded` never said {fault.reason}"
-    assert outcome.recovery_s <= RECOVERY_S, f"recovered after {outcome.recovery_s:.1f} s only"
+    assert outcome.recovery_s <= RECOVERY_S, f"after {outcome.recovery_s:.1f} s: {outcome.left()[-3:]}"
 
 
 def test_write_the_table():

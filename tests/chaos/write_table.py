@@ -22,7 +22,7 @@ def main():
         env = dict(os.environ, CANDOR_CHAOS_TABLE=str(table), PYTHONDONTWRITEBYTECODE="1")
         if seconds:
             env["CANDOR_CHAOS_SECONDS"] = str(seconds)
-        code = subprocess.run([sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", str(HERE)], env=env, check=False).returncode
+        code = subprocess.run(["/usr/bin/python3", "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", str(HERE)], env=env, check=False).returncode
         if table.exists():
             text = PAGE.read_text()
             option = f" --seconds {seconds:.0f}" if seconds else ""

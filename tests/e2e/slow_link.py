@@ -16,9 +16,13 @@ class SlowLink:
         while True:
             try:
                 here, _ = self.listener.accept()
-                there = socket.create_connection(("127.0.0.1", self.target_port))
             except OSError:  # the test is over
                 return
+            try:
+                there = socket.create_connection(("127.0.0.1", self.target_port))
+            except OSError:  # as the target would: nobody is there
+                here.close()
+                continue
             self.open += [here, there]
             for a, b in ((here, there), (there, here)):
                 waiting = queue.Queue()
