@@ -175,6 +175,25 @@ TEST(CapacityModel, WhatHasExpiredMissesAtEverySize) {
   EXPECT_NEAR(world.model_.of(kFirst).predicted[3], 0.5, 1e-9);
 }
 
+// With `on_origin_failure = { serve_stale = … }` L1 keeps, and finds, what may not be served any more.
+TEST(CapacityModel, WhatIsKeptForItsGraceMissesAtEverySizeAsWell) {
+  World world(unhurried(l1::PolicyKind::kLru), 1e6);
+  world.model_.follow(kFirst, true, 10min);
+  for (int round = 0; round < 100; ++round) {
+    Access access{.hash = 77, .feature = kFirst};
+    access.kind = round == 0 ? Access::Kind::kMiss : Access::Kind::kHit;
+    access.bytes = round == 0 ? 0 : kBytes;
+    world.model_.count(kFirst, 1, 0);
+    world.tell(access);
+    access.kind = Access::Kind::kStored;
+    access.bytes = kBytes;
+    access.expires_at = world.now_ms_ + 1000 + 600'000;
+    world.tell(access);
+    world.now_ms_ += 2000;
+  }
+  EXPECT_NEAR(world.model_.of(kFirst).predicted[3], 0.0, 1e-9);
+}
+
 // The fill comes over the home thread, the read over a reader's.
 TEST(CapacityModel, AFillThatOvertakesItsReadIsStillOneMiss) {
   World world(unhurried(l1::PolicyKind::kLru), 1e6);
