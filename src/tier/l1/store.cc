@@ -404,12 +404,7 @@ void Store::Impl::shrink() {
     const std::size_t wanted = full - wanted_limit_.load(std::memory_order_relaxed);
     if (withheld >= wanted) return;
     const std::size_t piece = std::min(wanted - withheld, memory_.arena.segment_bytes());
-    memory_.arena.trim(0);
-    if (!memory_.budget.try_charge(piece)) {
-      if (!release_room(piece)) return;
-      memory_.arena.trim(0);
-      if (!memory_.budget.try_charge(piece)) return;
-    }
+    if (!charge_with_room(piece)) return;  // beside the reserve: without that nothing could be moved
     withheld_.fetch_add(piece, std::memory_order_relaxed);
     done += piece;
   }
