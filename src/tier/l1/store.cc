@@ -38,7 +38,7 @@ constexpr int kTidySteps = 4;
 // Resident free segments kept for the next writer, for each shard: more goes back to the system.
 constexpr std::size_t kSpareSegments = 1;
 
-// Steps in which a store shrinks: as many maintain() take an eighth of it.
+// One step of shrinking is this part of the store: with ten maintain() a second, an eighth of it a second.
 constexpr std::size_t kShrinkSteps = 80;
 
 constexpr unsigned kScanPositionBits = 50;
