@@ -1,7 +1,8 @@
 // What measuring costs: hits in L1 without a monitor, and with one that picks reads as it would (all of a
 // quiet feature, a bounded number of a busy one) or at 0.1 %, 1 % and 100 %. On one thread, which also does
 // what the monitor does with them (drain, judge by the stream, ask and judge by the origin) every 100 ms, as
-// a node with one loop would. Rounds alternate, so that a slow minute of a shared machine hits all.
+// a node with one loop would. Then the same with hot keys, what happened to keys, and a trace. Rounds
+// alternate, so that a slow minute of a shared machine hits all.
 //
 // Usage: monitor_bench [--entries N] [--operations N] [--rounds N]
 #include <fmt/core.h>
@@ -19,8 +20,12 @@
 #include "base/random.h"
 #include "base/virtual_executor.h"
 #include "cache/cache.h"
+#include "cache/tap_fan.h"
 #include "capacity/capacity_model.h"
 #include "io/clock.h"
+#include "monitor/hot_keys.h"
+#include "monitor/key_history.h"
+#include "monitor/live_trace.h"
 #include "monitor/monitor.h"
 
 namespace candor::bench {
@@ -32,15 +37,16 @@ struct Arguments {
 };
 
 // The second is the first again: what lies between them is chance.
-constexpr std::array<const char*, 8> kNames = {"no monitor",    "the same again", "no budget",
-                                               "by traffic",    "0.1 % checked",  "1 % checked",
-                                               "100 % checked", "curves"};
-constexpr std::array<double, 8> kSample = {0, 0, 0, 0, 0.001, 0.01, 1.0, 0};
-constexpr std::size_t kTapped = 2, kMonitored = 3;
+constexpr std::array<const char*, 11> kNames = {
+    "no monitor",  "the same again", "no budget",      "by traffic", "0.1 % checked",
+    "1 % checked", "100 % checked",  "inspection off", "hot keys",   "and a trace", "curves"};
+constexpr std::array<double, 11> kSample = {0, 0, 0, 0, 0.001, 0.01, 1.0, 0, 0, 0, 0};
+constexpr std::size_t kTapped = 2, kMonitored = 3, kInspected = 7, kHotKeys = 8, kTraced = 9;
 // No monitor either, but the capacity model of a node follows some keys (docs/capacity.md).
-constexpr std::size_t kCurves = 7;
+constexpr std::size_t kCurves = 10;
 constexpr std::size_t kModelBytes = 2'600'000;
 constexpr std::size_t kBatch = 16;
+constexpr Duration kDrainPeriod = 100ms;
 constexpr std::size_t kLookEvery = 4096;  // hits between two looks at the clock
 
 // Answers at once, and counts.
@@ -79,6 +85,7 @@ class Hits {
     parts.l1 = store_;
     parts.tap = variant < kTapped || variant == kCurves ? nullptr : monitor_->tap();
     parts.observer = monitor_.get();
+    if (variant >= kInspected && variant != kCurves) parts.tap = inspect(variant);
     cache_ = std::make_unique<CacheCore>(parts);
     FeaturePolicy policy;
     policy.ttl = 1h;
@@ -91,7 +98,9 @@ class Hits {
       options.memory = kModelBytes;
       model_ = std::make_unique<capacity::CapacityModel>(options, &store_->access_log());
       model_->set_capacity(2e8);
-    } else if (variant >= kMonitored) {
+    }
+    if (variant == kTraced) trace_id_ = trace_.open({}, 0.001).value();
+    if (variant >= kMonitored && variant < kInspected) {
       MonitoredFeature facts;
       facts.id = feature_;
       facts.name = "item";
@@ -131,6 +140,24 @@ class Hits {
     if (model_ != nullptr) feed_model();
     cache_->prove("shop", home_.now(), ChangeId{1});
     home_.advance(ran);
+    if (home_.now() - drained_ >= kDrainPeriod) drain();
+  }
+
+  ReadTap* inspect(std::size_t variant) {
+    if (variant >= kHotKeys) fan_.add(&sample_);
+    fan_.add(&trace_);
+    return &fan_;
+  }
+
+  // As a node does, ten times a second.
+  void drain() {
+    for (const SightedRead& read : sample_.drain(home_.now() - drained_)) {
+      hot_.on_read(home_.now(), read);
+      history_.on_hit(read);
+    }
+    drained_ = home_.now();
+    if (trace_.is_watched() && trace_.pace()) cache_->resample_reads();
+    traced_ += trace_.take(trace_id_).events.size();
   }
 
   void feed_model() {
@@ -212,6 +239,13 @@ class Hits {
   SystemClock clock_;
   MonoTime looked_{0};
   VirtualExecutor home_;
+  TapFan fan_{1};
+  ReadSample sample_{4};
+  HotKeys hot_{4, 128, 1};
+  KeyHistory history_{4U << 20, &home_, 1};
+  LiveTrace trace_{4, &home_};
+  std::uint64_t trace_id_ = 0, traced_ = 0;
+  MonoTime drained_{0};
   std::uint64_t loads_ = 0;
   l1::Store* store_;
   std::unique_ptr<Monitor> monitor_;
@@ -264,7 +298,7 @@ void measure(const Arguments& arguments) {
                  median(ratios[way][v]), low, high);
     }
   }
-  for (std::size_t v = kMonitored; v < kCurves; ++v)
+  for (std::size_t v = kMonitored; v < kInspected; ++v)
     fmt::print("{}: {:.1f} loads of the origin for each second that it ran\n", kNames[v],
                static_cast<double>(hits[v]->loads()) / (took.count() / kVariants));
   const capacity::CapacityModel& model = *hits[kCurves]->model();

@@ -12,7 +12,7 @@ JOBS="${CANDOR_JOBS:-$(nproc)}"  # compilers at a time
 
 # Groups of Debian packages. docs/dependencies.md gives the reason of each; tools/tidy compares the two.
 packages_build="g++ cmake ninja-build pkg-config ccache python3
-  libpq-dev libsqlite3-dev libssl-dev libzstd-dev liblzma-dev zlib1g-dev libxxhash-dev libtomlplusplus-dev
+  libpq-dev libsqlite3-dev libssl-dev libzstd-dev liblzma-dev zlib1g-dev libxxhash-dev librocksdb-dev libtomlplusplus-dev
   libjemalloc-dev libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev libcpp-httplib-dev liburing-dev libnats-dev prometheus-cpp-dev
   libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev libtbb-dev"
 packages_demo="wordnet-base redis-tools"

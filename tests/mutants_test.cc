@@ -53,7 +53,11 @@ SimulationOptions hunt_for(Mutant mutant, std::uint64_t seed) {
       {Mutant::kRepairUnfenced, {"log trimmed", "loss", "pause"}},
   };
   const auto found = std::ranges::find(kHunts, mutant, &Hunt::mutant);
-  if (found == kHunts.end()) return hunt_of(seed);
+  if (found == kHunts.end()) {
+    SimulationOptions options = hunt_of(seed);
+    options.disk = mutant == Mutant::kDiskForgetLost;
+    return options;
+  }
   SimulationOptions options = options_of(seed);
   options.length = 10min;
   options.faults = found->faults;
@@ -116,6 +120,19 @@ TEST(SoundTest, NothingIsCaughtWhenNothingIsBroken) {
     const SimulationResult run = simulate(hunt_of(seed));
     ASSERT_TRUE(run.holds()) << "seed " << seed << "\n" << report(run.checks);
   }
+}
+
+TEST(SoundTest, ADiskTierBreaksNothing) {
+  std::uint64_t by_disk = 0;
+  for (std::uint64_t seed = 1; seed <= kSoundRuns; ++seed) {
+    SimulationOptions options = hunt_of(seed);
+    options.disk = true;
+    const SimulationResult run = simulate(options);
+    ASSERT_TRUE(run.holds()) << "seed " << seed << "\n" << report(run.checks);
+    by_disk +=
+        static_cast<std::uint64_t>(std::ranges::count(run.history.operations, Tier::kDisk, &Operation::tier));
+  }
+  EXPECT_GT(by_disk, kSoundRuns) << "reads that the disk answered";
 }
 
 TEST(SoundTest, OneSeedGivesOneTrace) {

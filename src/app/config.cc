@@ -574,6 +574,7 @@ FeaturePolicy feature_policy(const FeatureConfig& feature) {
   policy.serve_stale = feature.serve_stale;
   policy.lease_ttl = feature.lease_ttl;
   policy.plain = feature.is_plain();
+  policy.priority = feature.priority;
   return policy;
 }
 

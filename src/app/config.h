@@ -79,7 +79,8 @@ struct L1Config {
 
 struct DiskConfig {
   std::string path;
-  std::uint64_t size = 0;
+  std::uint64_t size = 0, memory = 0;
+  std::uint64_t write_rate = 0;  // bytes a second
 };
 
 struct L2Config {
@@ -120,6 +121,23 @@ struct WarmingConfig {
   std::string peer_token;  // what the file holds
 };
 
+// [hotkeys]
+struct HotKeysConfig {
+  bool enabled = true;
+  unsigned keys = 0;
+};
+
+// [explain]
+struct ExplainConfig {
+  std::uint64_t memory = 0;
+};
+
+// [tracing]
+struct TracingConfig {
+  std::string endpoint;  // empty: no spans leave
+  double sample = 0;
+};
+
 struct AlertsConfig {
   std::vector<std::string> webhook;  // passwords are in
   std::string password_file;
@@ -145,6 +163,10 @@ struct OriginConfig {
   unsigned waiting_max = 0;
   unsigned connections_max = 0;
   unsigned repair_rate = 0;
+  bool adaptive_concurrency = true;
+  unsigned min_concurrency = 0;
+  bool breaker = true;
+  double retry_share = 0;
   Duration connect_timeout{0}, statement_timeout{0};
 };
 
@@ -190,6 +212,7 @@ struct FeatureConfig {
   std::optional<WatchConfig> watch;
   std::vector<std::string> tags;
   Consistency consistency = Consistency::kSession;
+  Priority priority = Priority::kNormal;
   Duration ttl{0}, negative_ttl{0}, soft_timeout{0}, hard_timeout{0}, lease_ttl{0}, serve_stale{0};
   double ttl_jitter = 0, refresh_beta = 0;
   std::string write;
@@ -222,6 +245,9 @@ struct Config {
   ReconcileConfig reconcile;
   CapacityConfig capacity;
   WarmingConfig warm;
+  HotKeysConfig hotkeys;
+  ExplainConfig explain;
+  TracingConfig tracing;
   AlertsConfig alerts;
   ControllerConfig controller;
   std::vector<OriginConfig> origins;

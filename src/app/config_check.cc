@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "app/span_exporter.h"
 #include "app/webhook_url.h"
 #include "base/ids.h"
 #include "base/units.h"
@@ -18,6 +19,7 @@ namespace {
 
 // Each gets every alert over a connection of its own.
 constexpr std::size_t kWebhooksMax = 8;
+constexpr double kRetryShareMost = 0.1;
 
 class Checker {
  public:
@@ -28,6 +30,7 @@ class Checker {
     check_users();
     check_plain_feature();
     check_unbuilt_urls();
+    check_tracing();
     check_alerts();
     check_controller();
     check_reconcile();
@@ -143,6 +146,12 @@ class Checker {
       warn("l2.memory", "has no effect: it limits the memory: tier, and the shared store has its own limit");
   }
 
+  void check_tracing() {
+    if (config_.tracing.endpoint.empty()) return;
+    const auto target = parse_collector_url(config_.tracing.endpoint);
+    if (!target) error("tracing.endpoint", target.error().message);
+  }
+
   void check_alerts() {
     const AlertsConfig& alerts = config_.alerts;
     if (alerts.webhook.size() > kWebhooksMax)
@@ -224,6 +233,12 @@ class Checker {
       const bool used = std::ranges::any_of(config_.features,
                                             [&](const FeatureConfig& f) { return f.origin == origin.name; });
       if (!used) warn("origins." + origin.name, "no feature uses this origin", origin.line);
+      if (origin.retry_share > kRetryShareMost)
+        error(
+            "origins." + origin.name + ".retry_share",
+            fmt::format("{} is above {}: when everything fails, more than that would be load that an origin "
+                        "cannot bear",
+                        origin.retry_share, kRetryShareMost));
     }
     if (config_.features.size() > FeatureId::kMax)
       error("features",
@@ -418,7 +433,6 @@ class Checker {
 
   // What is understood and checked but not used yet, named once each.
   void check_inactive() {
-    if (config_.disk) warn("disk.path", "the disk tier is not built yet; this section has no effect", 0);
     const bool watches =
         std::ranges::any_of(config_.features, [](const FeatureConfig& f) { return f.watch.has_value(); });
     if (config_.stream && config_.stream->url == "memory:" && !watches)

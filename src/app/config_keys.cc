@@ -63,6 +63,8 @@ constexpr std::int64_t kMiB = std::int64_t{1} << 20;
 // A store's shards, index and one segment of the largest value have to fit.
 constexpr std::int64_t kL1MemoryLeast = 8 * kMiB;
 constexpr std::int64_t kL2MemoryLeast = kMiB;
+// Thirty write buffers of RocksDB and its own files.
+constexpr std::int64_t kDiskLeast = 16 * kMiB;
 // More data-plane threads than this never helped; it also bounds what one typing error can start.
 constexpr std::int64_t kThreadsMost = 256;
 // One descriptor each; above it the process's descriptor limit is the honest bound.
@@ -84,6 +86,8 @@ constexpr std::int64_t kAddedLoadsMost = 1'000'000;
 
 // Above it one question would be under way at every moment, whatever the origin.
 constexpr std::int64_t kRepairRateMost = 1'000'000;
+// Each costs about 150 bytes, in four lists of each feature.
+constexpr std::int64_t kHotKeysMost = 4096;
 // A background task that loads more is a reader.
 constexpr std::int64_t kReconcileRateMost = 100'000;
 
@@ -100,9 +104,9 @@ const std::array kSections = {
         [](ConfigTarget& t, std::string_view, int) { t.user = &t.config->resp.users.emplace_back(); }, false},
     ConfigSection{"http", "The listener for the dashboard, the API, metrics and health."},
     ConfigSection{"l1", "The memory tier of this process."},
-    ConfigSection{
-        "disk", "The tier on local flash between L1 and L2. Not built yet: read and checked, without effect.",
-        [](ConfigTarget& t, std::string_view, int) { t.config->disk.emplace(); }, false, kNotYet},
+    ConfigSection{"disk",
+                  "The tier on local flash between L1 and L2, if the section is there: see disk-tier.md.",
+                  [](ConfigTarget& t, std::string_view, int) { t.config->disk.emplace(); }, false, kIsBuilt},
     ConfigSection{"l2", "The store that the nodes of a region share."},
     ConfigSection{
         "stream",
@@ -122,6 +126,12 @@ const std::array kSections = {
         "warm",
         "How this node is warmed before it takes traffic; what is warmed first, its features say. See "
         "warming.md."},
+    ConfigSection{"hotkeys",
+                  "Which keys are hot, for `candor hotkeys`, CANDOR.HOTKEYS and warming: see debugging.md."},
+    ConfigSection{"explain", "What happened to keys lately, for `candor explain`: see debugging.md."},
+    ConfigSection{"tracing",
+                  "Requests that carry a W3C trace id become spans of an OpenTelemetry collector: see "
+                  "debugging.md."},
     ConfigSection{"alerts", "Who is told when a feature burns its budget of staleness: see alerting.md."},
     ConfigSection{"controller",
                   "What the controller may do to keep budgets with `control = \"auto\"`: see controller.md. "
@@ -273,10 +283,24 @@ const std::array kKeys = {
               part<&Config::l1, &L1Config::policy>, kNotReloaded, kOptional, kActive,
               "default|s3fifo|sieve|lru|wtinylfu"},
 
-    ConfigKey{"disk", "path", T::kText, "", "Directory of the disk tier.",
-              optional_part<&Config::disk, &DiskConfig::path>, kNotReloaded, kRequired, kNotYet},
-    ConfigKey{"disk", "size", T::kSize, "\"10GiB\"", "Limit of the disk tier.",
-              optional_part<&Config::disk, &DiskConfig::size>, kNotReloaded, kOptional, kNotYet, "", kMiB},
+    ConfigKey{"disk", "path", T::kText, "",
+              "Directory of the disk tier, of this node alone. What is in it may be deleted while the node "
+              "is down.",
+              optional_part<&Config::disk, &DiskConfig::path>, kNotReloaded, kRequired, kActive},
+    ConfigKey{"disk", "size", T::kSize, "\"10GiB\"",
+              "Limit of what the tier holds on the disk; the oldest entries make room.",
+              optional_part<&Config::disk, &DiskConfig::size>, kNotReloaded, kOptional, kActive, "",
+              kDiskLeast},
+    ConfigKey{
+        "disk", "memory", T::kSize, "\"64MiB\"",
+        "Limit of the tier's block cache and write buffers in this process. Beside it: 3.2 bytes for each "
+        "KiB of `size`, and at most 40 MiB of queues and sketch.",
+        optional_part<&Config::disk, &DiskConfig::memory>, kNotReloaded, kOptional, kActive, "", kMiB},
+    ConfigKey{
+        "disk", "write_rate", T::kSize, "\"16MiB\"",
+        "Bytes a second that may be written at most, on average: flash wears out. What L1 evicts beyond it "
+        "is dropped. `0B`: no limit.",
+        optional_part<&Config::disk, &DiskConfig::write_rate>, kNotReloaded, kOptional, kActive},
 
     ConfigKey{"l2", "url", T::kUrl, "\"memory:\"",
               "`memory:` (in this process), `none`, `redis://[USER@]HOST:PORT/DB` or `rediss://…` (TLS).",
@@ -329,6 +353,29 @@ const std::array kKeys = {
         "When the oldest write has waited for this long, because the origin does not take it, new writes "
         "answer `OVERLOADED`. 0: never.",
         part<&Config::write_behind, &WriteBehindConfig::age_max>},
+    ConfigKey{"hotkeys", "enabled", T::kFlag, "true",
+              "Looks at some 2,000 reads a second, and at every miss and change.",
+              part<&Config::hotkeys, &HotKeysConfig::enabled>},
+    ConfigKey{
+        "hotkeys", "keys", T::kCount, "128",
+        "Keys that are followed, by each measure, for each feature; fewer where there are more than 500 "
+        "features. The more, the closer the bounds of the less hot ones.",
+        part<&Config::hotkeys, &HotKeysConfig::keys>, kNotReloaded, kOptional, kActive, "", 1, kHotKeysMost},
+    ConfigKey{
+        "explain", "memory", T::kSize, "\"4MiB\"",
+        "For what happened to keys: a ring each for hits, misses, fills and changes, of a quarter of it "
+        "each. 0: nothing is kept.",
+        part<&Config::explain, &ExplainConfig::memory>},
+    ConfigKey{
+        "tracing", "endpoint", T::kText, "\"\"",
+        "Where a collector takes OTLP/HTTP JSON: `http://HOST:PORT/v1/traces` or `https://…`. Empty: no "
+        "spans leave.",
+        part<&Config::tracing, &TracingConfig::endpoint>},
+    ConfigKey{
+        "tracing", "sample", T::kFraction, "1.0",
+        "Of the traces whose caller records them, the share that is recorded here as well; by the trace's "
+        "id, so that every node takes the same ones.",
+        part<&Config::tracing, &TracingConfig::sample>},
     ConfigKey{
         "alerts", "webhook", T::kTexts, "[]",
         "Alertmanagers, each `http://[USER@]HOST:PORT` or `https://…`. Without a path `/api/v2/alerts` is "
@@ -462,6 +509,21 @@ const std::array kKeys = {
     ConfigKey{"origins.*", "max_concurrency", T::kCount, "32",
               "Hard cap on this node's statements in flight.", origin<&OriginConfig::max_concurrency>,
               kNotReloaded, kOptional, kActive, "", 1, kOriginConcurrencyMost},
+    ConfigKey{"origins.*", "adaptive_concurrency", T::kFlag, "true",
+              "The statements in flight follow the origin: fewer when they take longer, up to "
+              "`max_concurrency` when they do not. `false`: always `max_concurrency`. See degradation.md.",
+              origin<&OriginConfig::adaptive_concurrency>, kReloads},
+    ConfigKey{"origins.*", "min_concurrency", T::kCount, "2",
+              "As many are let through however slow the origin is; above `max_concurrency` it is that.",
+              origin<&OriginConfig::min_concurrency>, kReloads, kOptional, kActive, "", 1,
+              kOriginConcurrencyMost},
+    ConfigKey{"origins.*", "breaker", T::kFlag, "true",
+              "Stop asking an origin that fails or says nothing, and ask again carefully.",
+              origin<&OriginConfig::breaker>, kReloads},
+    ConfigKey{"origins.*", "retry_share", T::kFraction, "0.1",
+              "Loads that were lost with their connection are sent once more, at most so many of all "
+              "statements: 0 (never) to 0.1.",
+              origin<&OriginConfig::retry_share>, kReloads},
     ConfigKey{"origins.*", "waiting_max", T::kCount, "16384",
               "Loads and writes that may wait for a place; beyond it the answer is `OVERLOADED`.",
               origin<&OriginConfig::waiting_max>, kNotReloaded, kOptional, kActive, "", 1, 1'000'000},
@@ -508,6 +570,10 @@ const std::array kKeys = {
               "every time.",
               feature<&FeatureConfig::consistency>, kReloads, kOptional, kActive,
               "eventual|bounded|session|strong|origin"},
+    ConfigKey{"features.*", "priority", T::kChoice, "\"normal\"",
+              "When the origin has not enough for all: `critical` features' loads go first, `low` ones wait, "
+              "and are refused first (`OVERLOADED`).",
+              feature<&FeatureConfig::priority>, kReloads, kOptional, kActive, "critical|normal|low"},
     ConfigKey{
         "features.*", "ttl", T::kDuration, "\"60s\"",
         "How long a value may be served, above 0. Plain features: when a value ends that is stored without a "

@@ -7,6 +7,7 @@
 
 #include "app/budget_json.h"
 #include "app/capacity_json.h"
+#include "app/http_answers.h"
 #include "app/metrics.h"
 #include "app/reconciliation.h"
 #include "app/status_json.h"
@@ -19,34 +20,8 @@ namespace {
 
 using nlohmann::json;
 
-HttpResponse json_response(int status, const json& body) {
-  return {.status = status, .body = dump_json(body)};
-}
-HttpResponse error_response(int status, std::string text) {
-  return json_response(status, {{"error", std::move(text)}});
-}
 HttpResponse text_response(int status, std::string body) {
   return {.status = status, .content_type = "text/plain; charset=utf-8", .body = std::move(body)};
-}
-
-std::string event(const char* name, const json& data) {
-  return fmt::format("event: {}\ndata: {}\n\n", name, dump_json(data));
-}
-
-int status_of(ErrorCode code) {
-  switch (code) {
-    case ErrorCode::kNotFound:
-    case ErrorCode::kNoFeature:
-      return 404;
-    case ErrorCode::kInvalidArgument:
-    case ErrorCode::kLimit:
-      return 400;
-    case ErrorCode::kTimeout:
-    case ErrorCode::kUnknownOutcome:
-      return 504;
-    default:
-      return 503;
-  }
 }
 
 // A body that is a JSON object, or nothing at all, which is an empty one.
@@ -123,6 +98,20 @@ struct ControlRoutes {
        [](S& s, R r, HttpRequest&) { s.get_events(r); }},
       {"GET", "/events", Guard::kPage, "As /api/v1/events.",
        [](S& s, R r, HttpRequest&) { s.get_events(r); }},
+      {"GET", "/api/v1/keys/{f}/{key}", Guard::kKeys,
+       "One key: what each tier holds, the proof of its freshness, what happened to it lately. The key is "
+       "percent-encoded.",
+       [](S& s, R r, HttpRequest& q) { s.inspect_.get_key(r, q); }},
+      {"GET", "/api/v1/hotkeys", Guard::kKeys,
+       "The hottest keys with the bounds of each figure: ?feature=&n=&by=reads|bytes|misses|changes.",
+       [](S& s, R r, HttpRequest& q) { s.inspect_.get_hot_keys(r, q); }},
+      {"GET", "/api/v1/ttl", Guard::kPage,
+       "When entries expire, by feature, and what the worst second ahead asks of the origin: ?feature=.",
+       [](S& s, R r, HttpRequest& q) { s.inspect_.get_ttl(r, q); }},
+      {"GET", "/api/v1/trace", Guard::kKeys,
+       "Server-sent events: what is read, filled, dropped and changed, as it happens: "
+       "?feature=&key=&tier=&outcome=&kind=&slower_ms=&staler_ms=&sample=&rate=.",
+       [](S& s, R r, HttpRequest& q) { s.inspect_.get_trace(r, q); }},
       {"POST", "/api/v1/flush", Guard::kToken,
        "Drops what is cached, of {\"feature\": …} or of all; never the origin.",
        [](S& s, R r, HttpRequest& q) { s.post_flush(r, q); }},
@@ -149,6 +138,10 @@ struct ControlRoutes {
   };
 
   static bool matches(const S::Route& route, std::string_view path) {
+    if (route.path.ends_with("{f}/{key}")) {
+      const auto prefix = route.path.substr(0, route.path.size() - 9);
+      return path.starts_with(prefix) && path.find('/', prefix.size()) != std::string_view::npos;
+    }
     if (!route.path.ends_with("{f}")) return route.path == path;
     const auto prefix = route.path.substr(0, route.path.size() - 3);
     return path.size() > prefix.size() && path.starts_with(prefix) &&
@@ -169,42 +162,27 @@ json openapi_operation(const ControlService::Route& route) {
   json responses = {{"200", {{"description", "done"}}}};
   if (route.guard != Guard::kOpen) responses["403"] = {{"description", "the Host or Origin is not allowed"}};
   json operation = {{"summary", route.summary}};
-  if (route.guard == Guard::kToken) {
+  if (route.guard == Guard::kToken || route.guard == Guard::kKeys) {
     responses["401"] = {{"description", "the token is missing or wrong"}};
     operation["security"] = json::array({{{"admin_token", json::array()}}});
-    operation["requestBody"] = {{"content", {{"application/json", {{"schema", {{"type", "object"}}}}}}}};
+    if (route.guard == Guard::kToken)
+      operation["requestBody"] = {{"content", {{"application/json", {{"schema", {{"type", "object"}}}}}}}};
   }
-  if (route.path.ends_with("{f}"))
-    operation["parameters"] =
-        json::array({{{"name", "f"}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}}});
+  for (const char* name : {"f", "key"})
+    if (route.path.find(fmt::format("{{{}}}", name)) != std::string_view::npos)
+      operation["parameters"].push_back(
+          {{"name", name}, {"in", "path"}, {"required", true}, {"schema", {{"type", "string"}}}});
   operation["responses"] = std::move(responses);
   return operation;
 }
 
 }  // namespace
 
-std::optional<std::string> percent_decode(std::string_view text) {
-  const auto digit = [](char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-  };
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      out += text[i];
-      continue;
-    }
-    if (i + 2 >= text.size() || digit(text[i + 1]) < 0 || digit(text[i + 2]) < 0) return std::nullopt;
-    out += static_cast<char>(digit(text[i + 1]) * 16 + digit(text[i + 2]));
-    i += 2;
-  }
-  return out;
-}
-
 ControlService::ControlService(ControlOptions options, NodeControl* node)
-    : options_(std::move(options)), node_(node), alive_(std::make_shared<ControlService*>(this)) {}
+    : options_(std::move(options)),
+      node_(node),
+      inspect_(node->inspect()),
+      alive_(std::make_shared<ControlService*>(this)) {}
 ControlService::~ControlService() = default;
 
 std::unique_ptr<ConnectionHandler> ControlService::accept(Peer* peer) {
@@ -225,7 +203,8 @@ void ControlService::route(HttpRequest request, const HttpReply& reply) {
       if (refusal->status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
       return reply.send(std::move(response));
     }
-    if (candidate.method == method) return candidate.run(*this, reply, request);
+    const bool may_post = candidate.guard == Guard::kKeys && method == "POST";
+    if (candidate.method == method || may_post) return candidate.run(*this, reply, request);
     if (has_route(request.path, method)) continue;
     HttpResponse response = error_response(405, fmt::format("use {}", candidate.method));
     response.headers.emplace_back("Allow",
@@ -245,6 +224,24 @@ bool ControlService::has_route(std::string_view path, std::string_view method) {
   return std::ranges::any_of(ControlRoutes::kAll, [&](const Route& route) {
     return route.method == method && ControlRoutes::matches(route, path);
   });
+}
+
+// The route only: what follows names features and keys.
+void ControlService::on_traced(const Traced& request) {
+  server::SpanSink* sink = node_->spans();
+  const auto parent = parse_traceparent(request.traceparent);
+  if (sink == nullptr || !parent || !sink->wants(*parent)) return;
+  const auto known = std::ranges::find_if(
+      ControlRoutes::kAll, [&](const Route& route) { return ControlRoutes::matches(route, request.path); });
+  server::RequestSpan span;
+  span.parent = *parent;
+  span.name = request.method.substr(0, 16);
+  if (known != std::end(ControlRoutes::kAll)) span.name += " " + std::string(known->path);
+  span.system = "http";
+  span.took = request.took;
+  span.began = WallTime{node_->wall().ns - request.took.count()};
+  if (request.status >= 500) span.error = fmt::format("status {}", request.status);
+  sink->add(std::move(span));
 }
 
 void ControlService::with_report(const HttpReply& reply,
@@ -371,7 +368,7 @@ void ControlService::get_events(const HttpReply& reply) {
   json points = json::array();
   for (const TimelinePoint& point : timeline_.points()) points.push_back(point_json(point));
   const json history = {{"points", std::move(points)}, {"budgets", budgets_event()}};
-  if (reply.open_stream("retry: 2000\n" + event("history", history))) watchers_.push_back(reply);
+  if (reply.open_stream("retry: 2000\n" + event_text("history", history))) watchers_.push_back(reply);
 }
 
 json ControlService::budgets_event() const {
@@ -391,7 +388,7 @@ void ControlService::tick() {
     json data = {{"status", status_json(*report, s.options_.event_features_max)}};
     if (evaluated) data["budgets"] = s.budgets_event();
     data["point"] = added ? point_json(s.timeline_.points().back()) : json(nullptr);
-    const std::string text = event("tick", data);
+    const std::string text = event_text("tick", data);
     std::erase_if(s.watchers_, [&](const HttpReply& watcher) { return !watcher.send_event(text); });
   });
 }

@@ -14,10 +14,13 @@
 #include "app/budget_timeline.h"
 #include "app/http_connection.h"
 #include "app/http_guard.h"
+#include "app/inspect_control.h"
+#include "app/inspect_routes.h"
 #include "app/node_report.h"
 #include "app/timeline.h"
 #include "base/acceptor.h"
 #include "base/result.h"
+#include "server/span_sink.h"
 
 namespace candor::app {
 
@@ -41,6 +44,11 @@ class NodeControl {
     write_behind::DeadLetter letter;
     std::string problem;  // why it could not be replayed or dropped; empty: it was
   };
+  // Where spans of requests with a trace id go; null: nowhere.
+  virtual server::SpanSink* spans() { return nullptr; }
+  virtual WallTime wall() const { return {}; }
+  // Null: there is nothing to look into.
+  virtual InspectControl* inspect() { return nullptr; }
   virtual void writes(Writes /*asked*/, std::function<void(Result<std::vector<Letter>>)> done) {
     done(fail(ErrorCode::kNotFound, "this node has no write-behind"));
   }
@@ -69,8 +77,12 @@ class ControlService final : public ConnectionFactory, public HttpService {
 
   [[nodiscard]] std::unique_ptr<ConnectionHandler> accept(Peer* peer) override;
   void on_request(HttpRequest request, HttpReply reply) override;
+  void on_traced(const Traced& request) override;
   // Once a second: takes a report, keeps the timeline, tells those who watch.
   void tick();
+
+  // Some times a second: tells those who watch a trace.
+  void tick_traces() { inspect_.tick(); }
 
   [[nodiscard]] std::size_t event_clients() const { return watchers_.size(); }
 
@@ -110,10 +122,8 @@ class ControlService final : public ConnectionFactory, public HttpService {
   BudgetTimeline budget_timeline_;
   std::shared_ptr<const ExposureReport> exposure_;  // as of the last tick
   std::vector<HttpReply> watchers_;
+  InspectRoutes inspect_;
   std::shared_ptr<ControlService*> alive_;  // answers of the node that come after our end find it gone
 };
-
-// "a%20b" becomes "a b"; nullopt when an escape is not one.
-[[nodiscard]] std::optional<std::string> percent_decode(std::string_view text);
 
 }  // namespace candor::app

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "app/http_answers.h"
 #include "base/virtual_executor.h"
 
 namespace candor::app {

@@ -7,6 +7,9 @@
 #include <future>
 #include <thread>
 
+#include "app/inspection.h"
+#include "app/span_exporter.h"
+#include "app/version.h"
 #include "base/units.h"
 #include "cache/freshness.h"
 #include "io/files.h"
@@ -59,11 +62,28 @@ std::string node_name(const Config& config, const Engine::Room& room) {
   return config.node.name.empty() ? room.node_name : config.node.name;
 }
 
+OriginProtection protection_of(const OriginConfig& config) {
+  return {.is_adaptive = config.adaptive_concurrency,
+          .min_concurrency = config.min_concurrency,
+          .has_breaker = config.breaker,
+          .retry_share = config.retry_share};
+}
+
 std::string watched_names(const Config& config) {
   std::string names;
   for (const FeatureConfig& feature : config.features)
     if (feature.watch) names += (names.empty() ? "" : ", ") + feature.name;
   return names;
+}
+
+// By feature: the statements that its origin takes at once; 0: it has none.
+std::vector<unsigned> concurrency_of(const Config& config) {
+  std::vector<unsigned> limits;
+  for (const FeatureConfig& feature : config.features) {
+    const OriginConfig* origin = config.find_origin(feature.origin);
+    limits.push_back(origin == nullptr ? 0 : origin->max_concurrency);
+  }
+  return limits;
 }
 
 void log_problem(const std::string& part, const std::string& text) {
@@ -92,8 +112,10 @@ Result<void> Engine::build(const Config& config, Room room) {
   home_ = std::make_unique<RunningLoop>(room.home_name);
   upkeep_ = std::make_unique<RunningLoop>("upkeep");
   pool_ = std::make_unique<ThreadPool>(pool_threads(config) + room.pool_threads, "pool");
-  parts_->store = std::make_unique<l1::Store>(
-      store_options(config, config.features.size() + room.features, mix64(seed_)));
+  if (auto opened = open_disk(config); !opened) return opened;
+  l1::StoreOptions l1 = store_options(config, config.features.size() + room.features, mix64(seed_));
+  if (parts_->disk != nullptr) l1.evicted = &parts_->disk->tier();
+  parts_->store = std::make_unique<l1::Store>(l1);
   Result<void> built;
   home_->run_there([&] {
     built = make_l2(config.l2);
@@ -104,13 +126,17 @@ Result<void> Engine::build(const Config& config, Room room) {
     parts_->watchers = std::make_unique<Watchers>(config.features.size() + room.features);
     parts_->watchers->add(parts_->tracking.get());
     make_budgets(config, config.features.size() + room.features);
+    make_inspection(config, room);
+    built = make_spans(config, room);
+    if (!built) return;
     CacheCore::Parts parts;
     parts.clock = &clock_;
-    parts.tap = parts_->budgets->tap();
+    parts.tap = parts_->taps.get();
     parts.observer = parts_->watchers.get();
     parts.home = &home();
     parts.l1 = parts_->store.get();
     parts.l2 = parts_->l2.get();
+    if (parts_->disk != nullptr) parts.disk = &parts_->disk->tier();
     parts.l2_is_shared = config.l2.url != "memory:";
     parts.seed = mix64(seed_ + 1);
     parts_->cache = std::make_unique<CacheCore>(parts);
@@ -119,7 +145,7 @@ Result<void> Engine::build(const Config& config, Room room) {
     parts_->steering =
         std::make_unique<Steering>(config, parts_->cache.get(), &clock_, parts_->region_writes.get());
     for (const FeatureConfig& feature : config.features)
-      if (built) built = add_feature(feature);
+      if (built) built = add_feature(config, feature);
     for (const OriginConfig& origin : config.origins)
       parts_->cache->set_repair_rate(origin.name, origin.repair_rate);
     if (built) add_tags(config);
@@ -133,11 +159,22 @@ Result<void> Engine::build(const Config& config, Room room) {
   start_capacity(config, config.features.size() + room.features);
   upkeep_->run_there([this] { keep_up(); });
   home_->run_there([&] {
+    parts_->inspection->start(parts_->cache.get());
     start_budgets(config, room);
     start_reconciliation(config);
     start_warming(config, room);
     watch_health();
   });
+  return {};
+}
+
+Result<void> Engine::open_disk(const Config& config) {
+  if (!config.disk) return {};
+  std::vector<std::string> notes;
+  auto disk = DiskDesk::open(config, home_.get(), &clock_, &entropy_, &notes);
+  if (!disk) return std::unexpected(std::move(disk.error()));
+  parts_->disk = std::move(*disk);
+  for (std::string& note : notes) notes_.push_back({true, std::move(note)});
   return {};
 }
 
@@ -181,13 +218,14 @@ Result<void> Engine::make_origin(const OriginConfig& config, const std::string& 
   options.statement_timeout = config.statement_timeout;
   options.connections_max = config.connections_max;
   options.region = region;
+  options.protection = protection_of(config);
   auto origin = candor::make_origin(config.name, config.url, options, home(), home(), *pool_, entropy_);
   if (!origin) return std::unexpected(std::move(origin.error()));
   parts_->origins.push_back({config.name, std::move(*origin)});
   return {};
 }
 
-Result<void> Engine::add_feature(const FeatureConfig& config) {
+Result<void> Engine::add_feature(const Config& all, const FeatureConfig& config) {
   std::unique_ptr<OriginFeature> bound;
   std::string watched_origin;
   if (!config.is_plain()) {
@@ -209,6 +247,7 @@ Result<void> Engine::add_feature(const FeatureConfig& config) {
   auto id = parts_->cache->add_feature(feature_policy(config), std::move(bound), watched_origin);
   if (!id) return std::unexpected(std::move(id.error()));
   parts_->features.push_back(config);
+  if (parts_->disk != nullptr) parts_->disk->add_feature(config, all.find_origin(config.origin));
   if (config.budget && !config.is_plain()) parts_->budgets->add(parts_->cache.get(), *id, config);
   return {};
 }
@@ -217,7 +256,7 @@ bool Engine::origin_suffers(std::string_view name) const {
   const auto it = std::ranges::find(parts_->origins, name, &Parts::NamedOrigin::name);
   if (it == parts_->origins.end()) return false;
   const OriginStats stats = it->origin->stats();
-  return !stats.connected || stats.waiting > 0;
+  return !stats.connected || stats.waiting > 0 || stats.breaker != Breaker::State::kClosed;
 }
 
 void Engine::start_reconciliation(const Config& config) {
@@ -267,6 +306,40 @@ void Engine::make_budgets(const Config& config, std::size_t features_max) {
   };
   parts_->budgets = std::make_unique<BudgetLoop>(config, features_max, std::move(world));
   parts_->watchers->add(parts_->budgets->observer());
+}
+
+void Engine::make_inspection(const Config& config, const Room& room) {
+  Inspection::World world;
+  world.home = &home();
+  world.control = &upkeep();
+  world.clock = &clock_;
+  world.seed = mix64(seed_ + 7);
+  world.node = node_name(config, room);
+  world.region = config.node.region;
+  world.stages = [this](FeatureId id, Position position) {
+    if (parts_->river == nullptr || id.value >= parts_->features.size()) return River::Stages{};
+    return parts_->river->stages(parts_->features[id.value].origin, position);
+  };
+  // Of what add_feature() has built; never changed afterwards.
+  world.concurrency = [limits = concurrency_of(config)](FeatureId id) {
+    return id.value < limits.size() ? limits[id.value] : 0U;
+  };
+  parts_->inspection =
+      std::make_unique<Inspection>(config, config.features.size() + room.features, std::move(world));
+  parts_->taps = std::make_unique<TapFan>(mix64(seed_ + 8));
+  if (parts_->budgets->tap() != nullptr) parts_->taps->add(parts_->budgets->tap());
+  parts_->inspection->join(parts_->taps.get(), parts_->watchers.get());
+}
+
+Result<void> Engine::make_spans(const Config& config, const Room& room) {
+  if (config.tracing.endpoint.empty()) return {};
+  auto target = parse_collector_url(config.tracing.endpoint);
+  if (!target) return fail(ErrorCode::kConfiguration, "tracing.endpoint: " + target.error().message);
+  const SpanSource source{node_name(config, room), config.node.region, kVersion};
+  parts_->spans = std::make_unique<SpanExporter>(
+      &home(), &home(), std::move(*target), source, config.tracing.sample, mix64(seed_ + 9),
+      [this](const std::string& text) { problems_.note("tracing", text, clock_.now()); });
+  return {};
 }
 
 void Engine::start_budgets(const Config& config, const Room& room) {
@@ -403,6 +476,7 @@ void Engine::watch_health() {
   const RiverReport river = river_report(false);
   (void)catching_up(river);
   parts_->warming->tick();
+  for (const auto& [name, origin] : parts_->origins) sheds_.note(name, origin->stats(), clock_.now());
   health_.note(degraded_reasons(river), clock_.now());
   for (const auto& [part, text] : river_problems(river)) problems_.note(part, text, clock_.now());
   home().schedule(home().now() + kHealthPeriod, [this] { watch_health(); });
@@ -437,9 +511,14 @@ std::vector<std::string> Engine::degraded_reasons(const RiverReport& river) cons
     if (!stats.connected) reasons.emplace_back("l2_down");
     if (stats.breaker_open) reasons.emplace_back("l2_breaker_open");
   }
-  for (const auto& [name, origin] : parts_->origins)
-    if (!origin->stats().connected) reasons.push_back("origin_down:" + name);
+  for (const auto& [name, origin] : parts_->origins) {
+    const OriginStats stats = origin->stats();
+    if (!stats.connected) reasons.push_back("origin_down:" + name);
+    if (stats.breaker != Breaker::State::kClosed) reasons.push_back("origin_breaker_open:" + name);
+    if (sheds_.is_shedding(name)) reasons.push_back("origin_overloaded:" + name);
+  }
   if (memory_pressed_.load(std::memory_order_relaxed)) reasons.emplace_back("memory");
+  if (parts_->disk != nullptr && !parts_->disk->tier().is_on()) reasons.emplace_back("disk_off");
   if (parts_->cache->owed_invalidations() > 0) reasons.emplace_back("invalidations_owed");
   if (parts_->write_behind != nullptr)
     for (std::string& trouble : parts_->write_behind->troubles()) reasons.push_back(std::move(trouble));
@@ -449,6 +528,7 @@ std::vector<std::string> Engine::degraded_reasons(const RiverReport& river) cons
 }
 
 bool Engine::is_quiet() const {
+  if (parts_->disk != nullptr && !parts_->disk->tier().is_idle()) return false;
   if (parts_->cache != nullptr && (parts_->cache->waiting() > 0 || parts_->cache->flights() > 0))
     return false;
   if (parts_->cache != nullptr && parts_->write_behind != nullptr && !parts_->write_behind->is_idle())
@@ -482,6 +562,8 @@ Engine::~Engine() {
   if (home_ != nullptr)
     home_->run_there([this] {
       if (parts_->budgets != nullptr) parts_->budgets->stop();
+      if (parts_->inspection != nullptr) parts_->inspection->stop();
+      if (parts_->spans != nullptr) parts_->spans->stop();
       if (parts_->budget_file != nullptr) parts_->budget_file->save_now(parts_->budgets->book(), clock_);
       parts_->alerting.reset();
       if (parts_->warming != nullptr) parts_->warming->stop(true);
@@ -495,6 +577,7 @@ Engine::~Engine() {
         parts_->river.reset();  // it calls the cache
         parts_->warming.reset();
         parts_->cache.reset();  // features, and with them their hold on the origins
+        if (parts_->disk != nullptr) parts_->disk->tier().close();
         parts_->origins.clear();
         parts_->l2.reset();
       });
@@ -535,9 +618,11 @@ FeatureReport Engine::report_feature(FeatureId id) const {
   out.reads_negative = c.negative_hits.value();
   // Counted apart, all answered by L1: values, "no such row", and values past their ttl.
   out.reads_l1 = c.hits_l1.value() + out.reads_negative + out.reads_stale;
+  out.reads_disk = c.hits_disk.value();
   out.reads_l2 = c.reads_l2.value();
   out.reads_origin = c.reads_origin.value();
   out.errors = c.errors.value();
+  out.shed = c.shed.value();
   out.coalesced = c.coalesced.value();
   out.refreshes = c.refreshes.value();
   out.loads_ok = c.loads_ok.value();
@@ -581,6 +666,7 @@ void Engine::report_more(std::unique_ptr<NodeReport> report, ReportDone done) {
 
 void Engine::report_tiers(NodeReport& report) {
   report.l1 = parts_->store->stats();
+  if (parts_->disk != nullptr) report.disk = parts_->disk->tier().stats();
   report.has_l2 = parts_->l2 != nullptr;
   if (report.has_l2) {
     report.l2 = parts_->l2->stats();
@@ -602,6 +688,7 @@ void Engine::report_tiers(NodeReport& report) {
   report.degraded = degraded_reasons(report.river);
   report.tracking_clients = parts_->tracking->members();
   report.tracking_keys = parts_->tracking->keys();
+  report.trace_left_out = parts_->inspection->trace_events_left_out();
 }
 
 // What the controller has switched stays switched, unless the file says something new of it, or the level
@@ -623,6 +710,8 @@ void Engine::reload_write_mode(const FeatureConfig& held, FeatureId id, bool is_
 
 void Engine::reload(const Config& config) {
   parts_->steering->adopt(config.controller);
+  for (const auto& [name, origin] : parts_->origins)
+    if (const OriginConfig* fresh = config.find_origin(name)) origin->protect(protection_of(*fresh));
   for (std::size_t i = 0; i < parts_->features.size(); ++i) {
     const FeatureConfig* fresh = config.find_feature(parts_->features[i].name);
     if (fresh == nullptr || fresh->is_plain() != parts_->features[i].is_plain()) continue;

@@ -18,6 +18,7 @@
 #include "app/budget_loop.h"
 #include "app/capacity_desk.h"
 #include "app/config.h"
+#include "app/disk_desk.h"
 #include "app/floor_log.h"
 #include "app/health_log.h"
 #include "app/node_report.h"
@@ -26,11 +27,13 @@
 #include "app/region_desk.h"
 #include "app/river.h"
 #include "app/session_desk.h"
+#include "app/shed_watch.h"
 #include "app/steering.h"
 #include "app/warming.h"
 #include "app/watchers.h"
 #include "app/write_behind_desk.h"
 #include "cache/cache.h"
+#include "cache/tap_fan.h"
 #include "io/clock.h"
 #include "io/running_loop.h"
 #include "io/thread_pool.h"
@@ -38,6 +41,9 @@
 #include "tier/l1/store.h"
 
 namespace candor::app {
+
+class Inspection;
+class SpanExporter;
 
 // What a start says besides yes or no: "origin shop: sqlite shop.db, ready".
 struct StartNote {
@@ -95,6 +101,10 @@ class Engine {
   [[nodiscard]] CapacityDesk& capacity() { return *parts_->capacity; }
   // What is loaded before it is read. On home(); lives as long as this.
   [[nodiscard]] Warming& warming() { return *parts_->warming; }
+  // Where spans of requests with a trace id go; null: nowhere. Lives as long as this.
+  [[nodiscard]] SpanExporter* spans() { return parts_->spans.get(); }
+  // Looks into keys. Lives as long as this.
+  [[nodiscard]] Inspection* inspection() { return parts_->inspection.get(); }
   // The write-behind logs. Lives as long as this.
   [[nodiscard]] WriteBehindDesk& write_behind() { return *parts_->write_behind; }
   // Replaces the policies of features that both configurations have. On home().
@@ -110,6 +120,7 @@ class Engine {
  private:
   // What lives on home and ends together.
   struct Parts {
+    std::unique_ptr<DiskDesk> disk;  // null: there is none. Sees what the store evicts
     std::unique_ptr<l1::Store> store;
     std::unique_ptr<TagRules> tags;
     std::unique_ptr<L2> l2;
@@ -123,6 +134,9 @@ class Engine {
     std::unique_ptr<BudgetLoop> budgets;
     std::unique_ptr<BudgetFile> budget_file;  // null: windows begin empty
     std::unique_ptr<Alerting> alerting;       // null: no feature has a budget
+    std::unique_ptr<Inspection> inspection;
+    std::unique_ptr<SpanExporter> spans;  // null: no collector is configured
+    std::unique_ptr<TapFan> taps;
     std::unique_ptr<CacheCore> cache;
     std::unique_ptr<CapacityDesk> capacity;
     std::unique_ptr<RegionWrites> region_writes;  // null: no other node is reached
@@ -137,12 +151,15 @@ class Engine {
 
   Engine();
   Result<void> build(const Config& config, Room room);
+  Result<void> open_disk(const Config& config);
   Result<void> make_l2(const L2Config& config);
   void reach_l2(const L2Config& config);
   Result<void> make_origin(const OriginConfig& config, const std::string& region);
-  Result<void> add_feature(const FeatureConfig& config);
+  Result<void> add_feature(const Config& all, const FeatureConfig& config);
   void add_tags(const Config& config);
   void make_budgets(const Config& config, std::size_t features_max);
+  void make_inspection(const Config& config, const Room& room);
+  Result<void> make_spans(const Config& config, const Room& room);
   void start_budgets(const Config& config, const Room& room);
   // Is it away, or does it have requests waiting? Then nothing is asked that can wait.
   [[nodiscard]] bool origin_suffers(std::string_view name) const;
@@ -178,6 +195,7 @@ class Engine {
   // Home's.
   HealthLog health_{write_health_to_log()};
   ProblemLog problems_;
+  ShedWatch sheds_;
   FloorLog floors_;
   MonoTime catch_up_until_{0};
   bool caught_up_ = false;

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <utility>
+
 #include "base/assert.h"
 
 namespace candor::app {
@@ -78,6 +80,12 @@ bool HttpReply::send_event(std::string_view bytes) const {
   return link != nullptr && (*link)->push(bytes);
 }
 
+std::optional<std::size_t> HttpReply::unsent() const {
+  const auto link = link_.lock();
+  if (link == nullptr || (*link)->state_ != HttpConnection::State::kStreaming) return std::nullopt;
+  return (*link)->peer_->unsent_bytes();
+}
+
 HttpConnection::HttpConnection(Peer* peer, HttpService* service)
     : peer_(peer),
       service_(service),
@@ -102,6 +110,9 @@ void HttpConnection::handle(HttpRequestParser::Status status) {
   HttpRequest request = parser_.take();
   keep_alive_ = request.keep_alive;
   head_only_ = request.method == "HEAD";
+  traced_ = {};
+  if (const std::string* parent = request.header("traceparent"))
+    traced_ = {*parent, request.method, request.path};
   state_ = State::kAnswering;
   since_ = peer_->executor().now();
   peer_->pause_reading(true);
@@ -110,6 +121,11 @@ void HttpConnection::handle(HttpRequestParser::Status status) {
 
 void HttpConnection::answer(HttpResponse response) {
   if (state_ != State::kAnswering) return;
+  if (!traced_.traceparent.empty()) {
+    traced_.status = response.status;
+    traced_.took = peer_->executor().now() - since_;
+    service_->on_traced(std::exchange(traced_, {}));
+  }
   const bool keep =
       keep_alive_ && !draining_ && peer_->unsent_bytes() + response.body.size() < kUnsentBytesMax;
   write_answer(response, keep);

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -38,6 +39,8 @@ class HttpReply {
   bool open_stream(std::string_view first) const;
   // Sends an event on the stream. False: the stream is over; forget it.
   bool send_event(std::string_view bytes) const;
+  // Bytes of the stream that the client has not taken yet; nothing: the stream is over.
+  [[nodiscard]] std::optional<std::size_t> unsent() const;
 
  private:
   std::weak_ptr<HttpConnection*> link_;
@@ -47,6 +50,13 @@ class HttpService {
  public:
   virtual ~HttpService() = default;
   virtual void on_request(HttpRequest request, HttpReply reply) = 0;
+  // A request that carried `traceparent` was answered.
+  struct Traced {
+    std::string traceparent, method, path;
+    int status = 0;
+    Duration took{0};
+  };
+  virtual void on_traced(const Traced& /*request*/) {}
 };
 
 class HttpConnection final : public ConnectionHandler {
@@ -86,6 +96,7 @@ class HttpConnection final : public ConnectionHandler {
   bool keep_alive_ = true;
   bool head_only_ = false;
   bool draining_ = false;
+  HttpService::Traced traced_;             // of the request under way; no traceparent: it is not told
   MonoTime since_;                         // of the state, or of the request's first byte
   std::shared_ptr<HttpConnection*> link_;  // replies hold it weakly
 };

@@ -68,7 +68,9 @@ std::optional<Refusal> check_guard(Guard guard, const HttpRequest& request, cons
   if (guard == Guard::kOpen) return std::nullopt;
   if (auto refusal = check_host(request, rules)) return refusal;
   if (guard == Guard::kPage) return std::nullopt;
-  if (request.method != "POST") return Refusal{405, "use POST"};
+  // A page cannot make a browser send the token, whatever the method; POST is for what changes something.
+  const bool is_read = guard == Guard::kKeys && (request.method == "GET" || request.method == "HEAD");
+  if (!is_read && request.method != "POST") return Refusal{405, "use POST"};
   if (auto refusal = check_origin(request)) return refusal;
   return check_token(request, rules);
 }

@@ -17,7 +17,8 @@ namespace candor::app {
 enum class Guard : std::uint8_t {
   kOpen,   // health and metrics: whoever reaches the listener; scrapers come under any name
   kPage,   // the dashboard and what it reads: a Host that is allowed
-  kToken,  // what changes something or shows keys: POST, Host, matching Origin, token
+  kKeys,   // what shows keys: GET or POST, Host, matching Origin, token
+  kToken,  // what changes something: POST, Host, matching Origin, token
 };
 
 struct GuardRules {

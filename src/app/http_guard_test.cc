@@ -29,6 +29,19 @@ int refused(const HttpRequest& request, Guard guard = Guard::kToken, const Guard
 
 TEST(HttpGuardTest, AChangeWithEverythingRightIsAllowed) { EXPECT_EQ(refused(post()), 0); }
 
+TEST(HttpGuardTest, WhatShowsKeysMayBeGotWithTheToken) {
+  HttpRequest request = post();
+  request.method = "GET";
+  EXPECT_EQ(refused(request, Guard::kKeys), 0);
+  EXPECT_EQ(refused(request, Guard::kToken), 405);
+  EXPECT_EQ(refused(post(), Guard::kKeys), 0);
+  request.method = "PUT";
+  EXPECT_EQ(refused(request, Guard::kKeys), 405);
+  request.method = "GET";
+  std::erase_if(request.headers, [](const auto& one) { return one.first == "authorization"; });
+  EXPECT_EQ(refused(request, Guard::kKeys), 401);
+}
+
 TEST(HttpGuardTest, ProgramsSendNoOriginAndAreAllowed) {
   HttpRequest request = post();
   std::erase_if(request.headers, [](const auto& header) { return header.first == "origin"; });

@@ -26,6 +26,10 @@ constexpr std::array kSpecs = {
     MetricSpec{"candor_reads_total", kCounter, "feature region tier level",
                "Reads answered with a value or with \"no such row\", by the tier that answered."},
     MetricSpec{"candor_read_errors_total", kCounter, "feature region", "Reads answered with an error."},
+    MetricSpec{
+        "candor_shed_reads_total", kCounter, "feature region",
+        "Reads whose load was refused because too much waits for the origin: answered with an old value "
+        "where the owner allows it, else OVERLOADED."},
     MetricSpec{"candor_reads_negative_total", kCounter, "feature region",
                "Reads that L1 answered with \"no such row\"; part of candor_reads_total."},
     MetricSpec{
@@ -78,7 +82,18 @@ constexpr std::array kSpecs = {
     MetricSpec{"candor_origin_errors_total", kCounter, "origin region", "Statements that failed."},
     MetricSpec{"candor_origin_in_flight", kGauge, "origin region", "Statements under way."},
     MetricSpec{"candor_origin_in_flight_limit", kGauge, "origin region", "max_concurrency."},
+    MetricSpec{"candor_origin_concurrency_limit", kGauge, "origin region",
+               "Statements that are let through at once now: it follows the origin, up to max_concurrency."},
     MetricSpec{"candor_origin_waiting", kGauge, "origin region", "Loads and writes waiting for a place."},
+    MetricSpec{"candor_origin_shed_total", kCounter, "class origin region",
+               "Requests refused because too much waited, or would have waited past their deadline."},
+    MetricSpec{"candor_retries_total", kCounter, "origin region",
+               "Loads that were lost with their connection and sent once more."},
+    MetricSpec{
+        "candor_breaker_state", kGauge, "region target",
+        "0 closed, 1 half-open (a few probes pass), 2 open (nothing is asked). target: origin:NAME, l2, "
+        "stream (whose attempts are paced: 0 connected, 2 not)."},
+    MetricSpec{"candor_breaker_opened_total", kCounter, "region target", "How often it opened."},
     MetricSpec{"candor_memory_bytes", kGauge, "region tier", "Bytes that a tier holds, overhead included."},
     MetricSpec{"candor_memory_limit_bytes", kGauge, "region tier",
                "Its limit now; tier=\"process\": of the process, by its cgroup or the machine."},
@@ -98,6 +113,22 @@ constexpr std::array kSpecs = {
     MetricSpec{"candor_evictions_total", kCounter, "feature region tier", "Entries that gave way to others."},
     MetricSpec{"candor_expirations_total", kCounter, "feature region tier",
                "Entries removed because their time was over."},
+    MetricSpec{"candor_disk_bytes", kGauge, "region", "Bytes that the disk tier holds on the disk."},
+    MetricSpec{"candor_disk_limit_bytes", kGauge, "region", "Its limit."},
+    MetricSpec{"candor_disk_written_bytes_total", kCounter, "region",
+               "Bytes that the disk tier has written to the disk."},
+    MetricSpec{"candor_disk_on", kGauge, "region", "0 while the disk tier is off because the disk failed."},
+    MetricSpec{"candor_disk_errors_total", kCounter, "region", "Failures of the disk."},
+    MetricSpec{
+        "candor_disk_lookups_total", kCounter, "region outcome",
+        "Questions to the disk tier. absent: known not to be there, without asking the disk; forgotten: "
+        "there, and made old by a change, a write or a command since; slow, busy: passed over; corrupt: "
+        "failed its checksum, and removed."},
+    MetricSpec{"candor_disk_demotions_total", kCounter, "region outcome",
+               "Entries that L1 evicted. written: to the disk; too_cold: evicted for the first time lately; "
+               "over_rate: beyond `write_rate`; queue_full: the disk is behind; too_large."},
+    MetricSpec{"candor_disk_removals_total", kCounter, "region",
+               "Entries of the disk tier removed because something newer is known."},
     MetricSpec{"candor_l2_requests_total", kCounter, "region outcome",
                "Lookups in L2: hit, miss, error, timeout."},
     MetricSpec{"candor_l2_reconnects_total", kCounter, "region", "Connections to L2 made again."},
@@ -243,6 +274,8 @@ constexpr std::array kSpecs = {
                "Loads that measuring asks of the origin."},
     MetricSpec{"candor_tracking_clients", kGauge, "region", "Connections with CLIENT TRACKING on."},
     MetricSpec{"candor_tracking_keys", kGauge, "region", "Keys remembered for them."},
+    MetricSpec{"candor_trace_left_out_total", kCounter, "region",
+               "Events that a running `candor trace` was not shown: too many a second, or not read in time."},
     MetricSpec{"candor_owed_invalidations", kGauge, "region",
                "Keys whose invalidation L2 has not taken yet; they are read from the origin."},
     MetricSpec{"candor_waiting_reads", kGauge, "region", "Reads on their way to L2 or the origin."},
@@ -430,9 +463,11 @@ void collect_feature(Page& page, const FeatureReport& f) {
     page.put("candor_reads_total", labels, count);
   };
   read("l1", f.reads_l1);
+  if (f.reads_disk > 0) read("disk", f.reads_disk);
   read("l2", f.reads_l2);
   read("origin", f.reads_origin);
   page.put("candor_read_errors_total", self, f.errors);
+  page.put("candor_shed_reads_total", self, f.shed);
   page.put("candor_reads_negative_total", self, f.reads_negative);
   page.put("candor_reads_stale_total", self, f.reads_stale);
   page.put("candor_reads_coalesced_total", self, f.coalesced);
@@ -484,6 +519,28 @@ void collect_behind(Page& page, const FeatureReport& f) {
   page.put("candor_write_behind_lost_total", self, b.lost);
 }
 
+double breaker_level(Breaker::State state) {
+  return state == Breaker::State::kClosed ? 0.0 : state == Breaker::State::kHalfOpen ? 1.0 : 2.0;
+}
+
+void put_breaker(Page& page, const std::string& target, Breaker::State state, std::uint64_t opened) {
+  const Labels labels = {{"region", page.region}, {"target", target}};
+  page.put("candor_breaker_state", labels, breaker_level(state));
+  page.put("candor_breaker_opened_total", labels, opened);
+}
+
+void collect_protection(Page& page, const Labels& self, const OriginReport& origin) {
+  page.put("candor_origin_concurrency_limit", self, static_cast<double>(origin.stats.limit));
+  page.put("candor_retries_total", self, origin.stats.retries);
+  for (std::size_t i = 0; i < kLoadClasses; ++i) {
+    Labels labels = self;
+    labels.emplace_back("class", load_class_name(static_cast<LoadClass>(i)));
+    page.put("candor_origin_shed_total", labels, origin.stats.shed[i]);
+  }
+  if (origin.stats.has_breaker)
+    put_breaker(page, "origin:" + origin.name, origin.stats.breaker, origin.stats.breaker_opened);
+}
+
 void collect_origin(Page& page, const OriginReport& origin) {
   const Labels self = {{"origin", origin.name}, {"region", page.region}};
   page.put("candor_origin_statements_total", self, origin.stats.statements);
@@ -491,6 +548,36 @@ void collect_origin(Page& page, const OriginReport& origin) {
   page.put("candor_origin_in_flight", self, static_cast<double>(origin.stats.in_flight));
   page.put("candor_origin_in_flight_limit", self, static_cast<double>(origin.stats.max_concurrency));
   page.put("candor_origin_waiting", self, static_cast<double>(origin.stats.waiting));
+  collect_protection(page, self, origin);
+}
+
+void collect_disk(Page& page, const disk::Stats& disk) {
+  const Labels self = {{"region", page.region}};
+  page.put("candor_memory_bytes", with_label(self, "tier", "disk"), disk.memory_bytes);
+  page.put("candor_disk_bytes", self, disk.disk_bytes);
+  page.put("candor_disk_limit_bytes", self, disk.disk_limit);
+  page.put("candor_disk_written_bytes_total", self, disk.written_bytes);
+  page.put("candor_disk_on", self, disk.off.empty() ? 1.0 : 0.0);
+  page.put("candor_disk_errors_total", self, disk.errors);
+  page.put("candor_disk_removals_total", self, disk.removals);
+  const auto lookup = [&](const char* outcome, std::uint64_t count) {
+    page.put("candor_disk_lookups_total", with_label(self, "outcome", outcome), count);
+  };
+  lookup("hit", disk.hits);
+  lookup("miss", disk.misses);
+  lookup("absent", disk.absent);
+  lookup("forgotten", disk.forgotten);
+  lookup("slow", disk.slow);
+  lookup("busy", disk.busy);
+  lookup("corrupt", disk.corrupt);
+  const auto demotion = [&](const char* outcome, std::uint64_t count) {
+    page.put("candor_disk_demotions_total", with_label(self, "outcome", outcome), count);
+  };
+  demotion("written", disk.demoted);
+  demotion("too_cold", disk.too_cold);
+  demotion("over_rate", disk.over_budget);
+  demotion("queue_full", disk.queue_full);
+  demotion("too_large", disk.too_large);
 }
 
 void collect_tiers(Page& page, const NodeReport& report) {
@@ -502,6 +589,7 @@ void collect_tiers(Page& page, const NodeReport& report) {
   page.put("candor_memory_limit_bytes", with("tier", "l1"), static_cast<double>(report.l1.memory_limit));
   page.put("candor_owed_invalidations", self, report.owed_invalidations);
   page.put("candor_waiting_reads", self, report.waiting);
+  if (report.disk) collect_disk(page, *report.disk);
   if (!report.has_l2) return;
   if (report.l2.bytes_limit > 0) {  // a remote tier does not say
     page.put("candor_memory_bytes", with("tier", "l2"), report.l2.bytes);
@@ -514,6 +602,7 @@ void collect_tiers(Page& page, const NodeReport& report) {
   page.put("candor_l2_reconnects_total", self, report.l2.reconnects);
   page.put("candor_l2_breaker_open", self, report.l2.breaker_open ? 1.0 : 0.0);
   page.put("candor_l2_breaker_opened_total", self, report.l2.breaker_opened);
+  put_breaker(page, "l2", report.l2.breaker, report.l2.breaker_opened);
   page.put("candor_l2_demotions_total", self, report.l2.demotions);
   page.put("candor_l2_fills_refused_total", self, report.l2.fills_refused);
   page.put("candor_l2_corrupt_total", self, report.l2.corrupt);
@@ -593,6 +682,8 @@ void collect_river(Page& page, const RiverReport& river, MonoTime now) {
   for (const RiverOrigin& origin : river.origins) collect_river_origin(page, origin, now);
   page.put("candor_stream_gaps_total", self, river.applier.gaps);
   page.put("candor_stream_connected", self, river.bus.connected ? 1.0 : 0.0);
+  put_breaker(page, "stream", river.bus.connected ? Breaker::State::kClosed : Breaker::State::kOpen,
+              river.bus.reconnects);
   page.put("candor_stream_messages_total", with("direction", "received"), river.bus.received);
   page.put("candor_stream_messages_total", with("direction", "appended"), river.bus.appended);
   page.put("candor_stream_errors_total", self, river.bus.errors);
@@ -726,6 +817,7 @@ void collect(Page& page, const NodeReport& report) {
   collect_warming(page, report);
   page.put("candor_tracking_clients", self, report.tracking_clients);
   page.put("candor_tracking_keys", self, report.tracking_keys);
+  page.put("candor_trace_left_out_total", self, report.trace_left_out);
   collect_connections(page, report.connections);
   collect_process(page, report.process);
   for (const std::string& reason : report.degraded)

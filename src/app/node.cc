@@ -8,8 +8,10 @@
 #include <thread>
 
 #include "app/admin_token.h"
+#include "app/inspection.h"
 #include "app/log.h"
 #include "app/process_report.h"
+#include "app/span_exporter.h"
 #include "app/version.h"
 #include "io/files.h"
 
@@ -17,6 +19,8 @@ namespace candor::app {
 namespace {
 
 constexpr Duration kTickPeriod = 1s;
+// A person who watches a trace sees no delay.
+constexpr Duration kTracePeriod = 100ms;
 // Scrapers, a few dashboards and a person.
 constexpr std::size_t kHttpConnectionsMax = 256;
 // After the data plane has drained, the control plane's clients get this long for an answer under way.
@@ -142,6 +146,8 @@ Result<void> Node::open_resp() {
   context.budgets = budgets_.get();
   warm_desk_ = std::make_unique<WarmDesk>(engine_.get());
   context.warm = warm_desk_.get();
+  context.inspect = engine_->inspection();
+  context.spans = engine_->spans();
   for (const UserConfig& user : config_.resp.users)
     context.users.push_back({user.name, user.password_hash, user.rights, user.features});
   auto server = server::RespServer::make(std::move(context));
@@ -198,13 +204,21 @@ Result<void> Node::open_http() {
   auto listener = Listener::open(options, {&engine_->upkeep()}, control_.get());
   if (!listener) return std::unexpected(std::move(listener.error()));
   http_listener_ = std::move(*listener);
-  engine_->upkeep_thread().run_there([this] { tick(); });
+  engine_->upkeep_thread().run_there([this] {
+    tick();
+    tick_traces();
+  });
   return {};
 }
 
 void Node::tick() {
   control_->tick();
   engine_->upkeep().schedule(engine_->upkeep().now() + kTickPeriod, [this] { tick(); });
+}
+
+void Node::tick_traces() {
+  control_->tick_traces();
+  engine_->upkeep().schedule(engine_->upkeep().now() + kTracePeriod, [this] { tick_traces(); });
 }
 
 std::size_t Node::drain() {
@@ -381,6 +395,10 @@ void Node::invalidate(std::string feature, std::string key, std::function<void(R
   what.names.push_back(feature + ":" + key);
   engine_->cache().invalidate(found->id(), std::move(key), then_region(std::move(what), std::move(done)));
 }
+
+server::SpanSink* Node::spans() { return engine_->spans(); }
+
+InspectControl* Node::inspect() { return engine_->inspection(); }
 
 void Node::writes(Writes asked, std::function<void(Result<std::vector<Letter>>)> done) {
   if (!asked.feature.empty() && engine_->cache().find_feature(asked.feature) == nullptr)

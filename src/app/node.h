@@ -41,6 +41,9 @@ class Node final : public NodeControl {
   void report(std::function<void(std::shared_ptr<const NodeReport>)> done) override;
   void flush(std::optional<std::string> feature, std::function<void(Result<void>)> done) override;
   void invalidate(std::string feature, std::string key, std::function<void(Result<void>)> done) override;
+  InspectControl* inspect() override;
+  server::SpanSink* spans() override;
+  [[nodiscard]] WallTime wall() const override { return engine_->clock().wall(); }
   void writes(Writes asked, std::function<void(Result<std::vector<Letter>>)> done) override;
   void warm(std::string feature, std::vector<std::string> keys,
             std::function<void(Result<void>)> done) override;
@@ -55,6 +58,7 @@ class Node final : public NodeControl {
   [[nodiscard]] std::vector<Loop*> make_data_loops();
   Result<void> open_http();
   void tick();
+  void tick_traces();
   void complete_report(NodeReport& report);
   [[nodiscard]] WriteDone then_region(server::RegionWide what, std::function<void(Result<void>)> done);
   [[nodiscard]] ConnectionReport connections() const;

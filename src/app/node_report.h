@@ -20,6 +20,7 @@
 #include "cache/write_behind.h"
 #include "monitor/exposure_report.h"
 #include "origin/origin.h"
+#include "tier/disk/disk_tier.h"
 #include "tier/l1/store.h"
 #include "tier/l2.h"
 #include "warm/warmer.h"
@@ -34,10 +35,11 @@ struct FeatureReport {
   Duration ttl{0};
   bool writable = false;
 
-  std::uint64_t reads_l1 = 0, reads_l2 = 0, reads_origin = 0;  // readers answered from there
+  std::uint64_t reads_l1 = 0, reads_disk = 0, reads_l2 = 0, reads_origin = 0;  // readers answered from there
   std::uint64_t reads_stale = 0;     // of reads_l1: past their ttl, because the origin failed
   std::uint64_t reads_negative = 0;  // of reads_l1: "no such row"
   std::uint64_t errors = 0;          // readers that got an error
+  std::uint64_t shed = 0;            // readers whose load was refused: too much waits for the origin
   std::uint64_t coalesced = 0;       // readers that waited for a load already under way
   std::uint64_t refreshes = 0;
   std::uint64_t loads_ok = 0, loads_absent = 0, loads_failed = 0, loads_timeout = 0;
@@ -48,7 +50,9 @@ struct FeatureReport {
   l1::FeatureUsage usage;
   Watchers::Counts dropped;
 
-  [[nodiscard]] std::uint64_t reads() const { return reads_l1 + reads_l2 + reads_origin + errors; }
+  [[nodiscard]] std::uint64_t reads() const {
+    return reads_l1 + reads_disk + reads_l2 + reads_origin + errors;
+  }
   [[nodiscard]] std::uint64_t loads() const { return loads_ok + loads_absent + loads_failed + loads_timeout; }
 };
 
@@ -85,6 +89,7 @@ struct NodeReport {
 
   std::vector<FeatureReport> features;  // in the order of the configuration
   l1::StoreStats l1;
+  std::optional<disk::Stats> disk;  // nothing: there is none
   bool has_l2 = false;
   std::string l2_description;
   L2Stats l2;
@@ -100,6 +105,7 @@ struct NodeReport {
   warm::WarmProgress warm;
   std::string warming;                                    // what /readyz waits for; empty: for nothing more
   std::uint64_t tracking_clients = 0, tracking_keys = 0;  // CLIENT TRACKING
+  std::uint64_t trace_left_out = 0;                       // events that traces had no room or time for
   ConnectionReport connections;
   ProcessReport process;
 };

@@ -226,4 +226,13 @@ RiverReport River::report(bool with_lags) const {
   return report;
 }
 
+River::Stages River::stages(std::string_view origin, Position position) const {
+  for (const Source& source : sources_) {
+    if (source.name != origin) continue;
+    const Publisher::Lags& lags = source.publisher->lags();
+    return {lags.feed.when(position), lags.l2.when(position), lags.append.when(position)};
+  }
+  return {};
+}
+
 }  // namespace candor::app

@@ -8,7 +8,9 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "app/config.h"
@@ -58,6 +60,12 @@ class River {
   // `with_lags`: the histograms too, which cost some microseconds each.
   [[nodiscard]] RiverReport report(bool with_lags) const;
   [[nodiscard]] Applier& applier() { return *applier_; }
+  // When the change at this position came by, by this node's wall clock. Only the node that reads the
+  // origin's feed knows, and only of the last positions.
+  struct Stages {
+    std::optional<WallTime> heard, told_l2, appended;
+  };
+  [[nodiscard]] Stages stages(std::string_view origin, Position position) const;
 
  private:
   River() = default;

@@ -25,6 +25,13 @@ json quantiles_json(const LatencyHistogram::Snapshot& snapshot) {
           {"p999_us", us(0.999)}};
 }
 
+json shed_json(const OriginStats& stats) {
+  json out = json::object();
+  for (std::size_t i = 0; i < kLoadClasses; ++i)
+    out[load_class_name(static_cast<LoadClass>(i))] = stats.shed[i];
+  return out;
+}
+
 json origin_json(const OriginReport& origin) {
   const OriginStats& s = origin.stats;
   return {{"name", origin.name},
@@ -37,7 +44,39 @@ json origin_json(const OriginReport& origin) {
           {"in_flight", s.in_flight},
           {"in_flight_max", s.in_flight_max},
           {"waiting", s.waiting},
-          {"max_concurrency", s.max_concurrency}};
+          {"max_concurrency", s.max_concurrency},
+          {"concurrency_limit", s.limit},
+          {"breaker", s.has_breaker ? json(breaker_state_name(s.breaker)) : json(nullptr)},
+          {"breaker_opened", s.breaker_opened},
+          {"refused_by_breaker", s.refused},
+          {"retries", s.retries},
+          {"shed", shed_json(s)}};
+}
+
+json disk_json(const disk::Stats& disk) {
+  return {{"tier", "disk"},
+          {"bytes", disk.disk_bytes},
+          {"limit_bytes", disk.disk_limit},
+          {"memory_bytes", disk.memory_bytes},
+          {"written_bytes", disk.written_bytes},
+          {"on", disk.off.empty()},
+          {"problem", disk.off},
+          {"lookups",
+           {{"hit", disk.hits},
+            {"miss", disk.misses},
+            {"absent", disk.absent},
+            {"forgotten", disk.forgotten},
+            {"slow", disk.slow},
+            {"busy", disk.busy},
+            {"corrupt", disk.corrupt}}},
+          {"demotions",
+           {{"written", disk.demoted},
+            {"too_cold", disk.too_cold},
+            {"over_rate", disk.over_budget},
+            {"queue_full", disk.queue_full},
+            {"too_large", disk.too_large}}},
+          {"removals", disk.removals},
+          {"errors", disk.errors}};
 }
 
 json tiers_json(const NodeReport& report) {
@@ -48,12 +87,14 @@ json tiers_json(const NodeReport& report) {
                    {"entries", report.l1.entries},
                    {"evictions", report.l1.evictions},
                    {"expirations", report.l1.expirations}});
+  if (report.disk) tiers.push_back(disk_json(*report.disk));
   if (!report.has_l2) return tiers;
   const L2Stats& l2 = report.l2;
   json tier = {{"tier", "l2"},
                {"description", report.l2_description},
                {"connected", l2.connected},
                {"breaker_open", l2.breaker_open},
+               {"breaker", breaker_state_name(l2.breaker)},
                {"breaker_opened", l2.breaker_opened},
                {"demotions", l2.demotions},
                {"hits", l2.hits},
@@ -202,7 +243,8 @@ json feature_counters_json(const FeatureReport& f) {
           {"ttl_ms", f.ttl / 1ms},
           {"writable", f.writable},
           {"reads", f.reads()},
-          {"reads_by_tier", {{"l1", f.reads_l1}, {"l2", f.reads_l2}, {"origin", f.reads_origin}}},
+          {"reads_by_tier",
+           {{"l1", f.reads_l1}, {"disk", f.reads_disk}, {"l2", f.reads_l2}, {"origin", f.reads_origin}}},
           {"reads_stale", f.reads_stale},
           {"reads_negative", f.reads_negative},
           {"errors", f.errors},
@@ -228,6 +270,7 @@ json feature_counters_json(const FeatureReport& f) {
 json feature_json(const FeatureReport& f) {
   json out = feature_counters_json(f);
   out["write_behind"] = behind_json(f);
+  out["shed"] = f.shed;
   return out;
 }
 

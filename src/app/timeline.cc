@@ -36,6 +36,8 @@ Timeline::Totals Timeline::totals_of(const NodeReport& report) {
   totals.at = report.at;
   for (const FeatureReport& f : report.features) {
     totals.l1 += f.reads_l1;
+    // The page shows three parts: what this node answered out of itself, the shared tier, the origin.
+    totals.l1 += f.reads_disk;
     totals.l2 += f.reads_l2;
     totals.origin += f.reads_origin;
     totals.errors += f.errors;

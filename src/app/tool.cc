@@ -17,6 +17,8 @@ constexpr const char* kFooter =
     "  candor status                          what the daemon on this machine is doing\n"
     "  candor capacity                        what more or less memory would do\n"
     "  candor get profile:42                  a value, the tier it came from, and its age\n"
+    "  candor explain profile:42              what each tier holds of it, and what happened to it\n"
+    "  candor top --config candor.toml        features, tiers, budgets, hot keys, redrawn in place\n"
     "  candor replay t.csv.gz --format csvkey:1 --objects 1000\n"
     "                                         the miss ratio of a trace on the real cache\n"
     "  candor feed install candor.toml        the triggers that tell of changes in SQLite files\n"
@@ -62,6 +64,11 @@ int run_tool(int argc, char** argv) {
   add_rules(tool, run);
   add_grafana(tool, run);
   add_warm(tool, run);
+  add_explain(tool, run);
+  add_ttl(tool, run);
+  add_hotkeys(tool, run);
+  add_trace(tool, run);
+  add_top(tool, run);
   try {
     tool.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -39,6 +39,11 @@ void add_budget(CLI::App& tool, ToolRun& run);
 void add_rules(CLI::App& tool, ToolRun& run);
 void add_grafana(CLI::App& tool, ToolRun& run);
 void add_warm(CLI::App& tool, ToolRun& run);
+void add_explain(CLI::App& tool, ToolRun& run);
+void add_ttl(CLI::App& tool, ToolRun& run);
+void add_hotkeys(CLI::App& tool, ToolRun& run);
+void add_trace(CLI::App& tool, ToolRun& run);
+void add_top(CLI::App& tool, ToolRun& run);
 
 [[nodiscard]] int run_tool(int argc, char** argv);
 

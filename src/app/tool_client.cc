@@ -74,9 +74,15 @@ class Conversation final : public StreamHandler {
   std::string reason_;
 };
 
+httplib::Headers authorization(const std::string& token) {
+  if (token.empty()) return {};
+  return {{"Authorization", "Bearer " + token}};
+}
+
 }  // namespace
 
-Result<HttpAnswer> http_get(const std::string& address, const std::string& path, Duration timeout) {
+Result<HttpAnswer> http_get(const std::string& address, const std::string& path, Duration timeout,
+                            const std::string& token) {
   const auto target = parse_listen_address(address);
   if (!target) return std::unexpected(target.error());
   httplib::Client client(target->host, target->port);
@@ -89,9 +95,38 @@ Result<HttpAnswer> http_get(const std::string& address, const std::string& path,
     body.append(data, size);
     return true;
   };
-  const auto answer = client.Get(path, receive);
+  const auto answer = client.Get(path, authorization(token), receive);
   if (!answer) return fail(ErrorCode::kUnavailable, unreachable(address, httplib::to_string(answer.error())));
   return HttpAnswer{answer->status, std::move(body)};
+}
+
+Result<HttpAnswer> http_follow(const std::string& address, const std::string& path, const std::string& token,
+                               Duration silence, const std::function<bool(std::string_view)>& take) {
+  const auto target = parse_listen_address(address);
+  if (!target) return std::unexpected(target.error());
+  httplib::Client client(target->host, target->port);
+  const auto limit = std::chrono::duration_cast<std::chrono::microseconds>(silence);
+  client.set_connection_timeout(limit);
+  client.set_read_timeout(limit);
+  int status = 0;
+  std::string refusal;
+  bool is_over = false;  // by our own will
+  const auto head = [&](const httplib::Response& response) {
+    status = response.status;
+    return true;
+  };
+  const auto receive = [&](const char* data, std::size_t size) {
+    if (status != 200) {
+      refusal.append(data, std::min(size, kHttpAnswerBytesMax - refusal.size()));
+      return true;
+    }
+    is_over = !take(std::string_view(data, size));
+    return !is_over;
+  };
+  const auto answer = client.Get(path, authorization(token), head, receive);
+  if (!answer && !is_over && status != 200)
+    return fail(ErrorCode::kUnavailable, unreachable(address, httplib::to_string(answer.error())));
+  return HttpAnswer{status, std::move(refusal)};
 }
 
 Result<HttpAnswer> http_post(const std::string& address, const std::string& path, const std::string& token,

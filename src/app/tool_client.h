@@ -1,7 +1,9 @@
 // The tool's side of a connection to a daemon: blocking, one conversation, bounded in time and size.
 #pragma once
 
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -14,9 +16,16 @@ struct HttpAnswer {
   int status = 0;
   std::string body;
 };
-// `address` is HOST:PORT.
+// `address` is HOST:PORT. `token`: the admin token, for what shows keys; empty: none.
 [[nodiscard]] Result<HttpAnswer> http_get(const std::string& address, const std::string& path,
-                                          Duration timeout);
+                                          Duration timeout, const std::string& token = {});
+
+// Follows a stream of events: `take` gets bytes as they come, until it says false or the stream ends. The
+// answer is what came instead where there is no stream (a status that is not 200, with its body); nothing
+// for a stream that has ended. Nothing has to come for `silence`.
+[[nodiscard]] Result<HttpAnswer> http_follow(const std::string& address, const std::string& path,
+                                             const std::string& token, Duration silence,
+                                             const std::function<bool(std::string_view)>& take);
 
 // The same with a JSON body and the admin token.
 [[nodiscard]] Result<HttpAnswer> http_post(const std::string& address, const std::string& path,

@@ -25,7 +25,7 @@ struct SimArguments {
   double hours = 0;
   std::string length = "10m", wall;
   std::vector<std::string> faults;
-  bool trace = false;
+  bool trace = false, disk = false;
   std::string history;
 };
 
@@ -127,8 +127,9 @@ void print_json(const SimArguments& arguments, const Sum& sum) {
 void print_broken(const SimArguments& arguments, const SimulationResult& run) {
   fmt::print(
       stderr,
-      "seed {} broke a rule; again with: candor sim --seed {} --length {} --regions {} --nodes {}{}\n{}\n",
+      "seed {} broke a rule; again with: candor sim --seed {} --length {} --regions {} --nodes {}{}{}\n{}\n",
       run.seed, run.seed, arguments.length, arguments.regions, arguments.nodes,
+      arguments.disk ? " --disk" : "",
       arguments.faults.empty() ? "" : fmt::format(" --faults {}", fmt::join(arguments.faults, ",")),
       run.weather);
   for (const auto& defect : run.defects) fmt::print(stderr, "defect: {}\n", defect);
@@ -138,6 +139,7 @@ void print_broken(const SimArguments& arguments, const SimulationResult& run) {
 Result<sim::SimulationOptions> to_options(const SimArguments& arguments) {
   sim::SimulationOptions options;
   options.sweeps = true;
+  options.disk = arguments.disk;
   options.regions = arguments.regions;
   options.nodes = arguments.nodes;
   const auto length = parse_duration(arguments.length);
@@ -209,6 +211,7 @@ void add_sim(CLI::App& tool, ToolRun& run) {
   command->add_option("--nodes", arguments->nodes, "Nodes of each region")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
+  command->add_flag("--disk", arguments->disk, "Nodes have a disk tier, and evict what they hold");
   command
       ->add_option("--faults", arguments->faults,
                    "Kinds of faults, or none; by default each run draws from all")

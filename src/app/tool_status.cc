@@ -29,8 +29,8 @@ std::string percent(double part, double whole) {
 }
 
 void print_features(const json& features) {
-  fmt::print("\n{:<20} {:>12} {:>7} {:>7} {:>8} {:>10} {:>8} {:>10} {:>12}\n", "feature", "reads", "l1", "l2",
-             "origin", "loads", "errors", "entries", "miss p99");
+  fmt::print("\n{:<20} {:>12} {:>7} {:>7} {:>7} {:>8} {:>10} {:>8} {:>10} {:>12}\n", "feature", "reads", "l1",
+             "disk", "l2", "origin", "loads", "errors", "entries", "miss p99");
   for (const json& f : features) {
     const double reads = f["reads"].get<double>();
     const json& tiers = f["reads_by_tier"];
@@ -40,10 +40,11 @@ void print_features(const json& features) {
     const std::string p99 = f["miss_latency"].is_object()
                                 ? fmt::format("{:.0f} us", f["miss_latency"]["p99_us"].get<double>())
                                 : "-";
-    fmt::print("{:<20} {:>12.0f} {:>7} {:>7} {:>8} {:>10} {:>8} {:>10} {:>12}\n",
+    fmt::print("{:<20} {:>12.0f} {:>7} {:>7} {:>7} {:>8} {:>10} {:>8} {:>10} {:>12}\n",
                f["name"].get<std::string>(), reads, percent(tiers["l1"].get<double>(), reads),
-               percent(tiers["l2"].get<double>(), reads), percent(tiers["origin"].get<double>(), reads),
-               loaded, f["errors"].get<std::uint64_t>(), f["entries"].get<std::uint64_t>(), p99);
+               percent(tiers.value("disk", 0.0), reads), percent(tiers["l2"].get<double>(), reads),
+               percent(tiers["origin"].get<double>(), reads), loaded, f["errors"].get<std::uint64_t>(),
+               f["entries"].get<std::uint64_t>(), p99);
   }
 }
 
@@ -136,6 +137,20 @@ void print_warming(const json& warm) {
           : std::string());
 }
 
+void print_origin(const json& origin) {
+  fmt::print("origin   {}: {}, {} of {} statements in flight (cap {}), {} waiting, {}\n",
+             origin["name"].get<std::string>(), origin["description"].get<std::string>(),
+             origin["in_flight"].get<std::uint64_t>(), origin["concurrency_limit"].get<std::uint64_t>(),
+             origin["max_concurrency"].get<std::uint64_t>(), origin["waiting"].get<std::uint64_t>(),
+             origin["connected"].get<bool>() ? "connected" : "NOT connected");
+  const bool is_closed = !origin["breaker"].is_string() || origin["breaker"].get<std::string>() == "closed";
+  std::string shed;
+  for (const auto& [of, count] : origin["shed"].items())
+    if (count.get<std::uint64_t>() > 0) shed += fmt::format(", {} {}", count.get<std::uint64_t>(), of);
+  if (!is_closed) fmt::print("         breaker {}\n", origin["breaker"].get<std::string>());
+  if (!shed.empty()) fmt::print("         refused as overloaded since the start: {}\n", shed.substr(2));
+}
+
 void print_text(const json& status) {
   const auto uptime = static_cast<std::int64_t>(status["uptime_seconds"].get<double>());
   fmt::print(
@@ -148,12 +163,7 @@ void print_text(const json& status) {
     fmt::print("{:<8} {} of {}{}\n", tier["tier"].get<std::string>(), mebibytes(tier["bytes"]),
                mebibytes(tier["limit_bytes"]),
                tier.contains("description") ? "  (" + tier["description"].get<std::string>() + ")" : "");
-  for (const json& origin : status["origins"])
-    fmt::print("origin   {}: {}, {} of {} statements in flight, {} waiting, {}\n",
-               origin["name"].get<std::string>(), origin["description"].get<std::string>(),
-               origin["in_flight"].get<std::uint64_t>(), origin["max_concurrency"].get<std::uint64_t>(),
-               origin["waiting"].get<std::uint64_t>(),
-               origin["connected"].get<bool>() ? "connected" : "NOT connected");
+  for (const json& origin : status["origins"]) print_origin(origin);
   if (status.contains("river")) print_river(status["river"]);
   if (status.contains("reconciliation")) print_reconciliation(status["reconciliation"]);
   if (status.contains("warm") && status["warm"]["running"].get<bool>()) print_warming(status["warm"]);

@@ -38,6 +38,12 @@ class Watchers final : public Observer {
   void on_fill(KeyRef key, Stamp stamp, FillOutcome outcome) override {
     for (Observer* one : observers_) one->on_fill(key, stamp, outcome);
   }
+  void on_l2_hit(KeyRef key, Stamp stamp, Duration age, FillOutcome outcome) override {
+    for (Observer* one : observers_) one->on_l2_hit(key, stamp, age, outcome);
+  }
+  void on_answered(KeyRef key, const AnsweredRead& read) override {
+    for (Observer* one : observers_) one->on_answered(key, read);
+  }
   void on_invalidate(KeyRef key, const char* cause) override {
     count(key.feature, cause);
     for (Observer* one : observers_) one->on_invalidate(key, cause);

@@ -57,6 +57,7 @@ void CacheCore::MissPath::show_pending(const Feature& feature, const std::string
   ++feature.forgets;
   const l1::KeyHash hash = parts_.l1->hash(feature.id(), key);
   (void)parts_.l1->erase(hash, feature.id(), key, now_ms());
+  forget_on_disk(feature, key);
   const bool is_gone = write.kind == RecordKind::kErase;
   const l1::Millis now = now_ms();
   const Duration ttl = jittered_ttl(feature.policy(), is_gone, random_);

@@ -5,6 +5,7 @@
 
 #include "cache/freshness.h"
 #include "cache/miss_path.h"
+#include "tier/disk/disk_tier.h"
 
 namespace candor {
 
@@ -68,8 +69,15 @@ std::string CacheCore::MissPath::name_of(const Feature& feature, std::string_vie
   return name;
 }
 
-CacheCore::CacheCore(Parts parts) : parts_(parts), miss_(std::make_unique<MissPath>(parts, features_)) {}
-CacheCore::~CacheCore() = default;
+CacheCore::CacheCore(Parts parts) : parts_(parts), miss_(std::make_unique<MissPath>(parts, features_)) {
+  if (parts_.disk == nullptr) return;
+  parts_.disk->use_history([miss = miss_.get()](FeatureId feature, l1::Millis loaded_at) {
+    return miss->history_of(feature, loaded_at);
+  });
+}
+CacheCore::~CacheCore() {
+  if (parts_.disk != nullptr) parts_.disk->use_history({});
+}
 void CacheCore::close() { miss_->close(); }
 void CacheCore::set_region_barrier(RegionBarrier* barrier) { miss_->barrier = barrier; }
 
@@ -124,7 +132,10 @@ Result<void> CacheCore::update_policy(FeatureId id, FeaturePolicy policy) {
   }
   // Entries carry their grace inside their expiry: under another one they would be judged wrongly. They go
   // first, and nothing fills between here and the new policy, because fills happen on this thread.
-  if (policy.serve_stale != feature.policy().serve_stale) parts_.l1->erase_feature(id);
+  if (policy.serve_stale != feature.policy().serve_stale) {
+    parts_.l1->erase_feature(id);
+    miss_->forget_on_disk(id);
+  }
   feature.replace_policy(std::move(policy));
   return {};
 }
@@ -187,17 +198,20 @@ bool CacheCore::serves_at(const Feature& feature, std::string_view key, const l1
     if (may_refresh_early(policy, cost, until, now)) ask_for_refresh(feature, key, view, now, until);
   }
   if (lanes_ != nullptr && lanes_->is_due(feature.id())) [[unlikely]]
-    show(feature, key, view, now, level);
+    show(feature, key, view, now, level, proof);
   return true;
 }
 
 [[gnu::noinline, gnu::cold]] void CacheCore::show(const Feature& feature, std::string_view key,
                                                   const l1::EntryView& view, l1::Millis now,
-                                                  Consistency level) {
+                                                  Consistency level, const Proof& proof) {
   // Newer than what the origin holds: there is nothing that it could be staler than.
   if ((view.meta.user_flags & kPendingWrite) != 0) return;
+  // Without a proof that was made before the lookup only the entry's own age is one.
+  const l1::Millis at = proof.at != 0 ? proof.at : now;
+  const auto within = proven_within(view.meta, proof.at != 0 ? proof.fresh_as_of : OriginTrust::kNever, at);
   parts_.tap->take({feature.id(), key, view.value, view.meta.negative, Tier::kL1, level, false,
-                    view.meta.stamp, view.meta.loaded_at, now});
+                    view.meta.stamp, view.meta.loaded_at, now, within.value_or(-1)});
 }
 
 // Drawn by number, as early refreshes are. All readers share one counter: dear, and only while the lever is
@@ -235,6 +249,10 @@ std::optional<Duration> CacheCore::fresh_within(const Feature& feature, const Hi
 void CacheCore::count_hits(const Feature& feature, std::uint64_t hits, std::uint64_t negatives) {
   if (hits > 0) feature.counters.hits_l1.add(hits);
   if (negatives > 0) feature.counters.negative_hits.add(negatives);
+}
+
+void CacheCore::resample_reads() {
+  if (lanes_ != nullptr) lanes_->redraw();
 }
 
 bool CacheCore::reads_l2(FeatureId feature) const { return miss_->l2_is_believed(*features_[feature.value]); }

@@ -27,6 +27,7 @@
 #include "base/executor.h"
 #include "base/result.h"
 #include "cache/change_target.h"
+#include "cache/explain.h"
 #include "cache/feature.h"
 #include "cache/freshness.h"
 #include "cache/gap_repair.h"
@@ -41,6 +42,10 @@
 
 namespace candor {
 
+namespace disk {
+class DiskTier;
+}
+
 enum class Tier : std::uint8_t { kL1, kDisk, kL2, kOrigin };
 [[nodiscard]] std::string_view tier_name(Tier tier);                 // l1 disk l2 origin
 [[nodiscard]] std::string_view consistency_name(Consistency level);  // eventual bounded session strong origin
@@ -54,8 +59,9 @@ struct ReadResult {
   const char* degraded = nullptr;  // null or the reason ("origin down", "soft timeout"): a static string
   // How long ago the value can have been superseded, at most; nullopt: nothing is proven.
   std::optional<Duration> fresh_within{};
-  StampBound stamp{};       // of the load that it came from
-  bool is_pending = false;  // an acknowledged write that the origin may not have yet (write-behind)
+  StampBound stamp{};               // of the load that it came from
+  bool is_pending = false;          // an acknowledged write that the origin may not have yet (write-behind)
+  Duration in_l2{0}, in_origin{0};  // of the time that it took; the rest was waiting
 };
 using ReadDone = std::move_only_function<void(Result<ReadResult>)>;
 
@@ -71,10 +77,11 @@ class CacheCore final : public ChangeTarget {
     const Clock* clock = nullptr;
     Executor* home = nullptr;  // the miss path's executor
     l1::Store* l1 = nullptr;
-    L2* l2 = nullptr;              // null: none
-    bool l2_is_shared = false;     // other nodes use the same L2 (anything but `memory:`)
-    Observer* observer = nullptr;  // null: nobody watches
-    ReadTap* tap = nullptr;        // is shown some of the reads; null: nobody measures
+    disk::DiskTier* disk = nullptr;  // null: none. Takes what `l1` evicts
+    L2* l2 = nullptr;                // null: none
+    bool l2_is_shared = false;       // other nodes use the same L2 (anything but `memory:`)
+    Observer* observer = nullptr;    // null: nobody watches
+    ReadTap* tap = nullptr;          // is shown some of the reads; null: nobody measures
     std::uint64_t seed = 0;
     std::size_t waiters_max = 100'000;  // reads waiting on the miss path; beyond it OVERLOADED
   };
@@ -146,7 +153,8 @@ class CacheCore final : public ChangeTarget {
     kFailed,   // see the error
   };
   using WarmDone = std::move_only_function<void(Warmed, const Error* error)>;
-  // As a reader's miss would load the key (flight, lease, L2, fence), but for nobody: it counts as no read,
+  // As a reader's miss would load the key (flight, lease, L2, fence), but for nobody: its load stands behind
+  // every reader's and is refused first, it counts as no read,
   // and is not answered with an old value. `done` may run within the call.
   void warm(FeatureId feature, std::string key, WarmDone done);
 
@@ -242,6 +250,12 @@ class CacheCore final : public ChangeTarget {
   // What a reader of the key may be served out of the tiers now, without being one. On home.
   [[nodiscard]] Task<TierCopies> copies(FeatureId feature, std::string key);
 
+  // What is held of the key and what would become of a reader of it now, tier by tier, with the reasons.
+  // Counts as no read. On home.
+  [[nodiscard]] Task<KeyExplanation> explain(FeatureId feature, std::string key);
+  // The tap's chances have risen, and shall be heeded at once. Any thread.
+  void resample_reads();
+
   // Names that carry a marker of this origin's changes. On home.
   [[nodiscard]] std::size_t markers(std::string_view origin) const;
 
@@ -264,7 +278,7 @@ class CacheCore final : public ChangeTarget {
   std::vector<std::unique_ptr<OriginTrust>> trusts_;
   // Shows this read to the tap.
   void show(const Feature& feature, std::string_view key, const l1::EntryView& view, l1::Millis now,
-            Consistency level);
+            Consistency level, const Proof& proof);
   // Made anew with each feature that is added. Null: nobody measures.
   std::unique_ptr<ReadLanes> lanes_;
   std::unique_ptr<TagTimes> tag_times_;  // null: no feature has tags of single keys

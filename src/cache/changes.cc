@@ -5,6 +5,7 @@
 
 #include "cache/freshness.h"
 #include "cache/miss_path.h"
+#include "tier/disk/disk_tier.h"
 #include "version/mutant.h"
 
 namespace candor {
@@ -88,6 +89,7 @@ void CacheCore::MissPath::apply_change(std::string_view origin, const candor::Ch
     source->markers.add_feature_change(change.feature, change.id, change.position);
     flights_.fence_if([&](const Flights::Flight& flight) { return flight.feature == feature.id(); });
     parts_.l1->erase_feature(feature.id());
+    forget_on_disk(feature.id());
     if (parts_.observer != nullptr) {
       parts_.observer->on_invalidate_feature(feature.id());
       parts_.observer->on_change_applied(feature.id(), std::nullopt, change);
@@ -111,6 +113,7 @@ void CacheCore::MissPath::apply_change(std::string_view origin, const candor::Ch
   }
   unsigned accesses = 0;
   if (!keeps) (void)parts_.l1->erase(hash, feature.id(), change.key, now_ms(), &accesses);
+  forget_on_disk(feature, change.key);
   if (parts_.observer != nullptr) {
     const KeyRef ref{feature.id(), change.key};
     parts_.observer->on_invalidate(ref, "change");
@@ -140,6 +143,7 @@ void CacheCore::MissPath::raise_floor(std::string_view origin, std::string_view 
     // Stamps of another history would be compared with ids that mean something else: nothing of it is kept.
     if (is_other_history && !mutant(Mutant::kRepairOtherHistory)) parts_.l1->erase_feature(feature->id());
     if (suspects == Suspects::kMustBeLoaded) feature->confirmable_since = kFloorUnsettled;
+    if (suspects != Suspects::kMayBeConfirmed) forget_on_disk(feature->id());
     if (parts_.observer != nullptr) parts_.observer->on_invalidate_feature(feature->id());
   }
 }
@@ -216,6 +220,7 @@ void CacheCore::MissPath::forget_name(std::string_view name) {
   ++(*found)->forgets;
   (void)flights_.fence(name);
   (void)parts_.l1->erase(parts_.l1->hash((*found)->id(), key), (*found)->id(), key, now_ms());
+  forget_on_disk(**found, key);
   if (parts_.observer != nullptr) parts_.observer->on_invalidate(KeyRef{(*found)->id(), key}, "command");
 }
 
@@ -225,6 +230,7 @@ void CacheCore::MissPath::forget_feature(std::string_view name) {
     ++feature->forgets;
     flights_.fence_if([&](const Flights::Flight& flight) { return flight.feature == feature->id(); });
     parts_.l1->erase_feature(feature->id());
+    forget_on_disk(feature->id());
     if (parts_.observer != nullptr) parts_.observer->on_invalidate_feature(feature->id());
   }
 }
@@ -244,10 +250,13 @@ void CacheCore::MissPath::forget_tag(std::string_view tag) {
       feature->dropped_ms.store(now + 1, std::memory_order_relaxed);
       const l1::Millis floor = feature->floor_ms.load(std::memory_order_relaxed);
       feature->floor_ms.store(std::max(floor, now + 1), std::memory_order_relaxed);
+      forget_on_disk(feature->id());
     } else if (!is_marked) {
       feature->invalidate_tag(tag, now);
       is_marked = true;
     }
+    // When tags were invalidated is known to this run alone.
+    if (!of_all && parts_.disk != nullptr) parts_.disk->keep_for_this_run(feature->id());
     flights_.fence_if([&](const Flights::Flight& flight) { return flight.feature == feature->id(); });
     if (parts_.observer != nullptr) parts_.observer->on_invalidate_feature(feature->id());
   }

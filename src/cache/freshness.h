@@ -57,6 +57,8 @@ inline constexpr std::uint8_t kAgeFromL2 = 1;
 // In an entry's user_flags: an acknowledged write that the origin may not have yet (write-behind). It is
 // newer than the origin's row, not staler.
 inline constexpr std::uint8_t kPendingWrite = 2;
+// In an entry's user_flags: the disk tier holds it as it is, so that its eviction needs no write.
+inline constexpr std::uint8_t kHeldByDisk = 4;
 
 // How long ago the value can have been superseded, at most, in milliseconds; nullopt: nothing is proven. Two
 // proofs, the better counts: every change before `fresh_as_of` is applied here, and the load began on this

@@ -45,6 +45,22 @@ bool KeyMarkers::allows(std::string_view name, const Stamp& stamp) const {
   return feature == features_.end() || passes(feature->second);
 }
 
+std::optional<KeyMarkers::Asked> KeyMarkers::asked_of(std::string_view name) const {
+  const auto it = names_.find(name);
+  const auto feature = features_.find(name.substr(0, name.find(':')));
+  if (it == names_.end() && feature == features_.end()) return std::nullopt;
+  Asked out;
+  if (it != names_.end()) {
+    out.change = it->second.changes.highest();
+    out.seen_by_reader = it->second.seen.has_value();
+  }
+  if (feature != features_.end() && feature->second.changes.highest() > out.change) {
+    out.change = feature->second.changes.highest();
+    out.of_feature = true;
+  }
+  return out;
+}
+
 void KeyMarkers::retire(ChangeId visible, Position l2_told) {
   visible_ = std::max(visible_, visible);
   l2_told_ = std::max(l2_told_, l2_told);

@@ -61,6 +61,13 @@ class KeyMarkers {
   void clear();
 
   [[nodiscard]] std::size_t size() const { return names_.size() + features_.size(); }
+  // What is asked of a load of this name; nothing: no marker. Of a feature's marker as well.
+  struct Asked {
+    ChangeId change{};            // it has to include this one; 0: none
+    bool seen_by_reader = false;  // and all that a reader's load saw
+    bool of_feature = false;      // the change was of the whole feature
+  };
+  [[nodiscard]] std::optional<Asked> asked_of(std::string_view name) const;
 
  private:
   struct Entry {

@@ -24,6 +24,10 @@
 
 namespace candor {
 
+namespace disk {
+struct Hit;
+}
+
 // What a load brought back. Not nested in MissPath: clang wants the class around a default member initializer
 // complete before Result<> may ask whether it can be made from nothing.
 struct LoadedValue {
@@ -37,6 +41,8 @@ struct LoadedValue {
   std::optional<Duration> origin_ttl{};  // OriginRow::ttl_left, from the load's beginning
   std::uint32_t l2_generation = 0;       // when the lease for this load was given
   std::uint64_t l2_tag_mark = 0;         // the same
+  std::uint8_t flags = 0;                // EntryMeta::user_flags of what the disk held
+  Duration in_origin{0};                 // of its load
 };
 
 // How a failed write is told: a writer must be able to tell that nothing happened from that nobody knows. L2
@@ -97,6 +103,10 @@ class CacheCore::MissPath {
   void forget_feature(std::string_view feature);
   void forget_tag(std::string_view tag);
 
+  // ---- disk_path.cc ----
+  [[nodiscard]] std::uint64_t history_of(FeatureId id, l1::Millis loaded_at) const;
+  void forget_on_disk(std::optional<FeatureId> feature);
+
   // ---- repair.cc: suspects after a gap ----
   void note_history(std::string_view origin);
   void set_repair_rate(std::string_view origin, unsigned keys_per_second);
@@ -108,6 +118,9 @@ class CacheCore::MissPath {
     return reconciler_ == nullptr ? ReconcileStatus{} : reconciler_->status();
   }
   [[nodiscard]] Task<TierCopies> copies(Feature* feature, std::string key);
+
+  // ---- explain.cc ----
+  [[nodiscard]] Task<KeyExplanation> explain(Feature* feature, std::string key);
 
   // Counted on home, read anywhere.
   std::atomic<std::size_t> waiting{0};
@@ -129,10 +142,12 @@ class CacheCore::MissPath {
     // kBounded, kStrong with an origin: never an old value, whatever fails. `bound`: of kBounded.
     Consistency level = Consistency::kSession;
     Duration bound{0};
+    LoadClass load_class = LoadClass::kNormal;
     [[nodiscard]] bool is_strict() const {
       return level == Consistency::kBounded || level == Consistency::kStrong;
     }
     TimerId timer;
+    Duration in_l2{0}, in_origin{0};  // as in ReadResult
   };
   using Flights = SingleFlight<std::shared_ptr<Waiter>>;
   using FlightPtr = Flights::FlightPtr;
@@ -141,6 +156,13 @@ class CacheCore::MissPath {
 
   Task<void> run_flight(FlightPtr flight, std::string key);
   Task<Result<Loaded>> fetch(Feature* feature, std::string key, FlightPtr flight);
+  Task<std::optional<Loaded>> ask_disk(Feature* feature, std::string key, FlightPtr flight,
+                                       MonoTime deadline);
+  // After L1 has forgotten the key, or is about to hold a newer load of it.
+  void forget_on_disk(const Feature& feature, std::string_view key);
+  [[nodiscard]] bool is_servable(const Feature& feature, std::string_view key, const disk::Hit& hit,
+                                 const Flights::Flight& flight) const;
+  [[nodiscard]] std::optional<HeldRow> confirmable(const Feature& feature, const disk::Hit& hit) const;
   // May what this flight brings be stored? Not after an invalidation, nor while a write of the key is in
   // doubt.
   [[nodiscard]] bool may_keep(const Flights::Flight& flight) const;
@@ -168,7 +190,8 @@ class CacheCore::MissPath {
     kLease,  // nothing but the right to load, and only if nobody else loads
   };
   Task<L2Answer> ask_l2(Feature* feature, std::string name, MonoTime deadline, FromL2 wanted);
-  Task<Result<Loaded>> load_from_origin(Feature* feature, std::string key, MonoTime deadline);
+  Task<Result<Loaded>> load_from_origin(Feature* feature, std::string key, MonoTime deadline,
+                                        LoadUrgencyPtr urgency);
   // What the origin may be asked to confirm of this entry; nothing: no word of it would prove anything.
   [[nodiscard]] std::optional<HeldRow> held_row(const Feature& feature, const l1::EntryMeta& meta) const;
   // A suspect entry that is worth asking about, for this flight.
@@ -179,7 +202,8 @@ class CacheCore::MissPath {
                                               MonoTime deadline);
   [[nodiscard]] std::shared_ptr<const std::string> held_value(const Feature& feature, std::string_view key,
                                                               const l1::EntryMeta& wanted) const;
-  Task<Result<Loaded>> confirm_or_load(Feature* feature, std::string key, bool repairs, MonoTime deadline);
+  Task<Result<Loaded>> confirm_or_load(Feature* feature, std::string key, bool repairs, MonoTime deadline,
+                                       LoadUrgencyPtr urgency);
   [[nodiscard]] bool holds_suspect(const Feature& feature, std::string_view key) const;
   [[nodiscard]] GapRepair::Verdict judge(const OriginTrust* trust, const l1::Store::Visited& entry) const;
   Task<Repaired> repair_key(FeatureId id, std::string key);
@@ -234,11 +258,19 @@ class CacheCore::MissPath {
   std::optional<ReadResult> proven_copy(const Feature& feature, std::string_view key, const Waiter& waiter);
   Task<void> bypass(Feature* feature, std::string key, std::shared_ptr<Waiter> waiter, MonoTime deadline);
 
-  std::shared_ptr<Waiter> admit(Feature& feature, ReadDone done);
+  std::shared_ptr<Waiter> admit(Feature& feature, std::string_view key, const ReadOptions& options,
+                                ReadDone done);
+  void count_shed(const Feature& feature, const Error& error, std::size_t readers) const;
   void arm(const FlightPtr& flight, const std::shared_ptr<Waiter>& waiter, const std::string& key,
            MonoTime deadline);
   void answer(const Feature& feature, std::string_view key, Waiter& waiter, Result<ReadResult> result);
   void show(const Feature& feature, std::string_view key, Consistency level, const ReadResult& result);
+  void tell_answered(const Feature& feature, std::string_view key, const Waiter& waiter,
+                     const Result<ReadResult>& result) const;
+  void tell_l2_hit(const Feature& feature, std::string_view key, const Loaded& hit, bool keeps) const;
+  [[nodiscard]] TierExplanation explain_l1(const Feature& feature, std::string_view key) const;
+  Task<TierExplanation> explain_l2(Feature* feature, std::string key);
+  void explain_state(const Feature& feature, std::string_view key, KeyExplanation* out) const;
   std::optional<ReadResult> stale_copy(const Feature& feature, std::string_view key, const char* reason);
   std::optional<ReadResult> rescue(const Feature& feature, std::string_view key, const char* reason,
                                    std::size_t readers);

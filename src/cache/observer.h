@@ -13,6 +13,22 @@
 namespace candor {
 
 enum class FillOutcome : std::uint8_t { kStored, kFenced, kRejected };
+enum class Tier : std::uint8_t;
+enum class Consistency : std::uint8_t;
+
+// How a read that left L1 was answered, and what its time went into. The rest of `took` is the line: waiting
+// for home, for another's load, for a place at the origin's limit.
+struct AnsweredRead {
+  Tier tier{};
+  Consistency level{};
+  bool negative = false;
+  const char* degraded = nullptr;  // a static string
+  std::string_view error;          // of static storage; empty: none
+  Duration took{0}, in_l2{0}, in_origin{0};
+  Duration age{0};
+  std::optional<Duration> fresh_within{};
+  std::size_t value_bytes = 0;
+};
 
 // Why a tier held what the origin does not: found by the sweep (cache/reconciler.h).
 enum class Divergence : std::uint8_t {
@@ -27,6 +43,9 @@ class Observer {
   virtual ~Observer() = default;
   virtual void on_load(KeyRef, Duration /*took*/, bool /*ok*/) {}
   virtual void on_fill(KeyRef, Stamp, FillOutcome) {}
+  // L2 held it; the load that it came from was so long ago.
+  virtual void on_l2_hit(KeyRef, Stamp, Duration /*age*/, FillOutcome) {}
+  virtual void on_answered(KeyRef, const AnsweredRead&) {}
   virtual void on_invalidate(KeyRef, const char* /*cause*/) {}
   // Whatever is held of a feature may be old, or of all features (nullopt): a flush, a gap, a change whose
   // key nobody knows.

@@ -16,8 +16,18 @@ constexpr Duration kBusyPollFirst = 1ms;
 constexpr Duration kBusyPollMax = 50ms;
 
 constexpr const char* kOriginFailed = "origin failed";
+constexpr const char* kShed = "overloaded";
 constexpr const char* kSoftTimeout = "soft timeout";
 constexpr const char* kHardTimeout = "origin timeout";
+
+const char* reason_of(const Error& error) {
+  return error.code == ErrorCode::kOverloaded ? kShed : kOriginFailed;
+}
+
+LoadClass load_class_of(const Feature& feature) {
+  static_assert(static_cast<int>(Priority::kLow) == static_cast<int>(LoadClass::kLow));
+  return static_cast<LoadClass>(feature.policy().priority);
+}
 
 Error timed_out(const Feature& feature) {
   return Error{ErrorCode::kTimeout,
@@ -28,25 +38,37 @@ Error timed_out(const Feature& feature) {
 
 }  // namespace
 
-// One page: L2 or a lease, the origin, the fence, the fills. Every step may fail and says what the next one
-// does about it.
+// One page: the disk, L2 or a lease, the origin, the fence, the fills. Every step may fail and says what the
+// next one does about it.
 Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::fetch(Feature* feature, std::string key,
                                                                      FlightPtr flight) {
   const std::string name = flight->name;
   const LoadsUnderWay::Ticket ticket(&loads_, parts_.home->now());
   const MonoTime deadline = parts_.home->now() + feature->policy().hard_timeout;
 
+  std::optional<Loaded> on_disk = co_await ask_disk(feature, key, flight, deadline);
+  if (on_disk) {
+    fill_l1(*feature, key, *on_disk);  // nothing has come since it was judged
+    co_return std::move(*on_disk);
+  }
+
   const FromL2 wanted = flight->past_tiers  ? FromL2::kLease
                         : flight->refreshes ? FromL2::kNewer
                                             : FromL2::kAny;
+  const MonoTime asked = parts_.home->now();
   L2Answer l2 = co_await ask_l2(feature, name, deadline, wanted);
+  flight->in_l2 = parts_.home->now() - asked;
   if (l2.hit) {
     note_seen(*feature, key, name, l2.hit->stamp);
-    if (may_keep(*flight)) fill_l1(*feature, key, *l2.hit);
+    const bool keeps = may_keep(*flight);
+    if (keeps) fill_l1(*feature, key, *l2.hit);
+    tell_l2_hit(*feature, key, *l2.hit, keeps);
     co_return std::move(*l2.hit);
   }
 
-  Result<Loaded> loaded = co_await confirm_or_load(feature, key, flight->repairs, deadline);
+  const MonoTime began = parts_.home->now();
+  Result<Loaded> loaded = co_await confirm_or_load(feature, key, flight->repairs, deadline, flight->urgency);
+  flight->in_origin = parts_.home->now() - began;
   if (!loaded) {
     if (l2.lease.value != 0) (void)co_await parts_.l2->release(name, l2.lease);
     co_return loaded;
@@ -136,10 +158,11 @@ Task<CacheCore::MissPath::L2Answer> CacheCore::MissPath::ask_l2(Feature* feature
 
 Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::load_from_origin(Feature* feature,
                                                                                 std::string key,
-                                                                                MonoTime deadline) {
+                                                                                MonoTime deadline,
+                                                                                LoadUrgencyPtr urgency) {
   const MonoTime began = parts_.home->now();
   feature->counters.loads.add();
-  Result<OriginRow> row = co_await feature->origin()->load(key, deadline);
+  Result<OriginRow> row = co_await feature->origin()->load_urgent(key, deadline, std::move(urgency));
   const Duration took = parts_.home->now() - began;
   if (parts_.observer != nullptr) {
     const KeyRef ref{feature->id(), key};
@@ -163,6 +186,7 @@ Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::load_from_origin(
   loaded.stamp = row->stamp;
   loaded.origin_ttl = row->ttl_left;
   loaded.as_of = began;  // the row may be as old as that
+  loaded.in_origin = took;
   co_return loaded;
 }
 
@@ -195,7 +219,7 @@ void CacheCore::MissPath::note_reload(const Feature& feature, std::string_view k
   const l1::Store::ReadGuard guard(*parts_.l1);
   l1::EntryView old;
   if (!parts_.l1->peek(guard, parts_.l1->hash(feature.id(), key), feature.id(), key, now_ms(), &old) ||
-      old.meta.user_flags != 0) {
+      (old.meta.user_flags & ~kHeldByDisk) != 0) {
     return;
   }
   const bool is_same =
@@ -219,6 +243,7 @@ void CacheCore::MissPath::fill_l1(const Feature& feature, std::string_view key, 
   put.key = key;
   if (loaded.value) put.value = *loaded.value;
   put.meta.stamp = loaded.stamp.bound();
+  put.meta.user_flags = loaded.flags;
   if (loaded.tier == Tier::kL2 && !mutant(Mutant::kL2AgeTrusted)) put.meta.user_flags = kAgeFromL2;
   put.meta.loaded_at = life.loaded_at;
   put.meta.expires_at = life.expires_at;
@@ -228,6 +253,8 @@ void CacheCore::MissPath::fill_l1(const Feature& feature, std::string_view key, 
   }
   put.now = now;
   (void)parts_.l1->put(put);
+  // Behind it: what L1 held until now may have been evicted just before.
+  if (loaded.tier != Tier::kDisk) forget_on_disk(feature, key);
 }
 
 // Plain features behind a shared L2: L2 is the value's home, and L1 keeps no copy, because nothing would tell
@@ -257,7 +284,7 @@ Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::fetch_plain(Featu
 
 void CacheCore::MissPath::read(FeatureId id, std::string key, ReadOptions options, ReadDone done) {
   Feature& feature = *this->feature(id);
-  auto waiter = admit(feature, std::move(done));
+  auto waiter = admit(feature, key, options, std::move(done));
   if (waiter == nullptr) return;
   const MonoTime now = parts_.home->now();
   const MonoTime deadline = std::min(options.deadline, now + feature.policy().hard_timeout);
@@ -302,7 +329,9 @@ void CacheCore::MissPath::join_flight(Feature& feature, std::string key,
   if (must_load) {
     flight->began = parts_.home->now();
     flight->past_tiers = past_tiers;
+    flight->urgency = std::make_shared<LoadUrgency>(waiter->load_class);
   } else {
+    if (flight->urgency != nullptr) flight->urgency->raise(waiter->load_class);
     feature.counters.coalesced.add();
   }
   flight->waiters.push_back(waiter);
@@ -326,6 +355,7 @@ void CacheCore::MissPath::refresh(FeatureId id, std::string key, l1::Millis expi
   if (!must_load) return;
   flight->began = parts_.home->now();
   flight->refreshes = true;
+  flight->urgency = in_background();
   feature.counters.refreshes.add();
   spawn(run_flight(flight, std::move(key)));
 }
@@ -351,14 +381,22 @@ Task<void> CacheCore::MissPath::run_flight(FlightPtr flight, std::string key) {
     result->age = parts_.home->now() - loaded->as_of;
     result->ttl_left = loaded->ttl;
     result->fresh_within = within_of(*feature, *loaded, flight->began);
-  } else if (auto held = rescue(*feature, key, kOriginFailed, flight->waiters.size())) {
-    result = std::move(*held);
   } else {
-    result = std::unexpected(loaded.error());
+    const auto readers = static_cast<std::size_t>(
+        std::ranges::count_if(flight->waiters, [](const auto& waiter) { return waiter->is_reader; }));
+    count_shed(*feature, loaded.error(), readers);
+    auto held = rescue(*feature, key, reason_of(loaded.error()), readers);
+    if (held) {
+      result = std::move(*held);
+    } else {
+      result = std::unexpected(loaded.error());
+    }
   }
   // The list is moved out: an answer may start another read of the same key.
   auto waiters = std::move(flight->waiters);
   for (auto& waiter : waiters) {
+    waiter->in_l2 = flight->in_l2;
+    waiter->in_origin = flight->in_origin;
     const bool unproven = waiter->level == Consistency::kBounded && result &&
                           (!result->fresh_within || *result->fresh_within > waiter->bound);
     if (unproven && !waiter->served) {
@@ -379,9 +417,12 @@ Task<void> CacheCore::MissPath::bypass(Feature* feature, std::string key, std::s
     const MonoTime began = parts_.home->now();
     const LoadsUnderWay::Ticket ticket(&loads_, began);
     const std::uint64_t forgets = feature->forgets;
-    Result<Loaded> loaded = co_await load_from_origin(feature, key, deadline);
+    const auto urgency = std::make_shared<LoadUrgency>(waiter->load_class);
+    Result<Loaded> loaded = co_await load_from_origin(feature, key, deadline, urgency);
+    if (!loaded) count_shed(*feature, loaded.error(), 1);
     if (loaded) {
       keep_bypassed(*feature, key, *loaded, forgets);
+      waiter->in_origin = loaded->in_origin;
       result->value = loaded->value;
       result->stamp = loaded->stamp.bound();
       result->age = parts_.home->now() - loaded->as_of;
@@ -397,9 +438,24 @@ Task<void> CacheCore::MissPath::bypass(Feature* feature, std::string key, std::s
   answer(*feature, key, *waiter, strictly(*feature, *waiter, std::move(result)));
 }
 
+void CacheCore::MissPath::count_shed(const Feature& feature, const Error& error, std::size_t readers) const {
+  if (error.code == ErrorCode::kOverloaded) feature.counters.shed.add(readers);
+}
+
 // Counts the reader in, or refuses it.
-std::shared_ptr<CacheCore::MissPath::Waiter> CacheCore::MissPath::admit(Feature& feature, ReadDone done) {
+std::shared_ptr<CacheCore::MissPath::Waiter> CacheCore::MissPath::admit(Feature& feature,
+                                                                        std::string_view key,
+                                                                        const ReadOptions& options,
+                                                                        ReadDone done) {
   if (waiting.load(std::memory_order_relaxed) >= parts_.waiters_max) {
+    feature.counters.shed.add();
+    const Consistency level = options.use_feature_level ? feature.policy().consistency : options.level;
+    auto stale = tiers_may_answer(level) ? rescue(feature, key, kShed, 1) : std::nullopt;
+    if (stale) {
+      if (stale->degraded != nullptr) feature.counters.served_stale.add();
+      done(std::move(*stale));
+      return nullptr;
+    }
     feature.counters.errors.add();
     done(fail(ErrorCode::kOverloaded, "this node already has " + std::to_string(parts_.waiters_max) +
                                           " reads waiting for L2 and the origin; retry with backoff"));
@@ -409,6 +465,7 @@ std::shared_ptr<CacheCore::MissPath::Waiter> CacheCore::MissPath::admit(Feature&
   auto waiter = std::make_shared<Waiter>();
   waiter->done = std::move(done);
   waiter->asked = parts_.home->now();
+  waiter->load_class = load_class_of(feature);
   return waiter;
 }
 
@@ -455,6 +512,8 @@ void CacheCore::MissPath::answer(const Feature& feature, std::string_view key, W
     feature.counters.errors.add();
   } else if (result->degraded != nullptr) {
     feature.counters.served_stale.add();
+  } else if (result->tier == Tier::kDisk) {
+    feature.counters.hits_disk.add();
   } else if (result->tier == Tier::kL2) {
     feature.counters.reads_l2.add();
   } else if (result->tier == Tier::kOrigin) {
@@ -463,10 +522,46 @@ void CacheCore::MissPath::answer(const Feature& feature, std::string_view key, W
   if (result && !result->is_pending && lanes != nullptr && !feature.policy().plain &&
       lanes->is_due(feature.id()))
     show(feature, key, waiter.level, *result);
+  tell_answered(feature, key, waiter, result);
+  if (result) {
+    result->in_l2 = waiter.in_l2;
+    result->in_origin = waiter.in_origin;
+  }
   const Duration took = parts_.home->now() - waiter.asked;
   feature.counters.read_miss_ns.record(static_cast<std::uint64_t>(std::max<std::int64_t>(0, took.count())));
   ReadDone done = std::move(waiter.done);
   done(std::move(result));
+}
+
+void CacheCore::MissPath::tell_l2_hit(const Feature& feature, std::string_view key, const Loaded& hit,
+                                      bool keeps) const {
+  if (parts_.observer == nullptr) return;
+  const KeyRef ref{feature.id(), key};
+  parts_.observer->on_l2_hit(ref, hit.stamp, parts_.home->now() - hit.as_of,
+                             keeps ? FillOutcome::kStored : FillOutcome::kFenced);
+}
+
+void CacheCore::MissPath::tell_answered(const Feature& feature, std::string_view key, const Waiter& waiter,
+                                        const Result<ReadResult>& result) const {
+  if (parts_.observer == nullptr) return;
+  AnsweredRead read;
+  read.level = waiter.level;
+  read.took = parts_.home->now() - waiter.asked;
+  // A load that others had begun may have taken longer than this reader waited for it.
+  read.in_l2 = std::min(waiter.in_l2, read.took);
+  read.in_origin = std::min(waiter.in_origin, read.took - read.in_l2);
+  if (result) {
+    read.tier = result->tier;
+    read.negative = result->value == nullptr;
+    read.degraded = result->degraded;
+    read.age = result->age;
+    read.fresh_within = result->fresh_within;
+    read.value_bytes = result->value == nullptr ? 0 : result->value->size();
+  } else {
+    read.tier = Tier::kOrigin;
+    read.error = error_code_name(result.error().code);
+  }
+  parts_.observer->on_answered(KeyRef{feature.id(), key}, read);
 }
 
 void CacheCore::MissPath::show(const Feature& feature, std::string_view key, Consistency level,
@@ -481,6 +576,8 @@ void CacheCore::MissPath::show(const Feature& feature, std::string_view key, Con
   read.degraded = result.degraded != nullptr;
   read.stamp = result.stamp;
   read.at = now_ms();
+  if (result.fresh_within)
+    read.fresh_within = std::chrono::ceil<std::chrono::milliseconds>(*result.fresh_within).count();
   read.loaded_at = read.at - std::chrono::duration_cast<std::chrono::milliseconds>(result.age).count();
   parts_.tap->take(read);
 }

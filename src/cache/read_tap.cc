@@ -36,10 +36,12 @@ ReadLanes::ReadLanes(const ReadTap* tap, std::size_t features, std::uint64_t see
 
 void ReadLanes::enter() {
   lanes_of_thread.assign(features_, Lane{});
-  of_thread_ = OfThread{serial_, lanes_of_thread.data()};
+  of_thread_ = OfThread{serial_.load(std::memory_order_relaxed), lanes_of_thread.data()};
   for (std::size_t i = 0; i < features_; ++i)
     draw(FeatureId{static_cast<std::uint16_t>(i)}, &lanes_of_thread[i]);
 }
+
+void ReadLanes::redraw() { serial_.store(next_serial(), std::memory_order_relaxed); }
 
 bool ReadLanes::end_of_gap(FeatureId feature) {
   Lane& lane = of_thread_.lanes[feature.value];

@@ -30,6 +30,8 @@ struct SampledRead {
   StampBound stamp;          // of the load that the value came from
   l1::Millis loaded_at = 0;  // when that load began
   l1::Millis at = 0;         // of the read, as the hit path's clock says it
+  // How long ago it can have been superseded, at most; -1: nothing was proven when it was read.
+  l1::Millis fresh_within = -1;
 };
 
 class ReadTap {
@@ -54,12 +56,16 @@ class ReadLanes {
   // Is it this read's turn? About a nanosecond when it is not.
   [[nodiscard]] bool is_due(FeatureId feature) {
     OfThread& mine = of_thread_;
-    if (mine.owner != serial_) [[unlikely]]
+    if (mine.owner != serial_.load(std::memory_order_relaxed)) [[unlikely]]
       enter();
     if (--mine.lanes[feature.value].left != 0) [[likely]]
       return false;
     return end_of_gap(feature);
   }
+
+  // Every thread draws its gaps anew at its next read, which a distribution without memory allows: a chance
+  // that was near zero, whose gaps are long, is noticed at once. Any thread.
+  void redraw();
 
   // A longer gap is cut here, and drawn anew without taking a read: a chance that has risen meanwhile is
   // noticed.
@@ -83,7 +89,7 @@ class ReadLanes {
   const ReadTap* tap_;
   std::size_t features_;
   std::uint64_t seed_;
-  std::uint64_t serial_;  // never given out twice in a process: addresses are
+  std::atomic<std::uint64_t> serial_;  // never given out twice in a process: addresses are
   std::atomic<std::uint64_t> draws_{0};
 };
 

@@ -20,6 +20,7 @@
 #include "base/hash.h"
 #include "base/ids.h"
 #include "base/time.h"
+#include "origin/load_urgency.h"
 
 namespace candor {
 
@@ -36,6 +37,8 @@ class SingleFlight {
     bool repairs = false;     // on behalf of nobody: a suspect entry is asked about again
     bool confirmed = false;   // it brought what L1 held, with the origin's word; set when it has landed
     bool failed = false;      // it brought an error; set when it has landed
+    LoadUrgencyPtr urgency;   // its most urgent reader's; set by whoever runs the load
+    Duration in_l2{0}, in_origin{0};  // what its time went into, so far
     std::vector<Waiter> waiters;
   };
   using FlightPtr =
@@ -74,6 +77,12 @@ class SingleFlight {
   void finish(const FlightPtr& flight) {
     auto it = flights_.find(flight->name);
     if (it != flights_.end() && it->second == flight) flights_.erase(it);
+  }
+
+  // The load of this name that a reader would join now; null: none.
+  [[nodiscard]] const Flight* find(std::string_view name) const {
+    const auto it = flights_.find(name);
+    return it == flights_.end() ? nullptr : it->second.get();
   }
 
   [[nodiscard]] std::size_t size() const { return flights_.size(); }

@@ -52,6 +52,7 @@ Task<void> CacheCore::MissPath::read_strong(Feature* feature, std::string key, s
       feature->counters.confirmed.add();
       feature->counters.hits_l1.add();
       copy->fresh_within = parts_.clock->now() - began;
+      waiter->in_origin = parts_.home->now() - began;
       answer(*feature, key, *waiter, std::move(*copy));
       co_return;
     }
@@ -103,10 +104,11 @@ Result<ReadResult> CacheCore::MissPath::strictly(const Feature& feature, const W
 // How long ago what a flight brought can have been superseded, at most.
 std::optional<Duration> CacheCore::MissPath::within_of(const Feature& feature, const Loaded& loaded,
                                                        MonoTime began) const {
-  if (loaded.tier != Tier::kL2) return parts_.clock->now() - began;
+  if (loaded.tier != Tier::kL2 && loaded.tier != Tier::kDisk) return parts_.clock->now() - began;
+  const bool is_l2 = loaded.tier == Tier::kL2;
   l1::EntryMeta as_if_stored;
-  as_if_stored.loaded_at = began.ms();
-  as_if_stored.user_flags = kAgeFromL2;
+  as_if_stored.loaded_at = is_l2 ? began.ms() : loaded.as_of.ms();
+  as_if_stored.user_flags = is_l2 ? kAgeFromL2 : loaded.flags;
   return entry_within(feature, as_if_stored, parts_.clock->now());
 }
 

@@ -23,7 +23,10 @@ void CacheCore::MissPath::warm(FeatureId id, std::string key, WarmDone done) {
     done(result->value == nullptr ? Warmed::kAbsent : Warmed::kStored, nullptr);
   };
   auto [flight, must_load] = flights_.join(id, name_of(feature, key));
-  if (must_load) flight->began = parts_.home->now();
+  if (must_load) {
+    flight->began = parts_.home->now();
+    flight->urgency = in_background();
+  }
   flight->waiters.push_back(std::move(waiter));
   if (must_load) spawn(run_flight(flight, std::move(key)));
 }

@@ -178,6 +178,7 @@ Task<bool> CacheCore::MissPath::forget(Feature* feature, std::string key, Change
     if (change.value == 0) ++feature->forgets;
   }
   (void)parts_.l1->erase(parts_.l1->hash(feature->id(), key), feature->id(), key, now_ms());
+  forget_on_disk(*feature, key);
   if (parts_.observer != nullptr) {
     const KeyRef ref{feature->id(), key};
     parts_.observer->on_invalidate(ref, cause);
@@ -201,6 +202,7 @@ Task<Result<WriteResult>> CacheCore::MissPath::flush(std::optional<FeatureId> id
   } else {
     parts_.l1->clear();
   }
+  forget_on_disk(id);
   if (parts_.observer != nullptr) parts_.observer->on_invalidate_feature(id);
   if (!reached_l2) {
     co_return fail(

@@ -13,6 +13,15 @@
 
 namespace candor {
 
+namespace {
+
+// Changes come in the order of their positions.
+Position last_position(const std::vector<Change>& changes) {
+  return changes.empty() ? Position{} : changes.back().position;
+}
+
+}  // namespace
+
 // What the feed says beside its changes, as it stood when it handed something over: the stream hears of both
 // in the same order.
 struct Publisher::FeedWord {
@@ -122,7 +131,7 @@ void Publisher::on_changes(std::vector<Change> changes, Position up_to,
   if (term.incoming.value == 0) term.incoming = term.incarnation = feed.incarnation;
   term.handed_over = status_.handed_over = std::max(term.handed_over, up_to);
   status_.changes += changes.size();
-  lags_.feed.record(ChangeLag::runs_of(changes), clock_->wall());
+  lags_.feed.record(ChangeLag::runs_of(changes), clock_->wall(), last_position(changes));
   cut(term, std::move(changes), up_to, word_of(std::move(feed)));
   term.taken = std::move(taken);
   if (mutant(Mutant::kConfirmEarly)) executor_->post([feed = feed_, up_to] { feed->confirm(up_to); });
@@ -204,7 +213,8 @@ void Publisher::tell_ahead(const Term& term) {
     if (mutant(Mutant::kL1BeforeL2)) slice->ready = true;
     spawn(term->l2->tell(slice->changes), [this, term, slice](bool told) {
       if (term->over) return;
-      if (told && l2_ != nullptr) lags_.l2.record(ChangeLag::runs_of(slice->changes), clock_->wall());
+      if (told && l2_ != nullptr)
+        lags_.l2.record(ChangeLag::runs_of(slice->changes), clock_->wall(), last_position(slice->changes));
       slice->ready = true;
       nudge(term);
     });
@@ -268,7 +278,7 @@ Task<void> Publisher::send_changes(Term term) {
   ledger.sequence = co_await append(term, std::move(out));
   if (term->over) co_return;
   if (any) status_.lag_append = Duration{clock_->wall().ns - committed.ns};
-  lags_.append.record(runs, clock_->wall());
+  lags_.append.record(runs, clock_->wall(), ledger.highest);
   term->published = up_to;
   term->ledger.on_appended(ledger);
   confirm(*term);

@@ -9,7 +9,7 @@ namespace {
 
 std::uint64_t reads_of(const FeatureCounters& counters) {
   return counters.hits_l1.value() + counters.negative_hits.value() + counters.served_stale.value() +
-         counters.reads_l2.value() + counters.reads_origin.value();
+         counters.hits_disk.value() + counters.reads_l2.value() + counters.reads_origin.value();
 }
 std::uint64_t loads_of(const FeatureCounters& counters) {
   return counters.loads_ok.value() + counters.loads_absent.value() + counters.loads_failed.value() +
@@ -206,7 +206,8 @@ Task<void> Monitor::check(std::size_t index, OriginJudge::Question question) {
   const std::shared_ptr<bool> alive = alive_;
   const MonoTime asked = world_.clock->now();
   OriginFeature* origin = features_[index]->feature->origin();
-  Result<OriginRow> row = co_await origin->load(std::move(question.key), world_.home->now() + kAnswerWithin);
+  Result<OriginRow> row = co_await origin->load_urgent(std::move(question.key),
+                                                       world_.home->now() + kAnswerWithin, in_background());
   if (!*alive) co_return;
   OriginJudge::Answer answer;
   answer.asked = asked;

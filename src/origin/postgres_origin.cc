@@ -206,8 +206,8 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
     while (places_left() > 0 && line().oldest()) {
       auto* connection = least_busy();
       if (connection == nullptr) break;
-      took_places(1);
       auto job = next_job();
+      job.statement_in_flight = begin(job.requests);
       count(job);
       connection->send(std::move(job));
     }
@@ -429,7 +429,7 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
   // ---- Answers
 
   void on_done(PostgresConnection& connection, PostgresJob job, PostgresOutcome outcome) override {
-    gave_places(1);
+    end(job.statement_in_flight, outcome.kind == PostgresOutcome::Kind::kAnswers);
     note_stamp(connection, outcome);
     forget(job);
     proven_ = true;
@@ -466,12 +466,14 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
     if (job.role == StatementRole::kLoadMany && failure.code == ErrorCode::kRejected && !failure.stale_plan) {
       return again(job);
     }
+    if (!is_answer(failure.code)) gate().lost(executor().now());
+    // A statement that was not there, or whose plan was stale, did nothing: writes may go again too.
+    const bool is_lost = failure.retry_load && !failure.stale_plan && !job.is_write();
+    const bool may_repeat = failure.stale_plan || (is_lost && may_send_again(job));
     for (const auto& request : job.requests) {
-      // A statement that was not there, or whose plan was stale, did nothing: writes may go again too.
-      const bool may_repeat = failure.stale_plan || (failure.retry_load && !job.is_write());
       if (may_repeat && request->failed == 0 && !request->is_answered()) {
         ++request->failed;
-        again_alone(request);
+        failure.stale_plan ? again_alone(request) : again_together(request);
         continue;
       }
       Error error = outcome.error;
@@ -489,14 +491,26 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
     for (const auto& request : job.requests) again_alone(request);
   }
 
+  // One statement again for one that was lost, out of the budget for that.
+  bool may_send_again(const PostgresJob& job) {
+    MonoTime deadline{0};
+    for (const auto& request : job.requests)
+      if (request->failed == 0 && !request->is_answered()) deadline = std::max(deadline, request->deadline);
+    return gate().may_retry(deadline, executor().now());
+  }
+
   void again_alone(const SqlRequestPtr& request) {
+    request->alone = true;
+    again_together(request);
+  }
+
+  void again_together(const SqlRequestPtr& request) {
     if (request->is_answered()) return;
     if (is_closed()) {
       return finish(request,
                     fail(ErrorCode::kOriginDown, fmt::format("origin {} is closing", options().name)));
     }
-    request->alone = true;
-    line().push_front(request);
+    put_back(request);
     schedule_pump();
   }
 
@@ -546,6 +560,7 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
     if (is_standby) standbys_.insert(&connection);
     ready_.push_back(std::exchange(connecting_, nullptr));
     down_.reset();
+    gate().on_reachable(executor().now());
     proven_ = false;
     counters().connected = true;
     for (const auto& done : std::exchange(checks_, {})) check_on(connection, done);
@@ -611,6 +626,7 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
     if (ready_.empty()) {
       counters().connected = false;
       down_ = reason;
+      gate().on_unreachable(reason, executor().now());
       answer_checks(std::unexpected(reason));
       fail_waiting(reason);
     }
@@ -774,6 +790,8 @@ Task<Result<OriginProbe>> PostgresOrigin::probe(MonoTime deadline) {
 void PostgresOrigin::on_history_lost(std::function<void(const PostgresHistory::Verdict&)> told) {
   desk_->on_history_lost(std::move(told));
 }
+
+void PostgresOrigin::protect(const OriginProtection& protection) { desk_->protect(protection); }
 
 OriginStats PostgresOrigin::stats() const { return desk_->stats(); }
 std::string PostgresOrigin::describe() const { return "postgresql " + desk_->target().shown; }

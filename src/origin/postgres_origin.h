@@ -50,6 +50,7 @@ class PostgresOrigin final : public Origin {
   Task<Result<OriginProbe>> probe(MonoTime deadline) override;
   Task<Result<std::vector<std::string>>> list_keys(std::string sql, std::size_t rows_max,
                                                    MonoTime deadline) override;
+  void protect(const OriginProtection& protection) override;
   [[nodiscard]] OriginStats stats() const override;
   [[nodiscard]] std::string describe() const override;
 

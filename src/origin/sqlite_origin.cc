@@ -184,6 +184,7 @@ class SqliteOrigin::Desk final : public SqlDesk {
     std::vector<SqlRequestPtr> requests;
     bool writes = false;
     Duration patience{};
+    OriginGate::Statement statement{};
   };
   using JobPtr = std::shared_ptr<Job>;
 
@@ -375,7 +376,7 @@ class SqliteOrigin::Desk final : public SqlDesk {
   }
 
   void start(JobPtr job) {
-    took_places(1);
+    job->statement = begin(job->requests);
     job->connection->clear_stop();
     writing_ = writing_ || job->writes;
     count(*job);
@@ -409,7 +410,10 @@ class SqliteOrigin::Desk final : public SqlDesk {
   }
 
   void done(const JobPtr& job, std::vector<Result<SqlAnswer>> answers) {
-    gave_places(1);
+    const bool failed = std::ranges::any_of(
+        answers, [](const auto& answer) { return !answer && !is_answer(answer.error().code); });
+    end(job->statement, !failed);
+    if (failed) gate().lost(executor().now());
     std::erase(jobs_, job);
     if (job->writes) writing_ = false;
     if (job->writes && on_written_) on_written_();
@@ -507,6 +511,8 @@ Task<Result<std::vector<std::string>>> SqliteOrigin::list_keys(std::string sql, 
 void SqliteOrigin::note_unheard(const std::vector<Unheard>& unheard) { desk_->note_unheard(unheard); }
 
 void SqliteOrigin::on_written(std::function<void()> call) { desk_->on_written(std::move(call)); }
+
+void SqliteOrigin::protect(const OriginProtection& protection) { desk_->protect(protection); }
 
 OriginStats SqliteOrigin::stats() const { return desk_->stats(); }
 

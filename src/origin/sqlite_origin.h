@@ -34,6 +34,7 @@ class SqliteOrigin final : public Origin {
                                                    MonoTime deadline) override;
   // Called after each transaction of this process's own writes, whatever became of it: wakes the change feed.
   void on_written(std::function<void()> call);
+  void protect(const OriginProtection& protection) override;
   [[nodiscard]] OriginStats stats() const override;
   [[nodiscard]] std::string describe() const override;
 

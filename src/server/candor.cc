@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "server/candor_budget.h"
+#include "server/candor_inspect.h"
 #include "server/dropping.h"
 #include "server/key_access.h"
 #include "server/reply_json.h"
@@ -286,18 +287,14 @@ void warm(Session& session, Args args) {
   desk->warm(feature, std::move(done));
 }
 
-void not_yet(Session& session, Args args) {
-  session.error("ERR " + std::string(args[0]) + " is not available yet");
-}
-
 using C = Command;
 constexpr Command kCommands[] = {
     {"CANDOR.GET", -2, C::kReadOnly, Right::kRead, 1, 1, 1, "candor", "0.1.0",
      "A value, and where it came from.", get},
     {"CANDOR.INVALIDATE", -2, C::kChanges | C::kBarrier, Right::kWrite, 0, 0, 0, "candor", "0.1.0",
      "Drops keys, a feature or a tag from every tier of every node of the region.", invalidate},
-    {"CANDOR.EXPLAIN", -1, C::kReadOnly | C::kNotYet, Right::kRead, 0, 0, 0, "candor", "0.1.0",
-     "Not available yet.", not_yet},
+    {"CANDOR.EXPLAIN", 2, C::kReadOnly, Right::kRead, 1, 1, 1, "candor", "0.1.0",
+     "What every tier holds of a key, and what happened to it lately.", explain},
     {"CANDOR.TOKEN", 1, C::kReadOnly | C::kBarrier, Right::kRead, 0, 0, 0, "candor", "0.1.0",
      "A token of what this session has seen and written.", token},
     {"CANDOR.SESSION", 2, C::kReadOnly | C::kBarrier, Right::kRead, 0, 0, 0, "candor", "0.1.0",
@@ -306,8 +303,8 @@ constexpr Command kCommands[] = {
      "Loads what the configuration says of a feature, or of all, before it is read; answers with the "
      "progress.",
      warm},
-    {"CANDOR.HOTKEYS", -1, C::kReadOnly | C::kNotYet, Right::kRead, 0, 0, 0, "candor", "0.1.0",
-     "Not available yet.", not_yet},
+    {"CANDOR.HOTKEYS", -1, C::kReadOnly, Right::kRead, 0, 0, 0, "candor", "0.1.0",
+     "The hottest keys, by reads, bytes, misses or changes, with the bounds of each figure.", hot_keys},
     {"CANDOR.BUDGET", -1, C::kReadOnly, Right::kRead, 0, 0, 0, "candor", "0.1.0",
      "Budgets of staleness: predicted, measured, and what levers did about them.", budget},
 };

@@ -24,7 +24,6 @@ struct Command {
     kNoAuth = 32,      // allowed before AUTH
     kSubscriber = 64,  // allowed in a RESP2 connection that has subscribed
     kBarrier = 128,    // waits until nothing of this connection is under way, and nothing passes it
-    kNotYet = 256,     // only answers that it is not available yet; COMMAND does not list it
   };
 
   std::string_view name;  // upper case
@@ -59,7 +58,7 @@ class CommandTable {
   [[nodiscard]] const Command* find(std::string_view name) const;
   [[nodiscard]] const std::vector<const Command*>& all() const {
     return all_;
-  }  // by name; none that is kNotYet
+  }  // by name
 
  private:
   std::uint64_t seed_;

@@ -32,12 +32,6 @@ void write_flags(std::string& out, const Command& command, resp::Protocol protoc
   for (const auto flag : flags) resp::write_simple(out, flag);
 }
 
-// Null for what is unknown, and for what only answers that it is not available yet.
-const Command* find_listed(const CommandTable& table, std::string_view name) {
-  const Command* command = table.find(name);
-  return command == nullptr || command->has(Command::kNotYet) ? nullptr : command;
-}
-
 // As Redis 7: name, arity, flags, first key, last key, step, ACL categories, tips, key specifications,
 // subcommands.
 void write_info(std::string& out, const Command& command, resp::Protocol protocol) {
@@ -75,7 +69,7 @@ void command_info(Session& session, Args names) {
   }
   resp::write_array(out, names.size());
   for (const auto name : names) {
-    const Command* command = find_listed(table, name);
+    const Command* command = table.find(name);
     command == nullptr ? resp::write_null(out, session.protocol())
                        : write_info(out, *command, session.protocol());
   }
@@ -86,7 +80,7 @@ void command_docs(Session& session, Args names) {
   std::vector<const Command*> commands;
   if (names.empty()) commands = table.all();
   for (const auto name : names) {
-    if (const Command* command = find_listed(table, name)) commands.push_back(command);
+    if (const Command* command = table.find(name)) commands.push_back(command);
   }
   std::string& out = session.out();
   resp::write_map(out, commands.size(), session.protocol());

@@ -33,7 +33,6 @@ CommandTable::CommandTable(std::uint64_t seed) : seed_(seed) {
     while (slots_[at] != nullptr) at = (at + 1) & (slots_.size() - 1);
     slots_[at] = command;
   }
-  std::erase_if(all_, [](const Command* command) { return command->has(Command::kNotYet); });
   std::ranges::sort(all_, {}, [](const Command* command) { return command->name; });
 }
 

@@ -197,6 +197,7 @@ void hello(Session& session, Args args) {
 }
 
 void reset(Session& session, Args) {
+  session.set_trace(std::nullopt);
   session.unsubscribe_all();
   session.stop_tracking();
   session.adopt(nullptr);
@@ -217,7 +218,19 @@ void client_set_name(Session& session, Args args) {
   session.ok();
 }
 
+// W3C Trace Context: what follows on this connection is a part of that trace, until another is named, or ""
+// ends it.
+void client_set_trace(Session& session, std::string_view text) {
+  const auto parent = parse_traceparent(text);
+  if (!parent && !text.empty())
+    return session.error(
+        "ERR traceparent must be 00-<32 hex digits>-<16 hex digits>-<2 hex digits>, or empty");
+  session.set_trace(parent);
+  session.ok();
+}
+
 void client_set_info(Session& session, Args args) {
+  if (is_word(args[2], "TRACEPARENT")) return client_set_trace(session, args[3]);
   const bool is_name = is_word(args[2], "LIB-NAME");
   if (!is_name && !is_word(args[2], "LIB-VER")) {
     return session.error("ERR Unrecognized option '" + std::string(args[2].substr(0, 64)) + "'");
@@ -292,7 +305,7 @@ constexpr std::string_view kClientHelp[] = {
     "REPLY (ON|OFF|SKIP)",
     "    Control the replies sent to the current connection.",
     "SETINFO <option> <value>",
-    "    Set client meta attr: LIB-NAME, LIB-VER.",
+    "    Set client meta attr: LIB-NAME, LIB-VER. TRACEPARENT: the trace of what follows.",
     "SETNAME <name>",
     "    Assign the name <name> to the current connection.",
     "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]",

@@ -20,6 +20,9 @@
 
 namespace candor::server {
 
+class InspectDesk;
+class SpanSink;
+
 struct ServerOptions {
   // A connection costs about 10 KB in all; 10,000 of them 100 MB.
   std::size_t connections_max = 10'000;
@@ -75,6 +78,8 @@ struct ServerContext {
   SessionDesk* desk = nullptr;       // session tokens; null: there are none here
   BudgetDesk* budgets = nullptr;     // null: no feature has a budget
   WarmDesk* warm = nullptr;          // null: nothing is warmed here
+  SpanSink* spans = nullptr;         // of requests with a trace id; null: trace ids are taken and not used
+  InspectDesk* inspect = nullptr;    // null: CANDOR.EXPLAIN and HOTKEYS are refused
   RegionCommands* region = nullptr;  // null: commands reach this node and L2
   BlockingPool* pool = nullptr;      // for password checks; null: they run on the connection's loop
   ServerOptions options;

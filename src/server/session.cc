@@ -138,11 +138,50 @@ void Session::execute(Args args) {
     had_command_ = true;
     running_ = args;
     if (tracking_ != nullptr) remember_reads(*command, args);
-    command->run(*this, args);
+    run(*command, args);
     running_ = {};
   }
   muted_ = false;
   if (alone_ || output_is_full() || deferred_ >= server_.options().pending_max) stall();
+}
+
+// A request of a trace that is answered here and now was a hit if it reads keys; others are told when their
+// reply comes.
+void Session::run(const Command& command, Args args) {
+  if (!trace_) [[likely]]
+    return command.run(*this, args);
+  RequestSpan span = new_span(args);
+  const Clock& clock = *server_.context().clock;
+  const MonoTime began = clock.now();
+  const std::size_t deferred = deferred_;
+  command.run(*this, args);
+  // RESET and SETINFO may have ended it.
+  if (deferred_ != deferred || !trace_) return;
+  span.took = clock.now() - began;
+  span.is_hit = command.first_key > 0 && command.has(Command::kReadOnly);
+  server_.context().spans->add(std::move(span));
+}
+
+RequestSpan Session::new_span(Args args) {
+  RequestSpan span;
+  span.parent = *trace_;
+  span.name = std::string(args[0].substr(0, 32));
+  std::ranges::transform(span.name, span.name.begin(),
+                         [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; });
+  span.began = server_.context().clock->wall();
+  // The key stays out: it may be a secret of its owner.
+  const Command* command = server_.commands().find(args[0]);
+  const auto place = command == nullptr ? 0U : static_cast<std::size_t>(command->first_key);
+  if (place > 0 && place < args.size()) {
+    const ResolvedKey key = server_.features().resolve(args[place]);
+    if (key.feature != nullptr) span.feature = key.feature->policy().name;
+  }
+  return span;
+}
+
+void Session::set_trace(std::optional<TraceParent> trace) {
+  const SpanSink* sink = server_.context().spans;
+  trace_ = trace && sink != nullptr && sink->wants(*trace) ? trace : std::nullopt;
 }
 
 bool Session::may_run(const Command& command, Args args) {
@@ -376,16 +415,25 @@ void Session::note_deferred(ReplyQueue::Place place) {
   // Passwords stay out of every log.
   const bool is_secret = !running_.empty() && (is_word(running_[0], "AUTH") || is_word(running_[0], "HELLO"));
   const Args shown = is_secret ? running_.first(1) : running_;
-  notes_.emplace(place, Deferred{peer_->executor().now(), SlowLog::cut_args(shown)});
+  Deferred note{peer_->executor().now(), SlowLog::cut_args(shown)};
+  if (trace_ && !running_.empty()) note.span = new_span(running_);
+  notes_.emplace(place, std::move(note));
 }
 
 void Session::note_finished(ReplyQueue::Place place) {
   auto note = notes_.extract(place);
   CANDOR_ASSERT(!note.empty());  // reserved, and not finished before
   const Duration took = peer_->executor().now() - note.mapped().since;
+  if (std::optional<RequestSpan>& span = note.mapped().span) {
+    span->took = took;
+    span->in_l2 = stages_.in_l2;
+    span->in_origin = stages_.in_origin;
+    span->error = failed_;
+    server_.context().spans->add(std::move(*span));
+  }
   if (took < server_.options().slow_command) return;
   server_.slow_log().add(server_.context().clock->wall(), took, std::move(note.mapped().args),
-                         std::string(peer_->address()), identity_.name);
+                         std::string(peer_->address()), identity_.name, stages_);
 }
 
 ReplyQueue::Place Session::defer_alone() {
@@ -467,7 +515,13 @@ void Session::read(const Target& target, CacheCore::ReadOptions options, ReadThe
     loop->with_session(id,
                        [key, then = std::move(then), result = std::move(result)](Session& session) mutable {
                          session.end_use(key, false);
+                         if (result)
+                           session.stages_ = {result->in_l2, result->in_origin, true};
+                         else
+                           session.failed_ = error_code_name(result.error().code);
                          then(session, std::move(result));
+                         session.stages_ = {};
+                         session.failed_ = {};
                          session.completed();
                        });
   };

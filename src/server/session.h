@@ -34,6 +34,8 @@
 #include "server/loop_state.h"
 #include "server/reply_error.h"
 #include "server/reply_queue.h"
+#include "server/slow_log.h"
+#include "server/span_sink.h"
 
 namespace candor::server {
 
@@ -114,6 +116,9 @@ class Session final : public ConnectionHandler {
   [[nodiscard]] bool is_behind(const Feature& feature) const {
     return token_ != nullptr && lacks_token(feature);
   }
+
+  // CLIENT SETINFO TRACEPARENT: the requests that follow are parts of this trace. Nothing: of none.
+  void set_trace(std::optional<TraceParent> trace);
 
   // ---- CLIENT TRACKING (client_tracking.cc) ----
   [[nodiscard]] ClientTracking* tracking() { return tracking_.get(); }  // null: off
@@ -200,6 +205,9 @@ class Session final : public ConnectionHandler {
   void settle();
   [[nodiscard]] const char* missed_deadline(MonoTime now);
 
+  [[nodiscard]] RequestSpan new_span(Args args);
+  void run(const Command& command, Args args);
+
   // For the slow log: what waits, and since when.
   void note_deferred(ReplyQueue::Place place);
   void note_finished(ReplyQueue::Place place);
@@ -227,11 +235,15 @@ class Session final : public ConnectionHandler {
   std::size_t changes_ = 0;                         // the changes among them
   std::unordered_map<std::uint64_t, KeyUse> uses_;  // by L1's seeded hash; a collision only waits needlessly
   bool alone_ = false;                              // the deferred command lets nothing pass
+  SlowStages stages_;                               // of the read that is being answered
   struct Deferred {
     MonoTime since;
     std::vector<std::string> args;  // cut
+    std::optional<RequestSpan> span{};
   };
   std::unordered_map<ReplyQueue::Place, Deferred> notes_;
+  std::optional<TraceParent> trace_;   // nothing: requests are not recorded
+  std::string_view failed_;            // why the read that is being answered failed; static
   Args running_;                       // of the command whose handler runs
   std::vector<OwnedRequest> waiting_;  // parsed, but may not run yet; in order
 

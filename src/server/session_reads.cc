@@ -15,7 +15,7 @@ bool is_get(std::string_view name) {
 
 // What would make a GET more than a lookup: then the ordinary path takes it.
 bool Session::may_gather() const {
-  return user_ != nullptr && user_->has(Right::kRead) && changes_ == 0 && token_ == nullptr &&
+  return user_ != nullptr && user_->has(Right::kRead) && changes_ == 0 && token_ == nullptr && !trace_ &&
          (tracking_ == nullptr || (!tracking_->opt_in && !tracking_->opt_out)) && replies_ == Replies::kOn &&
          (channels_.empty() || protocol_ == resp::Protocol::kResp3) &&
          (patterns_.empty() || protocol_ == resp::Protocol::kResp3);

@@ -16,6 +16,13 @@
 
 namespace candor::server {
 
+// What the time of the read went into for which the command waited last; the rest was waiting in line: for
+// another's load, for a place at the origin's limit.
+struct SlowStages {
+  Duration in_l2{0}, in_origin{0};
+  bool is_known = false;  // not of a write, nor of a read that failed
+};
+
 class SlowLog {
  public:
   struct Entry {
@@ -25,6 +32,7 @@ class SlowLog {
     std::vector<std::string> args;
     std::string client;
     std::string name;
+    SlowStages stages;
   };
   // As Redis: at most so many arguments, each at most so long.
   static constexpr std::size_t kArgsMax = 32;
@@ -32,9 +40,11 @@ class SlowLog {
 
   explicit SlowLog(std::size_t entries_max) : entries_max_(entries_max) {}
 
-  void add(WallTime at, Duration took, std::vector<std::string> args, std::string client, std::string name) {
+  void add(WallTime at, Duration took, std::vector<std::string> args, std::string client, std::string name,
+           SlowStages stages = {}) {
     MutexLock lock(mutex_);
-    entries_.push_front(Entry{next_id_++, at, took, std::move(args), std::move(client), std::move(name)});
+    entries_.push_front(
+        Entry{next_id_++, at, took, std::move(args), std::move(client), std::move(name), stages});
     if (entries_.size() > entries_max_) entries_.pop_back();
   }
   // The latest first.

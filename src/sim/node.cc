@@ -5,6 +5,7 @@
 #include <charconv>
 #include <utility>
 
+#include "sim/node_disk.h"
 #include "tier/l1/store.h"
 
 namespace candor::sim {
@@ -30,12 +31,13 @@ l1::StoreOptions store_options(std::size_t bytes, std::size_t features, std::uin
   return options;
 }
 
-CacheCore::Parts cache_parts(Process& process, l1::Store* l1, L2* l2, Observer* watcher) {
+CacheCore::Parts cache_parts(Process& process, l1::Store* l1, NodeDisk* disk, L2* l2, Observer* watcher) {
   CacheCore::Parts parts;
   parts.observer = watcher;
   parts.clock = &process;
   parts.home = &process;
   parts.l1 = l1;
+  if (disk != nullptr) parts.disk = &disk->tier();
   parts.l2 = l2;
   parts.l2_is_shared = true;
   parts.seed = process.next_seed();
@@ -78,13 +80,15 @@ class Watcher final : public Observer {
 // In the order of building. The river goes first at the end: whoever calls goes before what is called.
 struct SimNode::Life {
   Life(SimNode& node, Process& process)
-      : store(store_options(node.options_.l1_bytes, node.options_.features.size(), process.next_seed())),
+      : disk(node.options_.has_disk ? std::make_unique<NodeDisk>(&process) : nullptr),
+        store(store_options(node.options_.l1_bytes, node.options_.features.size(), process.next_seed())),
         l2(node.network_, node.place_, node.tier_),
         origin(node.network_, node.place_, node.database_, slot_of(node.options_.region)),
         watcher(&node.world_, &process, &node.options_.features, &node.tell_applied_),
-        cache(cache_parts(process, &store, &l2, &watcher)),
+        cache(cache_parts(process, &store, disk.get(), &l2, &watcher)),
         tokens(&cache, &process, {{kOriginName, &origin}}) {}
 
+  std::unique_ptr<NodeDisk> disk;  // null: it has none
   l1::Store store;
   SharedTierClient l2;
   DatabaseOrigin origin;
@@ -120,7 +124,9 @@ void SimNode::start() {
     auto bound =
         life_->origin.bind({.feature = policy.name, .load = {}, .load_many = {}, .store = {}, .erase = {}});
     (void)life_->cache.add_feature(policy, std::move(*bound), kOriginName);
+    if (life_->disk != nullptr) life_->disk->tier().add_feature(policy.name, 0, true);
   }
+  if (life_->disk != nullptr) life_->disk->evict_from(&life_->store);
   life_->stream = std::make_unique<SharedLogClient>(network_, place_, log_);
   ApplierOptions applier;
   applier.node = name();

@@ -29,6 +29,7 @@ struct NodeOptions {
   Duration probe_period = 200ms;
   std::size_t l1_bytes = std::size_t{1} << 20;
   unsigned keys_swept_per_second = 0;
+  bool has_disk = false;
 };
 
 class SimNode {

@@ -114,6 +114,7 @@ class Run {
       for (std::size_t n = 0; n < options_.nodes; ++n) {
         NodeOptions node{name, features_, probe_period};
         if (options_.sweeps && options_.seed % 2 == 1) node.keys_swept_per_second = kKeysSweptPerSecond;
+        node.has_disk = options_.disk;
         region.nodes.push_back(std::make_unique<SimNode>(
             world_, network_, world_.add_process(fmt::format("{}.n{}", name, n + 1)), *database_,
             *region.tier, *region.log, std::move(node)));

@@ -25,6 +25,8 @@ struct SimulationOptions {
   bool certain_faults = false;      // every wanted kind strikes, and often
   // Nodes of odd seeds sweep (cache/reconciler.h): in all of them it would repair what a rule should notice.
   bool sweeps = false;
+  // Nodes have a disk tier, and evict what they hold (sim/node_disk.h).
+  bool disk = false;
   Trace::Sink sink;  // hears of what happens; may be empty
 };
 

@@ -58,6 +58,7 @@ enum class Mutant : std::uint8_t {
   kL2TrustedEarly,       // L2 is read again when the floor settles, told or not
   kRepairUnfenced,       // a suspect entry is kept on the origin's word although its key changed meanwhile
   kRepairOtherHistory,   // suspects of another history are kept, and confirmed by the ids of this one
+  kDiskForgetLost,       // the disk tier is not told what L1 forgets
   kReconnectIgnored,     // L2 counts what it was told before it began anew
   kCount,
 };
@@ -104,6 +105,7 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(Mutant::k
     "l2_trusted_early",
     "repair_unfenced",
     "repair_other_history",
+    "disk_forget_lost",
     "reconnect_ignored"};
 static_assert(!kMutantNames.back().empty(), "every mutant has a name");
 

@@ -200,6 +200,13 @@ void Shard::remove(const Located& entry, std::uint64_t hash, Cause cause) {
   }
 }
 
+void Shard::show_evicted(const Located& entry, std::uint64_t hash) const {
+  const EntryRef ref = entry_at(entry.offset);
+  EntryView view;
+  ref.view(entry.head, &view);
+  memory_.evicted->on_evicted(ref.feature(entry.head), KeyHash{hash}, ref.key(entry.head), view);
+}
+
 // False if there is no segment to move to; nothing has changed then.
 bool Shard::move(const Located& entry, std::uint32_t queue, unsigned accesses) {
   const EntryRef from = entry_at(entry.offset);

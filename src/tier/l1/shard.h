@@ -19,6 +19,7 @@
 #include "base/mutex.h"
 #include "tier/l1/entry.h"
 #include "tier/l1/epoch.h"
+#include "tier/l1/eviction_sink.h"
 #include "tier/l1/hit_log.h"
 #include "tier/l1/hit_path.h"
 #include "tier/l1/index.h"
@@ -44,6 +45,7 @@ struct StoreMemory {
       fair_share;  // of one shard; below half of it a shard takes from the richest instead of from itself
   std::size_t inline_value_max;
   std::size_t inline_entry_max;
+  EvictionSink* evicted = nullptr;
 };
 
 class alignas(64) Shard {
@@ -120,6 +122,7 @@ class alignas(64) Shard {
   void count_live(std::uint32_t offset, std::uint32_t head) CANDOR_REQUIRES(mutex);
   void kill(std::uint32_t offset, std::uint32_t head, bool keep_block) CANDOR_REQUIRES(mutex);
   void remove(const Located& entry, std::uint64_t hash, Cause cause) CANDOR_REQUIRES(mutex);
+  void show_evicted(const Located& entry, std::uint64_t hash) const;
   bool move(const Located& entry, std::uint32_t queue, unsigned accesses) CANDOR_REQUIRES(mutex);
   [[nodiscard]] bool is_doomed(std::uint32_t offset, std::uint32_t head) const CANDOR_REQUIRES(mutex);
   void remove_doomed(std::uint32_t offset, std::uint32_t head) CANDOR_REQUIRES(mutex);

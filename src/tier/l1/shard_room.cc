@@ -233,6 +233,7 @@ bool Shard::evict_one(bool by_force) {
     CANDOR_ASSERT(decision.queue < queue_count_);
     if (move(entry, decision.queue, decision.accesses & entry_bits::kAccess)) return true;
   }
+  if (memory_.evicted != nullptr) show_evicted(entry, hash);
   remove(entry, hash, Cause::kEvicted);  // also where a move finds no segment
   return true;
 }

@@ -131,6 +131,7 @@ Store::Impl::Impl(const StoreOptions& options, const PolicyFactory& policy)
               hit_path_.shard_mask + 1),
       wanted_limit_(options.memory_limit) {
   hit_path_.accesses = &accesses_;
+  memory_.evicted = options.evicted;
   hit_path_.unit_shift = memory_.arena.unit_shift();
   hit_path_.arena_base = memory_.arena.at(1) - (std::size_t{1} << hit_path_.unit_shift);
   memory_.budget.charge(sizeof(Impl) + memory_.arena.overhead_bytes() +

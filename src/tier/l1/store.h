@@ -36,6 +36,7 @@
 namespace candor::l1 {
 
 class EvictionPolicy;
+class EvictionSink;
 // Makes the policy of one shard.
 using PolicyFactory = std::function<std::unique_ptr<EvictionPolicy>(std::uint64_t seed)>;
 
@@ -50,6 +51,7 @@ struct StoreOptions {
   std::size_t reserved_bytes = 0;  // of the limit, for what others hold on this tier's account
   unsigned access_stripes = 0;     // of access_log(); 0: nobody can follow keys
   std::size_t stripe_accesses = 1024;
+  EvictionSink* evicted = nullptr;  // is shown what eviction takes; null: nobody. Outlives the store's users
 };
 
 enum class PutMode : std::uint8_t { kAlways, kOnlyIfAbsent, kOnlyIfPresent };

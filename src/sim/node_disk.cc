@@ -1,0 +1,68 @@
+#include "sim/node_disk.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cache/freshness.h"
+
+namespace candor::sim {
+namespace {
+
+constexpr Duration kEvictPeriod = 40ms;
+// Of the entries that are looked at; the rest stay, so that some are evicted young and some old.
+constexpr std::uint64_t kOneEvictedOf = 4;
+constexpr Duration kAccessMin = 100us;
+constexpr Duration kAccessMax = 3ms;
+// A device that collects its garbage.
+constexpr Duration kHiccup = 80ms;
+constexpr std::uint64_t kOneHiccupOf = 50;
+
+}  // namespace
+
+void NodeDisk::Pool::run(std::move_only_function<void()> work) {
+  Duration takes = kAccessMin + Duration{static_cast<std::int64_t>(random_.below(
+                                    static_cast<std::uint64_t>((kAccessMax - kAccessMin).count())))};
+  if (random_.below(kOneHiccupOf) == 0) takes = kHiccup;
+  process_->schedule(process_->now() + takes, std::move(work));
+}
+
+NodeDisk::NodeDisk(Process* process) : process_(process), random_(process->next_seed()), pool_(process) {
+  disk::DiskTier::World world;
+  world.home = process;
+  world.clock = process;
+  world.pool = &pool_;
+  world.seed = process->next_seed();
+  disk::DiskTier::Options options;
+  options.disk_bytes = std::uint64_t{1} << 20;
+  options.write_rate = 0;
+  options.held_flag = kHeldByDisk;
+  options.never_flags = kPendingWrite;
+  tier_ = std::make_unique<disk::DiskTier>(std::move(world), options, std::make_shared<disk::TestingStore>());
+}
+
+NodeDisk::~NodeDisk() = default;
+
+void NodeDisk::evict_from(l1::Store* store) {
+  std::vector<std::pair<FeatureId, std::string>> held;
+  const l1::Millis now = process_->now().ms();
+  (void)store->scan(0, 1000, now, [&](const l1::Store::Visited& one) {
+    if (random_.below(kOneEvictedOf) == 0) held.emplace_back(one.feature, one.key);
+  });
+  for (const auto& [feature, key] : held) {
+    const l1::KeyHash hash = store->hash(feature, key);
+    {
+      const l1::Store::ReadGuard guard(*store);
+      l1::EntryView view;
+      if (!store->peek(guard, hash, feature, key, now, &view)) continue;
+      tier_->on_evicted(feature, hash, key, view);
+    }
+    (void)store->erase(hash, feature, key, now);
+  }
+  process_->schedule(process_->now() + kEvictPeriod,
+                     [this, store, process = process_, life = process_->life()] {
+                       if (process->is_up() && process->life() == life) evict_from(store);
+                     });
+}
+
+}  // namespace candor::sim
