@@ -5,7 +5,9 @@
 // For each trace, requests are reads of a real store, misses are filled (64-byte values), and the model hears
 // of them as it does in a node. Then
 //   lru   mean absolute error of SHARDS against exact LRU stack distances, over 40 sizes up to all keys
-//   l1    predicted miss ratio at ½, 1, 2 and 4 times the store's memory, against real stores of these sizes
+//   l1    predicted miss ratio at ½, 1, 2 and 4 times the store's memory, against real stores of these sizes;
+//   in
+//         brackets how far four real stores of one size, with other hash seeds, lie apart
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -89,10 +91,10 @@ std::vector<std::uint64_t> exact_lru(const NumberedTrace& trace) {
 // One store under a trace, with or without a model that listens.
 class Replayed {
  public:
-  Replayed(std::size_t memory, std::size_t model_memory) : memory_(memory) {
+  Replayed(std::size_t memory, std::size_t model_memory, std::uint64_t seed = 1) : memory_(memory) {
     l1::StoreOptions options;
     options.memory_limit = memory;
-    options.hash_seed = 1;
+    options.hash_seed = seed;
     options.features_max = 1;
     options.access_stripes = model_memory != 0 ? 1 : 0;
     options.stripe_accesses = 3 * kBatch;
@@ -205,7 +207,15 @@ void measure_l1(const NumberedTrace& trace, std::size_t percent, std::size_t mod
     totals->l1_worst = std::max(totals->l1_worst, std::abs(predicted - real.miss_ratio()));
     *row += fmt::format(" {:.3f}/{:.3f}", predicted, real.miss_ratio());
   }
-  *row += fmt::format(" **{:.4f}**", sum / kFactors.size());
+  // How far apart are real stores of one size that differ in nothing but their hash?
+  double low = 1, high = 0;
+  for (std::uint64_t seed = 1; seed <= 4; ++seed) {
+    Replayed real(memory, 0, seed);
+    real.run(trace);
+    low = std::min(low, real.miss_ratio());
+    high = std::max(high, real.miss_ratio());
+  }
+  *row += fmt::format(" **{:.4f}** ({:.4f})", sum / kFactors.size(), high - low);
   totals->l1 += sum / kFactors.size();
   ++totals->l1_count;
 }

@@ -105,12 +105,16 @@ void CapacityModel::read(const l1::Access& access, l1::Millis now) {
   // Recorded before the threshold fell.
   if (l1::AccessLog::place(access.hash) >= SampledStacks::threshold(stacks_.rate(access.feature))) return;
   SampledStacks::Key* key = stacks_.find(access.hash);
-  const bool is_miss = access.kind == l1::Access::Kind::kMiss;
-  // What L1 served had not expired; it was stored anew, and the record of that was lost.
-  if (key != nullptr && is_miss && key->fresh_until != 0 && key->fresh_until <= now) {
+  // Without grace L1 finds nothing that has expired: what it did find was stored anew, and the record is
+  // lost.
+  const bool may_be_old =
+      access.kind == l1::Access::Kind::kMiss || features_[access.feature.value]->grace > 0;
+  if (key != nullptr && may_be_old && key->fresh_until != 0 && key->fresh_until <= now) {
     miniature_.erase(key->hash);
     stacks_.erase(*key);
-    key = nullptr;
+    l1::Access miss = access;
+    miss.kind = l1::Access::Kind::kMiss;
+    return read_unknown(miss);
   }
   if (key == nullptr) return read_unknown(access);
   read_known(access, *key);
@@ -226,6 +230,7 @@ FeatureId CapacityModel::busiest() const {
 
 void CapacityModel::settle(MonoTime now) {
   if (faded_at_.ns == 0) faded_at_ = looked_at_ = raised_at_ = now;
+  settled_at_ = now;
   trim();
   if (now - looked_at_ >= kLookPeriod) {
     const double seconds = std::chrono::duration<double>(now - looked_at_).count();
@@ -274,7 +279,7 @@ CapacityModel::Estimate CapacityModel::estimate(const ReuseHistogram& curve, dou
                                                 double unplaced) const {
   Estimate out;
   out.reads = reads;
-  out.seconds = seconds_;
+  out.seconds = seconds_ + std::chrono::duration<double>(settled_at_ - faded_at_).count();
   const double placed = std::max(reads - unplaced, 1.0);
   out.hit_ratio = reads > 0 ? std::clamp(hits / reads, 0.0, 1.0) : 0;
   out.cold = std::clamp(curve.cold() / placed, 0.0, 1.0);

@@ -118,7 +118,7 @@ class CapacityModel {
   double seconds_ = 0;  // faded: how long the counts stand for
   // Something lay too deep already: a key that L1 has and nobody here knows was there before.
   bool has_trimmed_ = false;
-  MonoTime faded_at_{0}, looked_at_{0}, raised_at_{0};
+  MonoTime settled_at_{0}, faded_at_{0}, looked_at_{0}, raised_at_{0};
   // Of one take(): reads and fills of one key come over different threads, in no order.
   std::unordered_set<std::uint64_t> missed_;      // unknown keys, of which a fill may follow
   std::unordered_set<std::uint64_t> overtaking_;  // fills of keys that were unknown and not asked for yet

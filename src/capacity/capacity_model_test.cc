@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "tier/l1/policy.h"
 
 namespace candor::capacity {
 namespace {
@@ -99,8 +100,12 @@ TEST(CapacityModel, OfAZipfLawItPredictsWhatLruAndL1WouldMiss) {
     Random random(1);
     for (int i = 0; i < 600'000; ++i) world.read(zipf(random));
     const auto estimate = world.model_.of_all();
+    // The default policy chooses between regimes by what it sees; a small copy may choose otherwise for a
+    // while.
+    const double within = policy == l1::PolicyKind::kLru ? 0.015 : 0.03;
     for (std::size_t i = 0; i < kFactors.size(); ++i)
-      EXPECT_NEAR(1 - estimate.predicted[i], world.miss_ratio(i), 0.015) << kFactors[i];
+      EXPECT_NEAR(1 - estimate.predicted[i], world.miss_ratio(i), within)
+          << kFactors[i] << l1::policy_name(policy);
     EXPECT_NEAR(1 - estimate.hit_ratio, world.miss_ratio(1), 1e-9);
     if (policy != l1::PolicyKind::kLru) continue;
     for (std::size_t i = 0; i < kFactors.size(); ++i)
@@ -120,7 +125,8 @@ TEST(CapacityModel, AScanBesideAHotSetIsToldApartByFeature) {
     world.read(random.below(1000), kFirst);
     world.read(next++, kSecond);
   }
-  EXPECT_LT(1 - world.model_.of(kFirst).predicted[1], 0.02);
+  // One read of the hot set in e^4 comes after 4000 others, which with as many of the scan fill the cache.
+  EXPECT_NEAR(1 - world.model_.of(kFirst).predicted[1], 0.018 + 0.005, 0.01);
   EXPECT_GT(1 - world.model_.of(kSecond).predicted[3], 0.98);
   EXPECT_GT(world.model_.of(kSecond).cold, 0.98);
   // On its own, the hot set needs what it weighs.
@@ -173,6 +179,25 @@ TEST(CapacityModel, WhatHasExpiredMissesAtEverySize) {
   }
   EXPECT_NEAR(world.model_.of(kFirst).cold, 0.5, 1e-9);
   EXPECT_NEAR(world.model_.of(kFirst).predicted[3], 0.5, 1e-9);
+}
+
+// With `on_origin_failure = { serve_stale = … }` L1 keeps, and finds, what may not be served any more.
+TEST(CapacityModel, WhatIsKeptForItsGraceMissesAtEverySizeAsWell) {
+  World world(unhurried(l1::PolicyKind::kLru), 1e6);
+  world.model_.follow(kFirst, true, 10min);
+  for (int round = 0; round < 100; ++round) {
+    Access access{.hash = 77, .feature = kFirst};
+    access.kind = round == 0 ? Access::Kind::kMiss : Access::Kind::kHit;
+    access.bytes = round == 0 ? 0 : kBytes;
+    world.model_.count(kFirst, 1, 0);
+    world.tell(access);
+    access.kind = Access::Kind::kStored;
+    access.bytes = kBytes;
+    access.expires_at = world.now_ms_ + 1000 + 600'000;
+    world.tell(access);
+    world.now_ms_ += 2000;
+  }
+  EXPECT_NEAR(world.model_.of(kFirst).predicted[3], 0.0, 1e-9);
 }
 
 // The fill comes over the home thread, the read over a reader's.

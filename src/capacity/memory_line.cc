@@ -16,7 +16,8 @@ std::size_t MemoryLine::decide(const MemorySeen& seen, std::size_t l1_used, Mono
   if (pressure_ > 1.0 || is_stalled) {
     const double over = std::max(static_cast<double>(seen.used) - line,
                                  is_stalled ? static_cast<double>(l1_limit_) / kGrowPart : 0.0);
-    const double wanted = static_cast<double>(std::min(l1_used, allowed_)) - over;
+    // From what it holds, not from what it may: while it still shrinks, what it has yet to give counts once.
+    const double wanted = static_cast<double>(l1_used) - over;
     allowed_ = std::clamp(static_cast<std::size_t>(std::max(0.0, wanted)), least, allowed_);
     changed_at_ = now;
     return allowed_;

@@ -3,6 +3,13 @@
 #include "base/assert.h"
 
 namespace candor::l1 {
+namespace {
+
+// A read joins the record of the key's last one when so few lie between: nothing that is asked of a cache
+// depends on distances that short, and only keys that make up a good part of the reads need it.
+constexpr std::size_t kJoinWithin = 32;
+
+}  // namespace
 
 AccessLog::AccessLog(std::size_t features, unsigned stripes, std::size_t stripe_accesses)
     : below_(std::make_unique<std::atomic<std::uint32_t>[]>(features)),
@@ -24,7 +31,8 @@ void AccessLog::record(unsigned thread, const Access& access) {
   }
   std::uint16_t& recent = stripe.recent[access.hash % kRecent];
   const bool is_known = recent < stripe.accesses.size() && stripe.accesses[recent].hash == access.hash &&
-                        stripe.accesses[recent].kind == Access::Kind::kHit;
+                        stripe.accesses[recent].kind == Access::Kind::kHit &&
+                        stripe.accesses.size() - recent <= kJoinWithin;
   if (is_known && access.kind == Access::Kind::kHit) {
     ++stripe.accesses[recent].reads;
   } else if (stripe.accesses.size() < stripe_accesses_) {

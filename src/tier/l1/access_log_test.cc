@@ -68,6 +68,17 @@ TEST(AccessLog, AReadsMissItsFillAndItsHitsAreToldInOrder) {
   EXPECT_EQ(told[0].hash, told[3].hash);
 }
 
+TEST(AccessLog, ReadsOfOneKeyWithManyOthersBetweenAreTwoRecords) {
+  Recorded recorded;
+  recorded.store.access_log().watch(kFirst, kAll);
+  recorded.put(kFirst, "key");
+  (void)recorded.drain();
+  EXPECT_TRUE(recorded.read(kFirst, "key"));
+  for (int i = 0; i < 40; ++i) (void)recorded.read(kFirst, std::to_string(i));
+  EXPECT_TRUE(recorded.read(kFirst, "key"));
+  EXPECT_EQ(recorded.drain().size(), 42U);
+}
+
 TEST(AccessLog, BatchesAreTold) {
   Recorded recorded;
   recorded.store.access_log().watch(kFirst, kAll);
