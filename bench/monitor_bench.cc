@@ -19,6 +19,7 @@
 #include "base/random.h"
 #include "base/virtual_executor.h"
 #include "cache/cache.h"
+#include "capacity/capacity_model.h"
 #include "io/clock.h"
 #include "monitor/monitor.h"
 
@@ -31,11 +32,14 @@ struct Arguments {
 };
 
 // The second is the first again: what lies between them is chance.
-constexpr std::array<const char*, 7> kNames = {"no monitor",   "the same again", "no budget",
-                                               "by traffic",   "0.1 % checked",  "1 % checked",
-                                               "100 % checked"};
-constexpr std::array<double, 7> kSample = {0, 0, 0, 0, 0.001, 0.01, 1.0};
+constexpr std::array<const char*, 8> kNames = {"no monitor",    "the same again", "no budget",
+                                               "by traffic",    "0.1 % checked",  "1 % checked",
+                                               "100 % checked", "curves"};
+constexpr std::array<double, 8> kSample = {0, 0, 0, 0, 0.001, 0.01, 1.0, 0};
 constexpr std::size_t kTapped = 2, kMonitored = 3;
+// No monitor either, but the capacity model of a node follows some keys (docs/capacity.md).
+constexpr std::size_t kCurves = 7;
+constexpr std::size_t kModelBytes = 2'600'000;
 constexpr std::size_t kBatch = 16;
 constexpr std::size_t kLookEvery = 4096;  // hits between two looks at the clock
 
@@ -73,7 +77,7 @@ class Hits {
     parts.clock = &home_;
     parts.home = &home_;
     parts.l1 = store_;
-    parts.tap = variant < kTapped ? nullptr : monitor_->tap();
+    parts.tap = variant < kTapped || variant == kCurves ? nullptr : monitor_->tap();
     parts.observer = monitor_.get();
     cache_ = std::make_unique<CacheCore>(parts);
     FeaturePolicy policy;
@@ -82,7 +86,12 @@ class Hits {
     policy.consistency = Consistency::kSession;
     feature_ = cache_->add_feature(policy, std::make_unique<CountingOrigin>(&loads_), "shop").value();
     cache_->settle_floor("shop", MonoTime{0});
-    if (variant >= kMonitored) {
+    if (variant == kCurves) {
+      capacity::CapacityModel::Options options;
+      options.memory = kModelBytes;
+      model_ = std::make_unique<capacity::CapacityModel>(options, &store_->access_log());
+      model_->set_capacity(2e8);
+    } else if (variant >= kMonitored) {
       MonitoredFeature facts;
       facts.id = feature_;
       facts.name = "item";
@@ -98,10 +107,12 @@ class Hits {
 
   // Nanoseconds for each hit, whatever the monitor does with it included.
   double run(bool in_batches) {
+    if (model_ != nullptr) model_->follow(feature_, true, 0s);
     const auto begin = std::chrono::steady_clock::now();
     looked_ = clock_.now();
     const std::size_t found = in_batches ? run_batches() : run_singles();
     const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - begin;
+    if (model_ != nullptr) model_->follow(feature_, false, 0s);
     if (found != order_.size()) {
       fmt::print("{} of {} found: not a measurement of hits\n", found, order_.size());
       std::exit(1);
@@ -109,6 +120,7 @@ class Hits {
     return took.count() / static_cast<double>(order_.size());
   }
   [[nodiscard]] std::uint64_t loads() const { return loads_; }
+  [[nodiscard]] const capacity::CapacityModel* model() const { return model_.get(); }
 
  private:
   // What the loop of a node does between two turns. Its time goes on while this variant runs and no longer.
@@ -116,8 +128,19 @@ class Hits {
     const MonoTime now = clock_.now();
     const Duration ran = now - looked_;
     looked_ = now;
+    if (model_ != nullptr) feed_model();
     cache_->prove("shop", home_.now(), ChangeId{1});
     home_.advance(ran);
+  }
+
+  void feed_model() {
+    if (looked_ - fed_ < 100ms) return;
+    fed_ = looked_;
+    records_.clear();
+    store_->access_log().drain(&records_);
+    model_->take(records_, fed_.ms());
+    model_->count(feature_, 1'000'000, 1'000'000);
+    model_->settle(fed_);
   }
 
   std::size_t run_singles() {
@@ -192,6 +215,9 @@ class Hits {
   std::uint64_t loads_ = 0;
   l1::Store* store_;
   std::unique_ptr<Monitor> monitor_;
+  std::unique_ptr<capacity::CapacityModel> model_;
+  std::vector<l1::Access> records_;
+  MonoTime fed_{0};
   std::unique_ptr<CacheCore> cache_;
   FeatureId feature_;
   std::vector<std::string> keys_;
@@ -208,6 +234,7 @@ void measure(const Arguments& arguments) {
   l1::StoreOptions options;
   options.memory_limit = std::size_t{1} << 28;
   options.features_max = 4;
+  options.access_stripes = 1;
   l1::Store store(options);
   std::array<std::unique_ptr<Hits>, kVariants> hits;
   for (std::size_t v = 0; v < kVariants; ++v) hits[v] = std::make_unique<Hits>(arguments, v, &store);
@@ -237,9 +264,12 @@ void measure(const Arguments& arguments) {
                  median(ratios[way][v]), low, high);
     }
   }
-  for (std::size_t v = kMonitored; v < kVariants; ++v)
+  for (std::size_t v = kMonitored; v < kCurves; ++v)
     fmt::print("{}: {:.1f} loads of the origin for each second that it ran\n", kNames[v],
                static_cast<double>(hits[v]->loads()) / (took.count() / kVariants));
+  const capacity::CapacityModel& model = *hits[kCurves]->model();
+  fmt::print("curves: {} of {} keys followed, {:.0f} records a second\n", model.keys(), arguments.entries,
+             model.records_per_second());
 }
 
 }  // namespace

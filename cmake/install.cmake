@@ -10,7 +10,7 @@ set_target_properties(candor_library PROPERTIES OUTPUT_NAME candor EXPORT_NAME c
 target_compile_features(candor_library PUBLIC cxx_std_23)
 target_include_directories(candor_library INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 # sim is for tests; everything else may be reached from the facade.
-foreach(room base version budget proto tier origin change bus cache invalidation monitor controller server io app)
+foreach(room base version budget proto tier capacity origin change bus cache invalidation monitor controller warm server io app)
   get_target_property(kind candor_${room} TYPE)
   if(kind STREQUAL "STATIC_LIBRARY")
     target_sources(candor_library PRIVATE $<TARGET_OBJECTS:candor_${room}>)

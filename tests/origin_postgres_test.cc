@@ -69,7 +69,8 @@ class PostgresOriginTest : public ::testing::Test {
     target->connect_timeout = 2s;
     origin_ = std::make_unique<PostgresOrigin>(
         *target,
-        PostgresOrigin::Options{{"shop", max_concurrency, waiting_max}, connections_max, 7, slot_prefix},
+        PostgresOrigin::Options{
+            {"shop", max_concurrency, waiting_max, protection_}, connections_max, 7, slot_prefix},
         loop_, loop_, pool_);
   }
   std::unique_ptr<OriginFeature> bind(OriginStatements statements) {
@@ -131,6 +132,7 @@ class PostgresOriginTest : public ::testing::Test {
     return values;
   }
 
+  OriginProtection protection_{.is_adaptive = false};  // of what open() opens
   static PostgresServer* server_;
   Loop loop_;
   ThreadPool pool_{2, "blocking"};
@@ -345,7 +347,7 @@ TEST_F(PostgresOriginTest, TooManyWaitingIsOverloaded) {
       [&] { return std::all_of(rows.begin(), rows.end(), [](const auto& r) { return r.has_value(); }); }));
   EXPECT_EQ(std::count_if(rows.begin(), rows.end(),
                           [](const auto& r) { return !*r && r->error().code == ErrorCode::kOverloaded; }),
-            900);
+            910);  // a tenth of the line is kept for critical features and writes
 }
 
 TEST_F(PostgresOriginTest, AStatementPastItsDeadlineEndsAtTheServerToo) {
@@ -384,6 +386,28 @@ TEST_F(PostgresOriginTest, AKilledBackendCostsNoLoad) {
   EXPECT_EQ(value(*f, "a"), "one");
   sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'candor'");
   EXPECT_EQ(value(*f, "a"), "one");
+}
+
+TEST_F(PostgresOriginTest, ALoadThatIsLostIsRepeatedOnceOutOfItsBudget) {
+  for (const double share : {0.1, 0.0}) {
+    protection_.retry_share = share;
+    open(32, 1);
+    auto slow = bind({.load = "select pg_sleep(0.5)::text || 'here' where :key <> ''"});
+    EXPECT_TRUE(wait(origin_->prepare()));
+    std::optional<Result<OriginRow>> row;
+    start(slow->load("x", in(5s)), &row);
+    EXPECT_TRUE(turn_until([&] {
+      return sql("select count(*) from pg_stat_activity where state = 'active' and query like 'select "
+                 "pg_sleep(0.5)%'") == "1";
+    }));
+    sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'candor'");
+    ASSERT_TRUE(turn_until([&] { return row.has_value(); }));
+    EXPECT_EQ(row->has_value(), share > 0) << share;
+    EXPECT_EQ(origin_->stats().retries, share > 0 ? 1U : 0U);
+    if (!*row) {
+      EXPECT_EQ(row->error().code, ErrorCode::kOriginDown);
+    }
+  }
 }
 
 TEST_F(PostgresOriginTest, IdleConnectionsThatCloseAreNoOutage) {

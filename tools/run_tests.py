@@ -2,7 +2,7 @@
 """Runs every test program there is and counts test cases: one line per suite, the failures in full, one sum.
 
 Suites: tidy (tools/), models (spin, tests/spin/), unit (one GoogleTest program per room), integration (real servers), histories (real
-daemons under faults, their promises checked), e2e (pytest against the daemon), node (clients and dashboard, node's test runner). A test that
+daemons under faults, their promises checked), e2e (pytest against the daemon), chaos (faults under open-loop load, tests/chaos/), node (clients and dashboard, node's test runner). A test that
 is skipped, a program that crashes or prints no result, and a suite that finds no tests all count as failures: silence is never success.
 """
 import argparse
@@ -22,6 +22,7 @@ UNIT_TIMEOUT_S = 300         # a room's unit tests take milliseconds; sanitizers
 INTEGRATION_TIMEOUT_S = 600  # starts and stops real servers
 HISTORIES_TIMEOUT_S = 900    # four minutes on a quiet machine; CANDOR_HISTORY_SECONDS makes it longer
 PYTEST_TIMEOUT_S = 1500
+CHAOS_TIMEOUT_S = 600        # three minutes on a quiet machine
 NODE_TIMEOUT_S = 300
 MUTANTS_TIMEOUT_S = 900      # a minute or two on a quiet machine
 SIM_HOURS = 300              # simulated; about two minutes on two quiet cores
@@ -312,6 +313,8 @@ def collect(arguments, selected):
     if "e2e" in suites:
         files = [str(p.relative_to(ROOT)) for p in sorted((ROOT / "tests" / "e2e").glob("test_*.py"))]
         serial.append(("e2e", lambda: run_pytest("e2e", files, selected, build, PYTEST_TIMEOUT_S)))
+    if "chaos" in suites:
+        serial.append(("chaos", lambda: run_pytest("chaos", ["tests/chaos/test_chaos.py"], selected, build, CHAOS_TIMEOUT_S)))
     if "node" in suites:
         for file in sorted((ROOT / "tests").glob("*/*.test.mjs")):
             if "node_modules" not in file.parts:
@@ -323,7 +326,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", required=True, help="the build folder with the test programs")
     parser.add_argument("--filter", default="", help="run tests whose SUITE/NAME contains this, upper or lower case alike")
-    parser.add_argument("--suites", default="tidy,models,unit,integration,histories,sim,e2e,node")
+    parser.add_argument("--suites", default="tidy,models,unit,integration,histories,sim,e2e,chaos,node")
     parser.add_argument("--label", default="", help="printed beside each suite's name")
     arguments = parser.parse_args()
     wanted = arguments.filter.lower()

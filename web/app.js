@@ -88,9 +88,24 @@ function drawHeader() {
   text("trouble", troubles.join("   "));
 }
 
+function drawWarming() {
+  const warm = state.status?.warm;
+  el("warming").hidden = !warm?.running;
+  if (!warm?.running) return;
+  const done = warm.keys.total - warm.keys.waiting;
+  el("warm-bar").value = warm.keys.total > 0 ? done / warm.keys.total : 0;
+  const words = [count(done) + " of " + count(warm.keys.total) + " keys", count(warm.keys_per_second) + "/s"];
+  if (warm.eta_ms != null) words.push(span(warm.eta_ms / 1000) + " left");
+  const critical = warm.by_priority.critical;
+  if (critical.waiting > 0) words.push(count(critical.waiting) + " critical ones to come");
+  if (warm.keys.failed > 0) words.push(count(warm.keys.failed) + " failed");
+  text("n-warming", words.join(", "));
+}
+
 function draw() {
   if (state.paused) return;
   drawHeader();
+  drawWarming();
   if (view === "live") drawLive();
   if (view === "budgets") drawBudgets();
 }

@@ -444,15 +444,19 @@ Result<std::string> read_bounded(const std::string& path, std::size_t bytes_max)
   return text;
 }
 
-void read_password(ConfigReading& out, const std::string& key, const std::string& path, std::string& url) {
-  if (path.empty()) return;
+// The secret in the file's first line; nothing where no file is named, or it cannot be read: then that is
+// found.
+std::optional<std::string> read_secret(ConfigReading& out, const std::string& key, const std::string& path) {
+  if (path.empty()) return std::nullopt;
   const auto text = read_bounded(path, kPasswordBytesMax);
-  if (text) {
-    url = with_password(url, std::string_view(*text).substr(0, text->find_first_of("\r\n")));
-    return;
-  }
+  if (text) return text->substr(0, text->find_first_of("\r\n"));
   out.findings.push_back(
       {Finding::Severity::kError, out.config.file, out.config.values[key].line, key, text.error().message});
+  return std::nullopt;
+}
+
+void read_password(ConfigReading& out, const std::string& key, const std::string& path, std::string& url) {
+  if (const auto password = read_secret(out, key, path)) url = with_password(url, *password);
 }
 
 }  // namespace
@@ -536,6 +540,8 @@ ConfigReading read_config_file(const std::string& path) {
   for (std::string& webhook : out.config.alerts.webhook)
     if (webhook.find('@') != std::string::npos)
       read_password(out, "alerts.password_file", out.config.alerts.password_file, webhook);
+  out.config.warm.peer_token =
+      read_secret(out, "warm.peer_token_file", out.config.warm.peer_token_file).value_or("");
   for (OriginConfig& origin : out.config.origins)
     read_password(out, fmt::format("origins.{}.password_file", origin.name), origin.password_file,
                   origin.url);
@@ -568,6 +574,7 @@ FeaturePolicy feature_policy(const FeatureConfig& feature) {
   policy.serve_stale = feature.serve_stale;
   policy.lease_ttl = feature.lease_ttl;
   policy.plain = feature.is_plain();
+  policy.priority = feature.priority;
   return policy;
 }
 

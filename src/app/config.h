@@ -103,6 +103,24 @@ struct ReconcileConfig {
   Duration period{0};
 };
 
+// [capacity]: curves, and the process's memory.
+struct CapacityConfig {
+  double share = 0;  // of L1; 0: no curves
+  Duration half_life{0};
+  std::uint64_t process_memory = 0;  // 0: as the system says
+};
+
+// [warm]: how this node is warmed; what, its features say.
+struct WarmingConfig {
+  bool hot_set = true;
+  Duration hot_set_period{0}, query_timeout{0}, ready_within{0};
+  std::uint64_t keys_max = 0;
+  double origin_share = 0, ready_hit_rate = 0;
+  std::vector<std::string> peers;
+  std::string peer_token_file;
+  std::string peer_token;  // what the file holds
+};
+
 struct AlertsConfig {
   std::vector<std::string> webhook;  // passwords are in
   std::string password_file;
@@ -128,6 +146,10 @@ struct OriginConfig {
   unsigned waiting_max = 0;
   unsigned connections_max = 0;
   unsigned repair_rate = 0;
+  bool adaptive_concurrency = true;
+  unsigned min_concurrency = 0;
+  bool breaker = true;
+  double retry_share = 0;
   Duration connect_timeout{0}, statement_timeout{0};
 };
 
@@ -173,6 +195,7 @@ struct FeatureConfig {
   std::optional<WatchConfig> watch;
   std::vector<std::string> tags;
   Consistency consistency = Consistency::kSession;
+  Priority priority = Priority::kNormal;
   Duration ttl{0}, negative_ttl{0}, soft_timeout{0}, hard_timeout{0}, lease_ttl{0}, serve_stale{0};
   double ttl_jitter = 0, refresh_beta = 0;
   std::string write;
@@ -203,6 +226,8 @@ struct Config {
   std::optional<StreamConfig> stream;
   WriteBehindConfig write_behind;
   ReconcileConfig reconcile;
+  CapacityConfig capacity;
+  WarmingConfig warm;
   AlertsConfig alerts;
   ControllerConfig controller;
   std::vector<OriginConfig> origins;

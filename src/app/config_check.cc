@@ -18,6 +18,7 @@ namespace {
 
 // Each gets every alert over a connection of its own.
 constexpr std::size_t kWebhooksMax = 8;
+constexpr double kRetryShareMost = 0.1;
 
 class Checker {
  public:
@@ -31,6 +32,8 @@ class Checker {
     check_alerts();
     check_controller();
     check_reconcile();
+    check_capacity();
+    check_warm();
     check_names_used();
     for (const FeatureConfig& feature : config_.features) check_feature(feature);
     check_inactive();
@@ -177,6 +180,30 @@ class Checker {
              "passes would follow each other without a pause");
   }
 
+  void check_capacity() {
+    at_least("capacity.half_life", config_.capacity.half_life, 1min, "too little would be counted");
+    if (config_.capacity.share > 0.2)
+      error("capacity.share", "more than a fifth of L1 for models of it; 0.01 is enough");
+  }
+
+  void check_warm() {
+    const WarmingConfig& warm = config_.warm;
+    at_least("warm.hot_set_period", warm.hot_set_period, 1s, "all the time would be spent on writing it");
+    at_least("warm.query_timeout", warm.query_timeout, 1ms, "no query ends at once");
+    if (warm.origin_share <= 0.0)
+      error("warm.origin_share", "must be above 0; to warm nothing, name nothing and set hot_set = false");
+    for (const std::string& peer : warm.peers)
+      if (auto address = parse_listen_address(peer); !address || address->port == 0)
+        error("warm.peers", fmt::format("\"{}\" is not HOST:PORT", peer));
+    if (!warm.peers.empty() && warm.peer_token_file.empty())
+      error("warm.peers", "their hot sets hold keys, and need their token; set peer_token_file");
+    if (warm.peers.empty() && !warm.peer_token_file.empty())
+      warn("warm.peer_token_file", "has no effect without peers");
+    for (const FeatureConfig& feature : config_.features)
+      if (feature.warm && feature.warm->keys.empty() && feature.warm->query.empty())
+        warn("features." + feature.name + ".warm", "names nothing; give it keys or a query", feature.line);
+  }
+
   void check_controller() {
     const ControllerConfig& c = config_.controller;
     at_least("controller.ttl_min", c.ttl_min, 1ms, "a ttl that short is no cache");
@@ -198,6 +225,12 @@ class Checker {
       const bool used = std::ranges::any_of(config_.features,
                                             [&](const FeatureConfig& f) { return f.origin == origin.name; });
       if (!used) warn("origins." + origin.name, "no feature uses this origin", origin.line);
+      if (origin.retry_share > kRetryShareMost)
+        error(
+            "origins." + origin.name + ".retry_share",
+            fmt::format("{} is above {}: when everything fails, more than that would be load that an origin "
+                        "cannot bear",
+                        origin.retry_share, kRetryShareMost));
     }
     if (config_.features.size() > FeatureId::kMax)
       error("features",
@@ -398,8 +431,8 @@ class Checker {
       warn("stream.url",
            "no feature has `watch`, so that no change is ever sent on it; this section has no effect", 0);
     for (const FeatureConfig& f : config_.features) {
-      const std::string at = "features." + f.name;
-      if (f.warm) warn(at + ".warm", "warming is not built yet; the cache starts cold", f.line);
+      if (f.warm && f.is_plain())
+        warn("features." + f.name + ".warm", "has no effect: there is no origin to load from", f.line);
     }
   }
 

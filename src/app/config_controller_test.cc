@@ -86,6 +86,15 @@ TEST(ConfigControllerTest, AReloadAppliesAtOnce) {
   EXPECT_EQ(changes[0].to_string(), "controller.added_loads_max is now \"7\" (was \"100\")");
 }
 
+TEST(ConfigWarmTest, PeersNeedTheirTokenAndAnAddress) {
+  EXPECT_TRUE(read_config_text("[warm]\npeers = [\"127.0.0.1:8390\"]\n", "f").has_errors());
+  EXPECT_FALSE(
+      read_config_text("[warm]\npeers = [\"127.0.0.1:8390\"]\npeer_token_file = \"t\"\n", "f").has_errors());
+  EXPECT_TRUE(
+      read_config_text("[warm]\npeers = [\"http://a\"]\npeer_token_file = \"t\"\n", "f").has_errors());
+  EXPECT_TRUE(read_config_text("[warm]\norigin_share = 0.0\n", "f").has_errors());
+}
+
 TEST(ConfigReconcileTest, PassesDoNotFollowEachOtherWithoutAPause) {
   EXPECT_TRUE(read_config_text("[reconcile]\nperiod = \"0s\"\n", "f").has_errors());
   EXPECT_FALSE(read_config_text("[reconcile]\nperiod = \"1s\"\n", "f").has_errors());

@@ -56,7 +56,6 @@ constexpr bool kNotReloaded = false;
 constexpr bool kRequired = true;
 constexpr bool kOptional = false;
 constexpr bool kActive = true;
-constexpr bool kNotYet = false;
 constexpr bool kIsBuilt = true;
 
 constexpr std::int64_t kMiB = std::int64_t{1} << 20;
@@ -89,6 +88,9 @@ constexpr std::int64_t kRepairRateMost = 1'000'000;
 // A background task that loads more is a reader.
 constexpr std::int64_t kReconcileRateMost = 100'000;
 
+// A hot set of so many keys is some hundred MiB, and takes minutes to load from any database.
+constexpr std::int64_t kWarmKeysMost = 2'000'000;
+
 const std::array kSections = {
     ConfigSection{"node", "Who this node is and where it keeps its files."},
     ConfigSection{"resp", "The listener for Redis clients."},
@@ -115,6 +117,12 @@ const std::array kSections = {
         "reconcile",
         "The sweep that asks the origins, slowly and for ever, whether what is cached is still true, "
         "and drops what is not. See reconciliation.md."},
+    ConfigSection{"capacity",
+                  "How much memory would do what, and how much the process may have. See capacity.md."},
+    ConfigSection{
+        "warm",
+        "How this node is warmed before it takes traffic; what is warmed first, its features say. See "
+        "warming.md."},
     ConfigSection{"alerts", "Who is told when a feature burns its budget of staleness: see alerting.md."},
     ConfigSection{"controller",
                   "What the controller may do to keep budgets with `control = \"auto\"`: see controller.md. "
@@ -148,8 +156,8 @@ const std::array kSections = {
                   "`on_origin_failure = { serve_stale = \"10m\" }`.",
                   nullptr, false},
     ConfigSection{"features.*.warm",
-                  "What to load before traffic comes. Not built yet: read and checked, without effect.",
-                  [](ConfigTarget& t, std::string_view, int) { t.feature->warm.emplace(); }, false, kNotYet},
+                  "What to load before traffic comes, beside what the last run found hot: see warming.md.",
+                  [](ConfigTarget& t, std::string_view, int) { t.feature->warm.emplace(); }, false, kIsBuilt},
     ConfigSection{
         "features.*.budget",
         "How stale reads may be, and who agreed to it. Measured on live reads: docs/budgets.md.",
@@ -364,6 +372,51 @@ const std::array kKeys = {
     ConfigKey{"reconcile", "period", T::kDuration, "\"1m\"",
               "From the beginning of one pass over L1 to that of the next, at least.",
               part<&Config::reconcile, &ReconcileConfig::period>},
+    ConfigKey{
+        "capacity", "share", T::kFraction, "0.01",
+        "The part of `[l1] memory` that models of other sizes may take. 0: no curves. An L1 of less than "
+        "8 MiB has none.",
+        part<&Config::capacity, &CapacityConfig::share>},
+    ConfigKey{"capacity", "half_life", T::kDuration, "\"30m\"",
+              "After this time what was counted weighs half.",
+              part<&Config::capacity, &CapacityConfig::half_life>},
+    ConfigKey{
+        "capacity", "process_memory", T::kSize, "\"0B\"",
+        "What the process may use in all: L1 gives back from 80 % of it on. 0: what its cgroup allows or "
+        "the machine has; the lower one holds.",
+        part<&Config::capacity, &CapacityConfig::process_memory>},
+    ConfigKey{"warm", "hot_set", T::kFlag, "true",
+              "Keeps the keys that are read most in `data_dir/hot-set`, for the next start.",
+              part<&Config::warm, &WarmingConfig::hot_set>},
+    ConfigKey{"warm", "hot_set_period", T::kDuration, "\"1m\"",
+              "How often it is written while the node runs; less often where a walk over L1 takes long.",
+              part<&Config::warm, &WarmingConfig::hot_set_period>},
+    ConfigKey{"warm", "keys_max", T::kCount, "200000",
+              "Keys in the hot set, and rows that are taken of one query.",
+              part<&Config::warm, &WarmingConfig::keys_max>, kNotReloaded, kOptional, kActive, "", 1,
+              kWarmKeysMost},
+    ConfigKey{
+        "warm", "origin_share", T::kFraction, "0.5",
+        "Of an origin's `max_concurrency`, what warming may use at most; less while the origin is slow or "
+        "readers wait for it.",
+        part<&Config::warm, &WarmingConfig::origin_share>},
+    ConfigKey{"warm", "query_timeout", T::kDuration, "\"30s\"", "For one `query` of `[features.*.warm]`.",
+              part<&Config::warm, &WarmingConfig::query_timeout>},
+    ConfigKey{"warm", "ready_within", T::kDuration, "\"30s\"",
+              "How long `/readyz` answers 503 after a start while critical keys are not loaded, or "
+              "`ready_hit_rate` is not reached. Then the node takes part all the same. 0: it does not wait.",
+              part<&Config::warm, &WarmingConfig::ready_within>},
+    ConfigKey{
+        "warm", "ready_hit_rate", T::kFraction, "0",
+        "Above 0: `/readyz` also waits until so many of the reads that the last run had would find their "
+        "key, or until there is nothing left to warm.",
+        part<&Config::warm, &WarmingConfig::ready_hit_rate>},
+    ConfigKey{"warm", "peers", T::kTexts, "[]",
+              "Nodes, of this region or another, as HOST:PORT of their `[http]` listener: their hot sets are "
+              "warmed as well, from this node's own origins.",
+              part<&Config::warm, &WarmingConfig::peers>},
+    ConfigKey{"warm", "peer_token_file", T::kText, "\"\"", "File whose first line is the peers' admin token.",
+              part<&Config::warm, &WarmingConfig::peer_token_file>},
     ConfigKey{"controller", "added_loads_max", T::kNumber, "100",
               "Loads a second that all pulled levers together may add, at all origins.",
               part<&Config::controller, &ControllerConfig::added_loads_max>, kReloads, kOptional, kActive, "",
@@ -424,6 +477,21 @@ const std::array kKeys = {
     ConfigKey{"origins.*", "max_concurrency", T::kCount, "32",
               "Hard cap on this node's statements in flight.", origin<&OriginConfig::max_concurrency>,
               kNotReloaded, kOptional, kActive, "", 1, kOriginConcurrencyMost},
+    ConfigKey{"origins.*", "adaptive_concurrency", T::kFlag, "true",
+              "The statements in flight follow the origin: fewer when they take longer, up to "
+              "`max_concurrency` when they do not. `false`: always `max_concurrency`. See degradation.md.",
+              origin<&OriginConfig::adaptive_concurrency>, kReloads},
+    ConfigKey{"origins.*", "min_concurrency", T::kCount, "2",
+              "As many are let through however slow the origin is; above `max_concurrency` it is that.",
+              origin<&OriginConfig::min_concurrency>, kReloads, kOptional, kActive, "", 1,
+              kOriginConcurrencyMost},
+    ConfigKey{"origins.*", "breaker", T::kFlag, "true",
+              "Stop asking an origin that fails or says nothing, and ask again carefully.",
+              origin<&OriginConfig::breaker>, kReloads},
+    ConfigKey{"origins.*", "retry_share", T::kFraction, "0.1",
+              "Loads that were lost with their connection are sent once more, at most so many of all "
+              "statements: 0 (never) to 0.1.",
+              origin<&OriginConfig::retry_share>, kReloads},
     ConfigKey{"origins.*", "waiting_max", T::kCount, "16384",
               "Loads and writes that may wait for a place; beyond it the answer is `OVERLOADED`.",
               origin<&OriginConfig::waiting_max>, kNotReloaded, kOptional, kActive, "", 1, 1'000'000},
@@ -470,6 +538,10 @@ const std::array kKeys = {
               "every time.",
               feature<&FeatureConfig::consistency>, kReloads, kOptional, kActive,
               "eventual|bounded|session|strong|origin"},
+    ConfigKey{"features.*", "priority", T::kChoice, "\"normal\"",
+              "When the origin has not enough for all: `critical` features' loads go first, `low` ones wait, "
+              "and are refused first (`OVERLOADED`).",
+              feature<&FeatureConfig::priority>, kReloads, kOptional, kActive, "critical|normal|low"},
     ConfigKey{
         "features.*", "ttl", T::kDuration, "\"60s\"",
         "How long a value may be served, above 0. Plain features: when a value ends that is stored without a "
@@ -530,12 +602,16 @@ const std::array kKeys = {
               "How long past its expiry a value may be served, marked `degraded`, while the origin fails.",
               feature<&FeatureConfig::serve_stale>, kReloads, kRequired},
     ConfigKey{"features.*.warm", "keys", T::kTexts, "[]", "Keys to load.",
-              feature_part<&FeatureConfig::warm, &WarmConfig::keys>, kNotReloaded, kOptional, kNotYet},
-    ConfigKey{"features.*.warm", "query", T::kText, "\"\"",
-              "A statement whose first column names keys to load.",
-              feature_part<&FeatureConfig::warm, &WarmConfig::query>, kNotReloaded, kOptional, kNotYet},
-    ConfigKey{"features.*.warm", "priority", T::kChoice, "\"rest\"", "`/readyz` will wait for `critical`.",
-              feature_part<&FeatureConfig::warm, &WarmConfig::priority>, kNotReloaded, kOptional, kNotYet,
+              feature_part<&FeatureConfig::warm, &WarmConfig::keys>},
+    ConfigKey{
+        "features.*.warm", "query", T::kText, "\"\"",
+        "A statement whose rows name keys to load, the most important first; several columns are joined by "
+        "`:`.",
+        feature_part<&FeatureConfig::warm, &WarmConfig::query>},
+    ConfigKey{"features.*.warm", "priority", T::kChoice, "\"rest\"",
+              "`critical`: first, and `/readyz` waits for them; `hot`: as the last run's hot set; `rest`: "
+              "after it.",
+              feature_part<&FeatureConfig::warm, &WarmConfig::priority>, kNotReloaded, kOptional, kActive,
               "critical|hot|rest"},
     ConfigKey{"features.*.budget", "max_staleness", T::kDuration, "",
               "A read may show a value that was superseded at most this long ago …",

@@ -88,6 +88,7 @@ std::string ConfigChange::to_string() const {
 
 void adopt_reloadable(FeatureConfig& held, const FeatureConfig& fresh) {
   held.consistency = fresh.consistency;
+  held.priority = fresh.priority;
   held.ttl = fresh.ttl;
   held.negative_ttl = fresh.negative_ttl;
   held.ttl_jitter = fresh.ttl_jitter;

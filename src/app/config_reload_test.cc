@@ -53,6 +53,24 @@ TEST(ReloadChangesTest, AFeatureWhoseNameBeginsWithAnothersIsItsOwn) {
   EXPECT_EQ(changes[1].to_string(), "features.profile.ttl is now \"5s\" (was \"60s\")");
 }
 
+TEST(ReloadChangesTest, WhatProtectsAnOriginAndWhoGoesFirstApplyAtOnce) {
+  const std::string text = std::string(kShop) + "priority = \"low\"\n";
+  const std::string changed =
+      replaced(replaced(text, "\"low\"", "\"critical\""), "[features.profile]",
+               "breaker = false\nadaptive_concurrency = false\nmax_concurrency = 8\n[features.profile]");
+  const Config after = read(changed);
+  std::string lines;
+  for (const ConfigChange& change : compare_configs(read(text), after)) lines += change.to_string() + "\n";
+  EXPECT_EQ(lines,
+            "features.profile.priority is now \"critical\" (was \"low\")\n"
+            "origins.shop.adaptive_concurrency is now \"false\" (was \"true\")\n"
+            "origins.shop.breaker is now \"false\" (was \"true\")\n"
+            "origins.shop.max_concurrency = \"8\" needs a restart; \"32\" stays in force\n");
+  FeatureConfig held = read(text).features[0];
+  adopt_reloadable(held, after.features[0]);
+  EXPECT_EQ(feature_policy(held).priority, Priority::kCritical);
+}
+
 // Its ttl does not change either, though ttl alone could: the feature keeps its whole policy until then.
 TEST(ReloadChangesTest, AFeatureThatLosesItsOriginIsOneLineAndNothingOfItApplies) {
   const std::string plain =

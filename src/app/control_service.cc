@@ -6,10 +6,12 @@
 #include <nlohmann/json.hpp>
 
 #include "app/budget_json.h"
+#include "app/capacity_json.h"
 #include "app/metrics.h"
 #include "app/reconciliation.h"
 #include "app/status_json.h"
 #include "app/version.h"
+#include "app/warming_report.h"
 #include "app/web_assets.h"
 
 namespace candor::app {
@@ -111,6 +113,9 @@ struct ControlRoutes {
       {"GET", "/api/v1/reconciliation", Guard::kPage,
        "What the sweep over the tiers found: divergence per million entries, by feature and cause.",
        [](S& s, R r, HttpRequest&) { s.get_reconciliation(r); }},
+      {"GET", "/api/v1/capacity", Guard::kPage,
+       "What more or less memory would do, what each feature deserves, trends, the process's memory.",
+       [](S& s, R r, HttpRequest&) { s.get_capacity(r); }},
       {"GET", "/api/v1/openapi.json", Guard::kPage, "This list.",
        [](S& s, R r, HttpRequest&) { s.get_openapi(r); }},
       {"GET", "/api/v1/events", Guard::kPage,
@@ -129,6 +134,18 @@ struct ControlRoutes {
        "all, the one at "
        "{\"position\": …} or all.",
        [](S& s, R r, HttpRequest& q) { s.post_writes(r, q); }},
+      {"GET", "/api/v1/warm", Guard::kPage,
+       "What is loaded before it is read: progress, time left, what became of each key.",
+       [](S& s, R r, HttpRequest&) { s.get_warm(r, false); }},
+      {"POST", "/api/v1/warm", Guard::kToken,
+       "Begins to warm what the configuration says of {\"feature\": …} or of all, or {\"feature\": …, "
+       "\"keys\": […]}.",
+       [](S& s, R r, HttpRequest& q) { s.post_warm(r, q); }},
+      {"POST", "/api/v1/warm-progress", Guard::kToken,
+       "As GET /api/v1/warm, with the last error of each feature, which may quote a key.",
+       [](S& s, R r, HttpRequest&) { s.get_warm(r, true); }},
+      {"POST", "/api/v1/hot-set", Guard::kToken, "The hot set as it was written last, for a peer to warm.",
+       [](S& s, R r, HttpRequest&) { s.post_hot_set(r); }},
   };
 
   static bool matches(const S::Route& route, std::string_view path) {
@@ -209,6 +226,7 @@ void ControlService::route(HttpRequest request, const HttpReply& reply) {
       return reply.send(std::move(response));
     }
     if (candidate.method == method) return candidate.run(*this, reply, request);
+    if (has_route(request.path, method)) continue;
     HttpResponse response = error_response(405, fmt::format("use {}", candidate.method));
     response.headers.emplace_back("Allow",
                                   candidate.method == "GET" ? "GET, HEAD" : std::string(candidate.method));
@@ -221,6 +239,12 @@ void ControlService::route(HttpRequest request, const HttpReply& reply) {
   HttpResponse response{.content_type = std::string(asset->content_type), .body = std::string(asset->bytes)};
   response.headers.emplace_back("Cache-Control", "no-cache");
   reply.send(std::move(response));
+}
+
+bool ControlService::has_route(std::string_view path, std::string_view method) {
+  return std::ranges::any_of(ControlRoutes::kAll, [&](const Route& route) {
+    return route.method == method && ControlRoutes::matches(route, path);
+  });
 }
 
 void ControlService::with_report(const HttpReply& reply,
@@ -321,6 +345,10 @@ void ControlService::post_lost_keys(const HttpReply& reply) {
 void ControlService::get_reconciliation(const HttpReply& reply) {
   with_report(reply,
               [](const NodeReport& report) { return json_response(200, reconciliation_json(report)); });
+}
+
+void ControlService::get_capacity(const HttpReply& reply) {
+  with_report(reply, [](const NodeReport& report) { return json_response(200, capacity_json(report)); });
 }
 
 void ControlService::get_openapi(const HttpReply& reply) {
@@ -426,6 +454,49 @@ void ControlService::post_writes(const HttpReply& reply, const HttpRequest& requ
                      {"refused_at_ms", one.letter.refused_at_ms},
                      {"problem", one.problem}});
     reply.send(json_response(200, {{"dead_letters", std::move(out)}}));
+  });
+}
+
+void ControlService::get_warm(const HttpReply& reply, bool with_problems) {
+  with_report(reply, [with_problems](const NodeReport& report) {
+    std::vector<std::string> names;
+    for (const FeatureReport& feature : report.features) names.push_back(feature.name);
+    json out = warming_json(report.warm, names, with_problems);
+    out["ready_waits_for"] = report.warming;
+    return json_response(200, out);
+  });
+}
+
+void ControlService::post_warm(const HttpReply& reply, const HttpRequest& request) {
+  const auto body = parse_body(request.body);
+  const std::string feature = body ? text_member(*body, "feature").value_or("") : "";
+  std::vector<std::string> keys;
+  bool is_good = body.has_value();
+  std::size_t known = feature.empty() ? 0 : 1;
+  if (is_good && body->contains("keys")) {
+    const json& named = (*body)["keys"];
+    is_good = named.is_array() && !feature.empty();
+    for (std::size_t i = 0; is_good && i < named.size(); ++i) {
+      is_good = named[i].is_string();
+      if (is_good) keys.push_back(named[i].get<std::string>());
+    }
+    ++known;
+  }
+  if (!is_good || known != body->size())
+    return reply.send(error_response(
+        400,
+        "the body may hold \"feature\" (a string), and with it \"keys\" (a list of strings), or be empty"));
+  auto done = [alive = std::weak_ptr(alive_), reply](const Result<void>& begun) {
+    if (!begun) return reply.send(error_response(status_of(begun.error().code), begun.error().message));
+    if (const auto self = alive.lock()) (*self)->get_warm(reply, true);
+  };
+  node_->warm(feature, std::move(keys), std::move(done));
+}
+
+void ControlService::post_hot_set(const HttpReply& reply) {
+  node_->hot_set([reply](Result<std::string> bytes) {
+    if (!bytes) return reply.send(error_response(status_of(bytes.error().code), bytes.error().message));
+    reply.send(HttpResponse{.content_type = "application/octet-stream", .body = std::move(*bytes)});
   });
 }
 

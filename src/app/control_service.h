@@ -44,6 +44,15 @@ class NodeControl {
   virtual void writes(Writes /*asked*/, std::function<void(Result<std::vector<Letter>>)> done) {
     done(fail(ErrorCode::kNotFound, "this node has no write-behind"));
   }
+  // Begins to warm: of a feature (empty: of all) what the configuration says, or these keys of it.
+  virtual void warm(std::string /*feature*/, std::vector<std::string> /*keys*/,
+                    std::function<void(Result<void>)> done) {
+    done(fail(ErrorCode::kNotFound, "this node warms nothing"));
+  }
+  // The hot set as it was written last.
+  virtual void hot_set(std::function<void(Result<std::string>)> done) {
+    done(fail(ErrorCode::kNotFound, "this node keeps no hot set"));
+  }
 };
 
 struct ControlOptions {
@@ -70,6 +79,7 @@ class ControlService final : public ConnectionFactory, public HttpService {
  private:
   friend struct ControlRoutes;
   void route(HttpRequest request, const HttpReply& reply);
+  [[nodiscard]] static bool has_route(std::string_view path, std::string_view method);
   void with_report(const HttpReply& reply, std::function<HttpResponse(const NodeReport&)> make);
   void get_health(const HttpReply& reply);
   void get_ready(const HttpReply& reply);
@@ -84,11 +94,15 @@ class ControlService final : public ConnectionFactory, public HttpService {
   [[nodiscard]] nlohmann::json budgets_event() const;
   void post_lost_keys(const HttpReply& reply);
   void get_reconciliation(const HttpReply& reply);
+  void get_capacity(const HttpReply& reply);
   void get_openapi(const HttpReply& reply);
   void get_events(const HttpReply& reply);
   void post_flush(const HttpReply& reply, const HttpRequest& request);
   void post_invalidate(const HttpReply& reply, const HttpRequest& request);
   void post_writes(const HttpReply& reply, const HttpRequest& request);
+  void get_warm(const HttpReply& reply, bool with_problems);
+  void post_warm(const HttpReply& reply, const HttpRequest& request);
+  void post_hot_set(const HttpReply& reply);
 
   ControlOptions options_;
   NodeControl* node_;

@@ -9,6 +9,7 @@
 
 #include "base/units.h"
 #include "cache/freshness.h"
+#include "io/files.h"
 #include "origin/factory.h"
 #include "tier/l2/make_l2.h"
 
@@ -50,11 +51,19 @@ l1::StoreOptions store_options(const Config& config, std::size_t features, std::
   options.policy = config.l1.policy;
   options.hash_seed = seed;
   options.features_max = std::max<std::size_t>(1, features);
+  add_access_log(config, &options);
   return options;
 }
 
 std::string node_name(const Config& config, const Engine::Room& room) {
   return config.node.name.empty() ? room.node_name : config.node.name;
+}
+
+OriginProtection protection_of(const OriginConfig& config) {
+  return {.is_adaptive = config.adaptive_concurrency,
+          .min_concurrency = config.min_concurrency,
+          .has_breaker = config.breaker,
+          .retry_share = config.retry_share};
 }
 
 std::string watched_names(const Config& config) {
@@ -131,11 +140,13 @@ Result<void> Engine::build(const Config& config, Room room) {
   if (auto opened = open_write_behind(config); !opened) return opened;
   if (auto opened = open_river(config, room); !opened) return opened;
   catch_up_until_ = clock_.now() + config.node.ready_patience;
+  start_capacity(config, config.features.size() + room.features);
   upkeep_->run_there([this] { keep_up(); });
   home_->run_there([&] {
-    watch_health();
     start_budgets(config, room);
     start_reconciliation(config);
+    start_warming(config, room);
+    watch_health();
   });
   return {};
 }
@@ -190,6 +201,7 @@ Result<void> Engine::make_origin(const OriginConfig& config, const std::string& 
   options.statement_timeout = config.statement_timeout;
   options.connections_max = config.connections_max;
   options.region = region;
+  options.protection = protection_of(config);
   auto origin = candor::make_origin(config.name, config.url, options, home(), home(), *pool_, entropy_);
   if (!origin) return std::unexpected(std::move(origin.error()));
   parts_->origins.push_back({config.name, std::move(*origin)});
@@ -227,7 +239,7 @@ bool Engine::origin_suffers(std::string_view name) const {
   const auto it = std::ranges::find(parts_->origins, name, &Parts::NamedOrigin::name);
   if (it == parts_->origins.end()) return false;
   const OriginStats stats = it->origin->stats();
-  return !stats.connected || stats.waiting > 0;
+  return !stats.connected || stats.waiting > 0 || stats.breaker != Breaker::State::kClosed;
 }
 
 void Engine::start_reconciliation(const Config& config) {
@@ -239,6 +251,22 @@ void Engine::start_reconciliation(const Config& config) {
   };
   wiring.region = [this] { return parts_->region.get(); };
   parts_->cache->reconcile(reconcile_options(config.reconcile, std::move(wiring)));
+}
+
+void Engine::start_warming(const Config& config, const Room& room) {
+  Warming::World world;
+  world.cache = parts_->cache.get();
+  world.home = &home();
+  world.pool = pool_.get();
+  world.clock = &clock_;
+  world.features = &parts_->features;
+  for (const auto& [name, origin] : parts_->origins)
+    world.origins.push_back({name, origin.get(), config.find_origin(name)->max_concurrency});
+  world.node = node_name(config, room);
+  world.keeps_hot_set = room.keeps_windows;
+  world.log = log_line;
+  parts_->warming = std::make_unique<Warming>(config, std::move(world));
+  parts_->warming->start();
 }
 
 void Engine::make_budgets(const Config& config, std::size_t features_max) {
@@ -370,8 +398,25 @@ Result<void> Engine::prepare_origins(const Config& config) {
   return {};
 }
 
+void Engine::start_capacity(const Config& config, std::size_t features_max) {
+  const auto read = [](const std::string& path) -> std::optional<std::string> {
+    constexpr std::size_t kSystemFileBytesMax = std::size_t{256} << 10;
+    Result<std::string> text = read_file(path, kSystemFileBytesMax);
+    if (!text) return std::nullopt;
+    return std::move(*text);
+  };
+  parts_->capacity =
+      std::make_unique<CapacityDesk>(config, features_max, mix64(seed_ + 7), parts_->store.get(), read);
+  for (std::size_t i = 0; i < parts_->features.size(); ++i)
+    parts_->capacity->follow(&parts_->cache->feature(FeatureId{static_cast<std::uint16_t>(i)}));
+  if (std::string warning = parts_->capacity->warning(); !warning.empty())
+    notes_.push_back({true, std::move(warning)});
+}
+
 void Engine::keep_up() {
   parts_->store->maintain(clock_.now().ms());
+  parts_->capacity->turn(clock_.now());
+  memory_pressed_.store(parts_->capacity->is_pressed(), std::memory_order_relaxed);
   upkeep().schedule(upkeep().now() + kMaintainPeriod, [this] { keep_up(); });
 }
 
@@ -379,6 +424,8 @@ void Engine::watch_health() {
   if (parts_->cache == nullptr) return;  // the engine is closing
   const RiverReport river = river_report(false);
   (void)catching_up(river);
+  parts_->warming->tick();
+  for (const auto& [name, origin] : parts_->origins) sheds_.note(name, origin->stats(), clock_.now());
   health_.note(degraded_reasons(river), clock_.now());
   for (const auto& [part, text] : river_problems(river)) problems_.note(part, text, clock_.now());
   home().schedule(home().now() + kHealthPeriod, [this] { watch_health(); });
@@ -413,8 +460,13 @@ std::vector<std::string> Engine::degraded_reasons(const RiverReport& river) cons
     if (!stats.connected) reasons.emplace_back("l2_down");
     if (stats.breaker_open) reasons.emplace_back("l2_breaker_open");
   }
-  for (const auto& [name, origin] : parts_->origins)
-    if (!origin->stats().connected) reasons.push_back("origin_down:" + name);
+  for (const auto& [name, origin] : parts_->origins) {
+    const OriginStats stats = origin->stats();
+    if (!stats.connected) reasons.push_back("origin_down:" + name);
+    if (stats.breaker != Breaker::State::kClosed) reasons.push_back("origin_breaker_open:" + name);
+    if (sheds_.is_shedding(name)) reasons.push_back("origin_overloaded:" + name);
+  }
+  if (memory_pressed_.load(std::memory_order_relaxed)) reasons.emplace_back("memory");
   if (parts_->disk != nullptr && !parts_->disk->tier().is_on()) reasons.emplace_back("disk_off");
   if (parts_->cache->owed_invalidations() > 0) reasons.emplace_back("invalidations_owed");
   if (parts_->write_behind != nullptr)
@@ -461,6 +513,7 @@ Engine::~Engine() {
       if (parts_->budgets != nullptr) parts_->budgets->stop();
       if (parts_->budget_file != nullptr) parts_->budget_file->save_now(parts_->budgets->book(), clock_);
       parts_->alerting.reset();
+      if (parts_->warming != nullptr) parts_->warming->stop(true);
       if (parts_->river != nullptr) parts_->river->stop();
       if (parts_->cache != nullptr) parts_->cache->close();  // no suspect is asked about any more
     });
@@ -469,6 +522,7 @@ Engine::~Engine() {
     if (home_ != nullptr) {
       home_->run_there([this] {
         parts_->river.reset();  // it calls the cache
+        parts_->warming.reset();
         parts_->cache.reset();  // features, and with them their hold on the origins
         if (parts_->disk != nullptr) parts_->disk->tier().close();
         parts_->origins.clear();
@@ -515,6 +569,7 @@ FeatureReport Engine::report_feature(FeatureId id) const {
   out.reads_l2 = c.reads_l2.value();
   out.reads_origin = c.reads_origin.value();
   out.errors = c.errors.value();
+  out.shed = c.shed.value();
   out.coalesced = c.coalesced.value();
   out.refreshes = c.refreshes.value();
   out.loads_ok = c.loads_ok.value();
@@ -571,6 +626,8 @@ void Engine::report_tiers(NodeReport& report) {
   if (parts_->alerting != nullptr) report.alerting = parts_->alerting->report();
   report.levers = parts_->steering->snapshot();
   report.reconciliation = parts_->cache->reconciliation();
+  report.warm = parts_->warming->progress();
+  report.warming = parts_->warming->why_not_ready();
   report.waiting = parts_->cache->waiting();
   report.owed_invalidations = parts_->cache->owed_invalidations();
   report.river = river_report(true);
@@ -599,6 +656,8 @@ void Engine::reload_write_mode(const FeatureConfig& held, FeatureId id, bool is_
 
 void Engine::reload(const Config& config) {
   parts_->steering->adopt(config.controller);
+  for (const auto& [name, origin] : parts_->origins)
+    if (const OriginConfig* fresh = config.find_origin(name)) origin->protect(protection_of(*fresh));
   for (std::size_t i = 0; i < parts_->features.size(); ++i) {
     const FeatureConfig* fresh = config.find_feature(parts_->features[i].name);
     if (fresh == nullptr || fresh->is_plain() != parts_->features[i].is_plain()) continue;
@@ -611,6 +670,7 @@ void Engine::reload(const Config& config) {
     (void)parts_->cache->update_policy(id, parts_->steering->steered(feature_policy(held)));
     if (!held.is_plain()) reload_write_mode(held, id, is_rewritten);
   }
+  upkeep().post([this] { parts_->capacity->adopt_policies(); });
 }
 
 }  // namespace candor::app

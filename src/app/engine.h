@@ -8,6 +8,7 @@
 // Thread safety: open() and the destructor on one thread; the rest as commented.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "app/alerting.h"
 #include "app/budget_file.h"
 #include "app/budget_loop.h"
+#include "app/capacity_desk.h"
 #include "app/config.h"
 #include "app/disk_desk.h"
 #include "app/floor_log.h"
@@ -25,7 +27,9 @@
 #include "app/region_desk.h"
 #include "app/river.h"
 #include "app/session_desk.h"
+#include "app/shed_watch.h"
 #include "app/steering.h"
+#include "app/warming.h"
 #include "app/watchers.h"
 #include "app/write_behind_desk.h"
 #include "cache/cache.h"
@@ -89,6 +93,10 @@ class Engine {
   [[nodiscard]] std::shared_ptr<const ExposureReport> exposure() const { return parts_->budgets->latest(); }
   // What levers did and where they stand, as of then; null: nothing was evaluated. Any thread.
   [[nodiscard]] std::shared_ptr<const LeverSnapshot> levers() const { return parts_->steering->snapshot(); }
+  // Curves, trends and the process's memory. On upkeep().
+  [[nodiscard]] CapacityDesk& capacity() { return *parts_->capacity; }
+  // What is loaded before it is read. On home(); lives as long as this.
+  [[nodiscard]] Warming& warming() { return *parts_->warming; }
   // The write-behind logs. Lives as long as this.
   [[nodiscard]] WriteBehindDesk& write_behind() { return *parts_->write_behind; }
   // Replaces the policies of features that both configurations have. On home().
@@ -119,10 +127,12 @@ class Engine {
     std::unique_ptr<BudgetFile> budget_file;  // null: windows begin empty
     std::unique_ptr<Alerting> alerting;       // null: no feature has a budget
     std::unique_ptr<CacheCore> cache;
+    std::unique_ptr<CapacityDesk> capacity;
     std::unique_ptr<RegionWrites> region_writes;  // null: no other node is reached
     std::unique_ptr<Steering> steering;
     std::vector<FeatureConfig> features;  // by FeatureId
     std::unique_ptr<WriteBehindDesk> write_behind;
+    std::unique_ptr<Warming> warming;
     std::unique_ptr<SessionDesk> desk;   // null as the river
     std::unique_ptr<River> river;        // null: no feature is watched, and no stream is configured
     std::unique_ptr<RegionDesk> region;  // null as the river
@@ -141,6 +151,8 @@ class Engine {
   // Is it away, or does it have requests waiting? Then nothing is asked that can wait.
   [[nodiscard]] bool origin_suffers(std::string_view name) const;
   void start_reconciliation(const Config& config);
+  void start_capacity(const Config& config, std::size_t features_max);
+  void start_warming(const Config& config, const Room& room);
   Result<void> open_write_behind(const Config& config);
   Result<void> open_river(const Config& config, const Room& room);
   Result<void> prepare_origins(const Config& config);
@@ -166,9 +178,11 @@ class Engine {
   std::unique_ptr<ThreadPool> pool_;
   std::unique_ptr<Parts> parts_;
   std::vector<StartNote> notes_;
+  std::atomic<bool> memory_pressed_{false};  // upkeep's word to home
   // Home's.
   HealthLog health_{write_health_to_log()};
   ProblemLog problems_;
+  ShedWatch sheds_;
   FloorLog floors_;
   MonoTime catch_up_until_{0};
   bool caught_up_ = false;

@@ -26,6 +26,10 @@ constexpr std::array kSpecs = {
     MetricSpec{"candor_reads_total", kCounter, "feature region tier level",
                "Reads answered with a value or with \"no such row\", by the tier that answered."},
     MetricSpec{"candor_read_errors_total", kCounter, "feature region", "Reads answered with an error."},
+    MetricSpec{
+        "candor_shed_reads_total", kCounter, "feature region",
+        "Reads whose load was refused because too much waits for the origin: answered with an old value "
+        "where the owner allows it, else OVERLOADED."},
     MetricSpec{"candor_reads_negative_total", kCounter, "feature region",
                "Reads that L1 answered with \"no such row\"; part of candor_reads_total."},
     MetricSpec{
@@ -78,9 +82,31 @@ constexpr std::array kSpecs = {
     MetricSpec{"candor_origin_errors_total", kCounter, "origin region", "Statements that failed."},
     MetricSpec{"candor_origin_in_flight", kGauge, "origin region", "Statements under way."},
     MetricSpec{"candor_origin_in_flight_limit", kGauge, "origin region", "max_concurrency."},
+    MetricSpec{"candor_origin_concurrency_limit", kGauge, "origin region",
+               "Statements that are let through at once now: it follows the origin, up to max_concurrency."},
     MetricSpec{"candor_origin_waiting", kGauge, "origin region", "Loads and writes waiting for a place."},
+    MetricSpec{"candor_origin_shed_total", kCounter, "class origin region",
+               "Requests refused because too much waited, or would have waited past their deadline."},
+    MetricSpec{"candor_retries_total", kCounter, "origin region",
+               "Loads that were lost with their connection and sent once more."},
+    MetricSpec{
+        "candor_breaker_state", kGauge, "region target",
+        "0 closed, 1 half-open (a few probes pass), 2 open (nothing is asked). target: origin:NAME, l2, "
+        "stream (whose attempts are paced: 0 connected, 2 not)."},
+    MetricSpec{"candor_breaker_opened_total", kCounter, "region target", "How often it opened."},
     MetricSpec{"candor_memory_bytes", kGauge, "region tier", "Bytes that a tier holds, overhead included."},
-    MetricSpec{"candor_memory_limit_bytes", kGauge, "region tier", "Its limit."},
+    MetricSpec{"candor_memory_limit_bytes", kGauge, "region tier",
+               "Its limit now; tier=\"process\": of the process, by its cgroup or the machine."},
+    MetricSpec{
+        "candor_memory_pressure", kGauge, "region",
+        "Memory of the process over the line (80 % of its limit) from which on L1 gives back; above 1 it "
+        "does."},
+    MetricSpec{"candor_hit_ratio_predicted", kGauge, "feature region memory",
+               "The hit ratio that L1 would have with so many times its memory (0.5, 1, 2, 4)."},
+    MetricSpec{"candor_capacity_model_bytes", kGauge, "region",
+               "What the models for that hold, of L1's memory."},
+    MetricSpec{"candor_capacity_records_dropped_total", kCounter, "region",
+               "Accesses of followed keys that were not recorded, because a buffer was full or in use."},
     MetricSpec{"candor_feature_bytes", kGauge, "feature region",
                "Bytes of a feature's entries in L1, headers included."},
     MetricSpec{"candor_entries", kGauge, "feature region", "A feature's entries in L1."},
@@ -151,6 +177,13 @@ constexpr std::array kSpecs = {
         "applied, and the old value held all the same; l2-only: L2 held an old value, L1 did not; "
         "elsewhere: gone before it could be judged; unproven: the feed did not pass it in time; failed: no "
         "answer; skipped: the origin suffered. lost, ttl-only, race and l2-only are divergences."},
+    MetricSpec{"candor_warm_keys", kGauge, "feature region state",
+               "Keys of the last warming run, by what became of them: waiting, loaded, held, absent, dropped "
+               "(a change came, or there was no room), failed, skipped."},
+    MetricSpec{"candor_warm_running", kGauge, "region", "1 while keys are being warmed."},
+    MetricSpec{"candor_warm_keys_per_second", kGauge, "region", "Of the run under way, or the last one."},
+    MetricSpec{"candor_warm_predicted_hit_rate", kGauge, "region",
+               "Of the reads that the last run had, those that would find what was warmed until now."},
     MetricSpec{"candor_reconcile_passes_total", kCounter, "region", "Passes of the sweep over all of L1."},
     MetricSpec{"candor_reconcile_pass_seconds", kGauge, "region", "How long the last one took."},
     MetricSpec{"candor_reconcile_keys_per_second", kGauge, "region",
@@ -432,6 +465,7 @@ void collect_feature(Page& page, const FeatureReport& f) {
   read("l2", f.reads_l2);
   read("origin", f.reads_origin);
   page.put("candor_read_errors_total", self, f.errors);
+  page.put("candor_shed_reads_total", self, f.shed);
   page.put("candor_reads_negative_total", self, f.reads_negative);
   page.put("candor_reads_stale_total", self, f.reads_stale);
   page.put("candor_reads_coalesced_total", self, f.coalesced);
@@ -483,6 +517,28 @@ void collect_behind(Page& page, const FeatureReport& f) {
   page.put("candor_write_behind_lost_total", self, b.lost);
 }
 
+double breaker_level(Breaker::State state) {
+  return state == Breaker::State::kClosed ? 0.0 : state == Breaker::State::kHalfOpen ? 1.0 : 2.0;
+}
+
+void put_breaker(Page& page, const std::string& target, Breaker::State state, std::uint64_t opened) {
+  const Labels labels = {{"region", page.region}, {"target", target}};
+  page.put("candor_breaker_state", labels, breaker_level(state));
+  page.put("candor_breaker_opened_total", labels, opened);
+}
+
+void collect_protection(Page& page, const Labels& self, const OriginReport& origin) {
+  page.put("candor_origin_concurrency_limit", self, static_cast<double>(origin.stats.limit));
+  page.put("candor_retries_total", self, origin.stats.retries);
+  for (std::size_t i = 0; i < kLoadClasses; ++i) {
+    Labels labels = self;
+    labels.emplace_back("class", load_class_name(static_cast<LoadClass>(i)));
+    page.put("candor_origin_shed_total", labels, origin.stats.shed[i]);
+  }
+  if (origin.stats.has_breaker)
+    put_breaker(page, "origin:" + origin.name, origin.stats.breaker, origin.stats.breaker_opened);
+}
+
 void collect_origin(Page& page, const OriginReport& origin) {
   const Labels self = {{"origin", origin.name}, {"region", page.region}};
   page.put("candor_origin_statements_total", self, origin.stats.statements);
@@ -490,6 +546,7 @@ void collect_origin(Page& page, const OriginReport& origin) {
   page.put("candor_origin_in_flight", self, static_cast<double>(origin.stats.in_flight));
   page.put("candor_origin_in_flight_limit", self, static_cast<double>(origin.stats.max_concurrency));
   page.put("candor_origin_waiting", self, static_cast<double>(origin.stats.waiting));
+  collect_protection(page, self, origin);
 }
 
 void collect_disk(Page& page, const disk::Stats& disk) {
@@ -543,6 +600,7 @@ void collect_tiers(Page& page, const NodeReport& report) {
   page.put("candor_l2_reconnects_total", self, report.l2.reconnects);
   page.put("candor_l2_breaker_open", self, report.l2.breaker_open ? 1.0 : 0.0);
   page.put("candor_l2_breaker_opened_total", self, report.l2.breaker_opened);
+  put_breaker(page, "l2", report.l2.breaker, report.l2.breaker_opened);
   page.put("candor_l2_demotions_total", self, report.l2.demotions);
   page.put("candor_l2_fills_refused_total", self, report.l2.fills_refused);
   page.put("candor_l2_corrupt_total", self, report.l2.corrupt);
@@ -622,6 +680,8 @@ void collect_river(Page& page, const RiverReport& river, MonoTime now) {
   for (const RiverOrigin& origin : river.origins) collect_river_origin(page, origin, now);
   page.put("candor_stream_gaps_total", self, river.applier.gaps);
   page.put("candor_stream_connected", self, river.bus.connected ? 1.0 : 0.0);
+  put_breaker(page, "stream", river.bus.connected ? Breaker::State::kClosed : Breaker::State::kOpen,
+              river.bus.reconnects);
   page.put("candor_stream_messages_total", with("direction", "received"), river.bus.received);
   page.put("candor_stream_messages_total", with("direction", "appended"), river.bus.appended);
   page.put("candor_stream_errors_total", self, river.bus.errors);
@@ -651,6 +711,27 @@ void collect_alerting(Page& page, const AlertingReport& alerting) {
   }
 }
 
+void collect_capacity(Page& page, const NodeReport& report) {
+  if (report.capacity == nullptr) return;
+  const CapacityReport& known = *report.capacity;
+  const Labels self = {{"region", page.region}};
+  const Labels process = {{"region", page.region}, {"tier", "process"}};
+  if (known.memory.limit != 0) {
+    page.put("candor_memory_limit_bytes", process, static_cast<double>(known.memory.limit));
+    page.put("candor_memory_bytes", process, static_cast<double>(known.memory.used));
+    page.put("candor_memory_pressure", self, known.memory.pressure);
+  }
+  if (!known.is_on) return;
+  constexpr std::array<const char*, capacity::kFactors.size()> kNames{"0.5", "1", "2", "4"};
+  for (const CapacityEstimate& feature : known.features)
+    for (std::size_t i = 0; i < kNames.size() && feature.is_followed; ++i)
+      page.put("candor_hit_ratio_predicted",
+               {{"feature", feature.feature}, {"region", page.region}, {"memory", kNames[i]}},
+               feature.predicted[i]);
+  page.put("candor_capacity_model_bytes", self, static_cast<double>(known.model_bytes));
+  page.put("candor_capacity_records_dropped_total", self, static_cast<double>(known.records_dropped));
+}
+
 void collect_reconciliation(Page& page, const NodeReport& report) {
   const ReconcileStatus& status = report.reconciliation;
   const Labels self = {{"region", page.region}};
@@ -667,6 +748,23 @@ void collect_reconciliation(Page& page, const NodeReport& report) {
                 {"region", page.region},
                 {"outcome", std::string(kReconciledNames[how])}},
                status.features[i].since_start.entries[how]);
+  }
+}
+
+void collect_warming(Page& page, const NodeReport& report) {
+  const Labels self = {{"region", page.region}};
+  page.put("candor_warm_running", self, report.warm.is_running ? 1.0 : 0.0);
+  page.put("candor_warm_keys_per_second", self, report.warm.keys_per_second);
+  if (report.warm.predicted_hit_rate)
+    page.put("candor_warm_predicted_hit_rate", self, *report.warm.predicted_hit_rate);
+  for (const auto& one : report.warm.features) {
+    if (one.feature.value >= report.features.size()) continue;
+    for (std::size_t state = 0; state < warm::kWarmStates; ++state)
+      page.put("candor_warm_keys",
+               {{"feature", report.features[one.feature.value].name},
+                {"region", page.region},
+                {"state", std::string(warm::kWarmStateNames[state])}},
+               one.keys.keys[state]);
   }
 }
 
@@ -713,6 +811,8 @@ void collect(Page& page, const NodeReport& report) {
   collect_river(page, report.river, report.at);
   collect_alerting(page, report.alerting);
   collect_reconciliation(page, report);
+  collect_capacity(page, report);
+  collect_warming(page, report);
   page.put("candor_tracking_clients", self, report.tracking_clients);
   page.put("candor_tracking_keys", self, report.tracking_keys);
   collect_connections(page, report.connections);

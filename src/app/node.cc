@@ -140,6 +140,8 @@ Result<void> Node::open_resp() {
   context.region = engine_->region();
   budgets_ = std::make_unique<BudgetDesk>(engine_.get());
   context.budgets = budgets_.get();
+  warm_desk_ = std::make_unique<WarmDesk>(engine_.get());
+  context.warm = warm_desk_.get();
   for (const UserConfig& user : config_.resp.users)
     context.users.push_back({user.name, user.password_hash, user.rights, user.features});
   auto server = server::RespServer::make(std::move(context));
@@ -273,6 +275,7 @@ void Node::reload() {
   spdlog::info("reload: {} change{} in {}", changes.size(), changes.size() == 1 ? "" : "s", config_.file);
   // What needs a restart keeps its old value here as well, so that the next reload says so again.
   engine_->home().post([this, fresh = reading.config] { engine_->reload(fresh); });
+  engine_->capacity().look_for_limit();
   set_log_level(reading.config.node.log_level);
   config_.node.log_level = reading.config.node.log_level;
   config_.node.drain_timeout = reading.config.node.drain_timeout;
@@ -312,15 +315,18 @@ void Node::complete_report(NodeReport& report) {
   report.region = config_.node.region;
   report.version = kVersion;
   report.uptime = report.at - started_;
-  report.ready = serving_ && !draining_ && report.catching_up.empty();
+  report.ready = serving_ && !draining_ && report.catching_up.empty() && report.warming.empty();
   if (draining_)
     report.not_ready_because = "draining";
   else if (!report.catching_up.empty())
     report.not_ready_because = "catching up: " + report.catching_up;
+  else if (!report.warming.empty())
+    report.not_ready_because = report.warming;
   else if (!report.ready)
     report.not_ready_because = "starting";
   report.connections = connections();
   report.process = process_report(started_wall_);
+  report.capacity = engine_->capacity().report(report.at);
 }
 
 // Callers that ask while a report is on its way share it.
@@ -387,6 +393,23 @@ void Node::writes(Writes asked, std::function<void(Result<std::vector<Letter>>)>
       engine_->upkeep().post([done, letters = std::move(letters)]() mutable { done(std::move(letters)); });
     };
     spawn(engine_->write_behind().dead_letters(std::move(asked)), std::move(answer));
+  });
+}
+
+void Node::warm(std::string feature, std::vector<std::string> keys, std::function<void(Result<void>)> done) {
+  spdlog::info("warming of {} asked for over HTTP", feature.empty() ? "every feature" : "feature " + feature);
+  engine_->home().post([this, feature = std::move(feature), keys = std::move(keys), done = std::move(done)] {
+    const Result<void> begun = engine_->warming().request({feature, keys});
+    engine_->upkeep().post([done, begun] { done(begun); });
+  });
+}
+
+void Node::hot_set(std::function<void(Result<std::string>)> done) {
+  if (!config_.warm.hot_set) return done(fail(ErrorCode::kNotFound, "[warm] hot_set is off here"));
+  engine_->pool().run([this, path = config_.node.data_dir + "/hot-set", done = std::move(done)]() mutable {
+    auto bytes = HotSetFile::read(path);
+    engine_->upkeep().post(
+        [done = std::move(done), bytes = std::move(bytes)]() mutable { done(std::move(bytes)); });
   });
 }
 

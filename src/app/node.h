@@ -16,6 +16,7 @@
 #include "app/config.h"
 #include "app/control_service.h"
 #include "app/engine.h"
+#include "app/warming_report.h"
 #include "io/listener.h"
 #include "server/resp_server.h"
 
@@ -41,6 +42,9 @@ class Node final : public NodeControl {
   void flush(std::optional<std::string> feature, std::function<void(Result<void>)> done) override;
   void invalidate(std::string feature, std::string key, std::function<void(Result<void>)> done) override;
   void writes(Writes asked, std::function<void(Result<std::vector<Letter>>)> done) override;
+  void warm(std::string feature, std::vector<std::string> keys,
+            std::function<void(Result<void>)> done) override;
+  void hot_set(std::function<void(Result<std::string>)> done) override;
 
  private:
   using ReportDone = std::function<void(std::shared_ptr<const NodeReport>)>;
@@ -62,6 +66,7 @@ class Node final : public NodeControl {
   std::string node_name_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<BudgetDesk> budgets_;
+  std::unique_ptr<WarmDesk> warm_desk_;
   std::unique_ptr<server::RespServer> resp_server_;
   bool home_serves_clients_ = false;  // one data-plane loop, which is the engine's home; else data_loops_
   std::vector<std::unique_ptr<RunningLoop>> data_loops_;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "app/alerting_report.h"
+#include "app/capacity_report.h"
 #include "app/river_report.h"
 #include "app/steering.h"
 #include "app/watchers.h"
@@ -22,6 +23,7 @@
 #include "tier/disk/disk_tier.h"
 #include "tier/l1/store.h"
 #include "tier/l2.h"
+#include "warm/warmer.h"
 
 namespace candor::app {
 
@@ -37,6 +39,7 @@ struct FeatureReport {
   std::uint64_t reads_stale = 0;     // of reads_l1: past their ttl, because the origin failed
   std::uint64_t reads_negative = 0;  // of reads_l1: "no such row"
   std::uint64_t errors = 0;          // readers that got an error
+  std::uint64_t shed = 0;            // readers whose load was refused: too much waits for the origin
   std::uint64_t coalesced = 0;       // readers that waited for a load already under way
   std::uint64_t refreshes = 0;
   std::uint64_t loads_ok = 0, loads_absent = 0, loads_failed = 0, loads_timeout = 0;
@@ -98,6 +101,9 @@ struct NodeReport {
   std::shared_ptr<const LeverSnapshot> levers;     // null: nothing was evaluated yet
   AlertingReport alerting;
   ReconcileStatus reconciliation;
+  std::shared_ptr<const CapacityReport> capacity;  // null: nothing was asked of it yet
+  warm::WarmProgress warm;
+  std::string warming;                                    // what /readyz waits for; empty: for nothing more
   std::uint64_t tracking_clients = 0, tracking_keys = 0;  // CLIENT TRACKING
   ConnectionReport connections;
   ProcessReport process;

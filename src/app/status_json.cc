@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/reconciliation.h"
+#include "app/warming_report.h"
 
 namespace candor::app {
 namespace {
@@ -24,6 +25,13 @@ json quantiles_json(const LatencyHistogram::Snapshot& snapshot) {
           {"p999_us", us(0.999)}};
 }
 
+json shed_json(const OriginStats& stats) {
+  json out = json::object();
+  for (std::size_t i = 0; i < kLoadClasses; ++i)
+    out[load_class_name(static_cast<LoadClass>(i))] = stats.shed[i];
+  return out;
+}
+
 json origin_json(const OriginReport& origin) {
   const OriginStats& s = origin.stats;
   return {{"name", origin.name},
@@ -36,7 +44,13 @@ json origin_json(const OriginReport& origin) {
           {"in_flight", s.in_flight},
           {"in_flight_max", s.in_flight_max},
           {"waiting", s.waiting},
-          {"max_concurrency", s.max_concurrency}};
+          {"max_concurrency", s.max_concurrency},
+          {"concurrency_limit", s.limit},
+          {"breaker", s.has_breaker ? json(breaker_state_name(s.breaker)) : json(nullptr)},
+          {"breaker_opened", s.breaker_opened},
+          {"refused_by_breaker", s.refused},
+          {"retries", s.retries},
+          {"shed", shed_json(s)}};
 }
 
 json disk_json(const disk::Stats& disk) {
@@ -80,6 +94,7 @@ json tiers_json(const NodeReport& report) {
                {"description", report.l2_description},
                {"connected", l2.connected},
                {"breaker_open", l2.breaker_open},
+               {"breaker", breaker_state_name(l2.breaker)},
                {"breaker_opened", l2.breaker_opened},
                {"demotions", l2.demotions},
                {"hits", l2.hits},
@@ -255,6 +270,7 @@ json feature_counters_json(const FeatureReport& f) {
 json feature_json(const FeatureReport& f) {
   json out = feature_counters_json(f);
   out["write_behind"] = behind_json(f);
+  out["shed"] = f.shed;
   return out;
 }
 
@@ -274,6 +290,14 @@ json point_json(const TimelinePoint& p) {
           {"in_flight", p.in_flight}};
 }
 
+// Without features and sources, which /api/v1/warm has: this goes out every second.
+json warm_json(const NodeReport& report) {
+  json out = warming_json(report.warm, {}, false);
+  out.erase("features");
+  out.erase("sources");
+  return out;
+}
+
 json status_json(const NodeReport& report, std::size_t features_max) {
   json origins = json::array();
   for (const OriginReport& origin : report.origins) origins.push_back(origin_json(origin));
@@ -289,6 +313,7 @@ json status_json(const NodeReport& report, std::size_t features_max) {
           {"tiers", tiers_json(report)},
           {"origins", std::move(origins)},
           {"reconciliation", reconciliation_json(report)},
+          {"warm", warm_json(report)},
           {"river", river_json(report.river, report.at)},
           {"tracking", {{"clients", report.tracking_clients}, {"keys", report.tracking_keys}}},
           {"waiting_reads", report.waiting},

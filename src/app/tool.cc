@@ -15,6 +15,7 @@ constexpr const char* kFooter =
     "  candor check candor.toml               everything that is wrong with a configuration\n"
     "  candor plan candor.toml --rates r.toml can each budget be kept, by what, at what cost\n"
     "  candor status                          what the daemon on this machine is doing\n"
+    "  candor capacity                        what more or less memory would do\n"
     "  candor get profile:42                  a value, the tier it came from, and its age\n"
     "  candor replay t.csv.gz --format csvkey:1 --objects 1000\n"
     "                                         the miss ratio of a trace on the real cache\n"
@@ -22,6 +23,7 @@ constexpr const char* kFooter =
     "  candor budget                          every budget: predicted, measured, what is left of it\n"
     "  candor rules candor.toml               the same budgets as rules for Prometheus\n"
     "  candor grafana candor.toml             and as a dashboard for Grafana\n"
+    "  candor warm candor.toml                load what will be read, and watch how far it is\n"
     "  candor sim --seed 1 --hours 10         every promise, against simulated faults\n"
     "Each command explains itself: candor COMMAND --help. Exit codes: 0 good, 1 a finding, 2 wrong usage.";
 
@@ -49,6 +51,7 @@ int run_tool(int argc, char** argv) {
   add_check(tool, run);
   add_plan(tool, run);
   add_status(tool, run);
+  add_capacity(tool, run);
   add_get(tool, run);
   add_replay(tool, run);
   add_feed(tool, run);
@@ -58,6 +61,7 @@ int run_tool(int argc, char** argv) {
   add_budget(tool, run);
   add_rules(tool, run);
   add_grafana(tool, run);
+  add_warm(tool, run);
   try {
     tool.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

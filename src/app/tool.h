@@ -28,6 +28,7 @@ void report_failure(ToolRun& run, const char* command, const std::string& messag
 void add_check(CLI::App& tool, ToolRun& run);
 void add_plan(CLI::App& tool, ToolRun& run);
 void add_status(CLI::App& tool, ToolRun& run);
+void add_capacity(CLI::App& tool, ToolRun& run);
 void add_get(CLI::App& tool, ToolRun& run);
 void add_replay(CLI::App& tool, ToolRun& run);
 void add_feed(CLI::App& tool, ToolRun& run);
@@ -37,6 +38,7 @@ void add_hash_password(CLI::App& tool, ToolRun& run);
 void add_budget(CLI::App& tool, ToolRun& run);
 void add_rules(CLI::App& tool, ToolRun& run);
 void add_grafana(CLI::App& tool, ToolRun& run);
+void add_warm(CLI::App& tool, ToolRun& run);
 
 [[nodiscard]] int run_tool(int argc, char** argv);
 

@@ -126,6 +126,31 @@ void print_reconciliation(const json& sweep) {
   }
 }
 
+void print_warming(const json& warm) {
+  const auto total = warm["keys"]["total"].get<std::uint64_t>();
+  fmt::print(
+      "warming  {} of {} keys, {:.0f} a second{}\n", total - warm["keys"]["waiting"].get<std::uint64_t>(),
+      total, warm["keys_per_second"].get<double>(),
+      warm["eta_ms"].is_number()
+          ? fmt::format(", {} left",
+                        format_duration(std::chrono::seconds(warm["eta_ms"].get<std::int64_t>() / 1000)))
+          : std::string());
+}
+
+void print_origin(const json& origin) {
+  fmt::print("origin   {}: {}, {} of {} statements in flight (cap {}), {} waiting, {}\n",
+             origin["name"].get<std::string>(), origin["description"].get<std::string>(),
+             origin["in_flight"].get<std::uint64_t>(), origin["concurrency_limit"].get<std::uint64_t>(),
+             origin["max_concurrency"].get<std::uint64_t>(), origin["waiting"].get<std::uint64_t>(),
+             origin["connected"].get<bool>() ? "connected" : "NOT connected");
+  const bool is_closed = !origin["breaker"].is_string() || origin["breaker"].get<std::string>() == "closed";
+  std::string shed;
+  for (const auto& [of, count] : origin["shed"].items())
+    if (count.get<std::uint64_t>() > 0) shed += fmt::format(", {} {}", count.get<std::uint64_t>(), of);
+  if (!is_closed) fmt::print("         breaker {}\n", origin["breaker"].get<std::string>());
+  if (!shed.empty()) fmt::print("         refused as overloaded since the start: {}\n", shed.substr(2));
+}
+
 void print_text(const json& status) {
   const auto uptime = static_cast<std::int64_t>(status["uptime_seconds"].get<double>());
   fmt::print(
@@ -138,14 +163,10 @@ void print_text(const json& status) {
     fmt::print("{:<8} {} of {}{}\n", tier["tier"].get<std::string>(), mebibytes(tier["bytes"]),
                mebibytes(tier["limit_bytes"]),
                tier.contains("description") ? "  (" + tier["description"].get<std::string>() + ")" : "");
-  for (const json& origin : status["origins"])
-    fmt::print("origin   {}: {}, {} of {} statements in flight, {} waiting, {}\n",
-               origin["name"].get<std::string>(), origin["description"].get<std::string>(),
-               origin["in_flight"].get<std::uint64_t>(), origin["max_concurrency"].get<std::uint64_t>(),
-               origin["waiting"].get<std::uint64_t>(),
-               origin["connected"].get<bool>() ? "connected" : "NOT connected");
+  for (const json& origin : status["origins"]) print_origin(origin);
   if (status.contains("river")) print_river(status["river"]);
   if (status.contains("reconciliation")) print_reconciliation(status["reconciliation"]);
+  if (status.contains("warm") && status["warm"]["running"].get<bool>()) print_warming(status["warm"]);
   const json& c = status["connections"];
   fmt::print("clients  {} connected, {} commands, {} errors, {} slow readers cut\n",
              c["open"].get<std::uint64_t>(), c["commands"].get<std::uint64_t>(),

@@ -6,10 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "app/config.h"
 #include "app/tool.h"
-#include "app/tool_client.h"
-#include "io/files.h"
+#include "app/tool_daemon.h"
 
 namespace candor::app {
 namespace {
@@ -18,34 +16,12 @@ using nlohmann::json;
 
 // Replays wait for the log's sync, one after the other.
 constexpr Duration kAnswerTimeout = 60s;
-constexpr std::size_t kTokenBytesMax = 4096;
 
 struct WritesArguments {
   std::string file, feature;
   std::optional<std::uint64_t> position;
   bool all = false;
 };
-
-// The daemon of this configuration: where it listens, and the token that it left in its data directory.
-Result<json> ask_daemon(const std::string& file, const json& body) {
-  const ConfigReading reading = read_config_file(file);
-  if (reading.has_errors())
-    return fail(ErrorCode::kConfiguration, fmt::format("{} has errors; run candor check {}", file, file));
-  auto token = read_file(reading.config.node.data_dir + "/admin.token", kTokenBytesMax);
-  if (!token) {
-    return fail(token.error().code, token.error().message +
-                                        "; run this where candord runs, in the same directory, as a "
-                                        "user who may read it");
-  }
-  while (!token->empty() && (token->back() == '\n' || token->back() == '\r')) token->pop_back();
-  auto answer = http_post(reading.config.http.listen.to_string(), "/api/v1/writes", *token, body.dump(),
-                          kAnswerTimeout);
-  if (!answer) return std::unexpected(answer.error());
-  json out = json::parse(answer->body, nullptr, false);
-  if (out.is_discarded()) return fail(ErrorCode::kInternal, "the daemon's answer is no JSON");
-  if (answer->status != 200) return fail(ErrorCode::kUnavailable, out.value("error", answer->body));
-  return out;
-}
 
 void print_letters(const std::string& verb, const json& letters) {
   const char* done = verb == "replay" ? "replayed" : verb == "drop" ? "dropped" : "";
@@ -73,7 +49,7 @@ void writes(const std::string& verb, const WritesArguments& arguments, ToolRun& 
   json body = {{"do", verb}};
   if (!arguments.feature.empty()) body["feature"] = arguments.feature;
   if (arguments.position) body["position"] = *arguments.position;
-  const auto answer = ask_daemon(arguments.file, body);
+  const auto answer = post_to_daemon(arguments.file, "/api/v1/writes", body, kAnswerTimeout);
   if (!answer) return report_failure(run, command.c_str(), answer.error().message);
   const json& letters = (*answer)["dead_letters"];
   for (const json& one : letters)

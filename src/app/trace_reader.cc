@@ -219,12 +219,12 @@ Result<bool> TraceReader::parse_line(std::string_view line, TraceRequest* reques
   switch (format_.kind) {
     case TraceFormat::Kind::kLirs:
       if (first == "*") return false;
-      *request = {.key = trace_key(first)};
+      *request = {.key = trace_key(first), .is_text = !number_in(first)};
       return true;
     case TraceFormat::Kind::kCsvKey: {
       const std::string_view field = field_of(line, format_.field);
       if (field.empty()) return bad_line(line, fmt::format("a field {} (counted from 0)", format_.field));
-      *request = {.key = trace_key(field)};
+      *request = {.key = trace_key(field), .is_text = !number_in(field)};
       return true;
     }
     default:

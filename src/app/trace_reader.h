@@ -34,6 +34,7 @@ inline constexpr std::string_view kTraceFormatNames = "be32, be64, lirs, csvkey:
 
 struct TraceRequest {
   std::uint64_t key = 0;   // text that is not a number: its 64-bit hash
+  bool is_text = false;    // it is such a hash
   std::uint64_t size = 0;  // bytes of the value; 0 where the format does not say
 };
 

@@ -258,6 +258,10 @@ void CacheCore::read(FeatureId feature, std::string key, ReadOptions options, Re
   });
 }
 
+void CacheCore::warm(FeatureId feature, std::string key, WarmDone done) {
+  miss_->warm(feature, std::move(key), std::move(done));
+}
+
 void CacheCore::write(FeatureId feature, std::string key, std::string value, WriteDone done) {
   parts_.home->post([this, feature, key = std::move(key), value = std::move(value),
                      done = std::move(done)]() mutable {

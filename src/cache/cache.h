@@ -142,6 +142,20 @@ class CacheCore final : public ChangeTarget {
   };
   void read(FeatureId feature, std::string key, ReadOptions options, ReadDone done);
 
+  // ---- warming; on home ----
+  enum class Warmed : std::uint8_t {
+    kStored,   // loaded and kept
+    kHeld,     // L1 had it already, or a pending write of it
+    kAbsent,   // the origin has no such row; that is remembered, as for a reader
+    kDropped,  // loaded, and not kept: a change came meanwhile, or there is no room
+    kFailed,   // see the error
+  };
+  using WarmDone = std::move_only_function<void(Warmed, const Error* error)>;
+  // As a reader's miss would load the key (flight, lease, L2, fence), but for nobody: its load stands behind
+  // every reader's and is refused first, it counts as no read,
+  // and is not answered with an old value. `done` may run within the call.
+  void warm(FeatureId feature, std::string key, WarmDone done);
+
   // ---- writes: any thread; `done` on home. Origin, then L2, then L1, then done. ----
   void write(FeatureId feature, std::string key, std::string value, WriteDone done);
   void erase(FeatureId feature, std::string key, WriteDone done);

@@ -251,6 +251,73 @@ TEST_F(CacheTest, MissLoadsOnceAndTheNextReadIsAHit) {
   EXPECT_EQ(loads_.size(), 1U);
 }
 
+struct WarmedAnswers {
+  std::vector<CacheCore::Warmed> list;
+  std::string error;
+  CacheCore::WarmDone take() {
+    return [this](CacheCore::Warmed how, const Error* why) {
+      list.push_back(how);
+      if (why != nullptr) error = why->message;
+    };
+  }
+};
+
+TEST_F(CacheTest, WarmingIsALoadForNobodyThatReadersMayWaitFor) {
+  Node node(*this, nullptr);
+  const FeatureId id = add(node, exact());
+  WarmedAnswers warmed;
+  node.cache.warm(id, "1", warmed.take());
+  Answers answers;
+  read(node, id, "1", &answers);
+  EXPECT_EQ(loads_.size(), 1U) << "one flight for both";
+  answer_load(0, "alice");
+  EXPECT_EQ(warmed.list, std::vector{CacheCore::Warmed::kStored});
+  EXPECT_EQ(value_of(answers[0]), "alice");
+  const FeatureCounters& counted = node.cache.feature(id).counters;
+  EXPECT_EQ(counted.reads_origin.value(), 1U) << "the reader alone";
+  EXPECT_EQ(counted.read_miss_ns.snapshot().count, 1U);
+  EXPECT_EQ(node.cache.waiting(), 0U);
+  EXPECT_EQ(hit(node, id, "1"), "alice");
+  node.cache.warm(id, "1", warmed.take());
+  EXPECT_EQ(warmed.list.back(), CacheCore::Warmed::kHeld);
+  EXPECT_EQ(loads_.size(), 1U);
+}
+
+TEST_F(CacheTest, WhatIsWarmedIsFencedAsAnyOtherLoad) {
+  Node node(*this, nullptr);
+  const FeatureId id = add(node, exact());
+  WarmedAnswers warmed;
+  node.cache.warm(id, "1", warmed.take());
+  node.cache.invalidate(id, "1", [](const auto&) {});
+  executor_.run_ready();
+  answer_load(0, "old");
+  EXPECT_EQ(warmed.list, std::vector{CacheCore::Warmed::kDropped});
+  EXPECT_FALSE(hit(node, id, "1"));
+}
+
+TEST_F(CacheTest, WarmingSaysWhyItFailedAndThatThereIsNoRow) {
+  Node node(*this, nullptr);
+  FeaturePolicy policy = exact();
+  policy.serve_stale = 10min;
+  const FeatureId id = add(node, policy);
+  WarmedAnswers warmed;
+  node.cache.warm(id, "none", warmed.take());
+  answer_load(0, std::nullopt);
+  node.cache.warm(id, "1", warmed.take());
+  fail_load(1);
+  EXPECT_EQ(warmed.list, (std::vector{CacheCore::Warmed::kAbsent, CacheCore::Warmed::kFailed}));
+  EXPECT_EQ(warmed.error, "origin 'shop' cannot be reached");
+  // An old value that readers may be served is no success either.
+  node.cache.warm(id, "2", warmed.take());
+  answer_load(2, "v");
+  executor_.advance(61s);
+  node.cache.warm(id, "2", warmed.take());
+  fail_load(3);
+  EXPECT_EQ(warmed.list.back(), CacheCore::Warmed::kFailed);
+  EXPECT_EQ(node.cache.feature(id).counters.served_stale.value(), 0U);
+  EXPECT_EQ(node.cache.feature(id).counters.errors.value(), 0U);
+}
+
 TEST_F(CacheTest, TenThousandReadersOfOneKeyMakeOneLoad) {
   Node node(*this, nullptr);
   const FeatureId id = add(node, exact());

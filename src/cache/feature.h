@@ -24,6 +24,9 @@ class WriteBehind;
 
 enum class Consistency : std::uint8_t { kEventual, kBounded, kSession, kStrong, kOrigin };
 
+// Whose loads go first when the origin has not enough for all.
+enum class Priority : std::uint8_t { kCritical, kNormal, kLow };
+
 // What the owner wrote down. Immutable once built; a reload builds a new one.
 struct FeaturePolicy {
   std::string name;
@@ -41,6 +44,7 @@ struct FeaturePolicy {
   Duration lease_ttl = 3s;    // how long one node may load a key before another may try
   bool plain = false;         // origin = "none": a plain shared cache
   Duration max_staleness{0};  // of `bounded`
+  Priority priority = Priority::kNormal;
   // ---- levers of the controller; none lets a read be served that its level forbids ----
   double origin_fraction = 0.0;    // of the reads, drawn anew for each: the tiers are passed by
   bool refresh_on_change = false;  // what a change drops, and was read, is loaded again at once
@@ -51,6 +55,7 @@ struct FeaturePolicy {
 struct FeatureCounters {
   Counter hits_l1, hits_disk, hits_l2, loads, negative_hits;
   Counter errors, refreshes, served_stale, coalesced, writes, write_errors;
+  Counter shed;  // readers whose load was refused: too much waits for the origin
   Counter suspects, confirmed, too_stale, proven_hits;
   Counter loads_ok, loads_absent, loads_failed, loads_timeout;
   // Counted on home alone, so that they need no slots.

@@ -38,6 +38,7 @@ void CacheCore::MissPath::refresh_changed(Feature& feature, const std::string& k
   auto [flight, must_load] = flights_.join(feature.id(), name_of(feature, key));
   if (!must_load) return;
   flight->began = parts_.home->now();
+  flight->urgency = in_background();
   feature.counters.refreshes.add();
   spawn(refresh_and_count(flight, key));
 }

@@ -60,6 +60,9 @@ class CacheCore::MissPath {
   // `expires_at`: of the entry that was to be refreshed; if L1 holds another by now, there is nothing to do.
   void refresh(FeatureId id, std::string key, l1::Millis expires_at);
 
+  // ---- warm.cc ----
+  void warm(FeatureId id, std::string key, WarmDone done);
+
   // ---- write_path.cc ----
   void close();
   enum class Change : std::uint8_t { kStore, kErase };
@@ -130,10 +133,12 @@ class CacheCore::MissPath {
   struct Waiter {
     ReadDone done;
     MonoTime asked;
-    bool served = false;  // by its own deadline or the soft timeout
+    bool served = false;    // by its own deadline or the soft timeout
+    bool is_reader = true;  // else it warms: nothing is counted, measured or rescued
     // kBounded, kStrong with an origin: never an old value, whatever fails. `bound`: of kBounded.
     Consistency level = Consistency::kSession;
     Duration bound{0};
+    LoadClass load_class = LoadClass::kNormal;
     [[nodiscard]] bool is_strict() const {
       return level == Consistency::kBounded || level == Consistency::kStrong;
     }
@@ -180,7 +185,8 @@ class CacheCore::MissPath {
     kLease,  // nothing but the right to load, and only if nobody else loads
   };
   Task<L2Answer> ask_l2(Feature* feature, std::string name, MonoTime deadline, FromL2 wanted);
-  Task<Result<Loaded>> load_from_origin(Feature* feature, std::string key, MonoTime deadline);
+  Task<Result<Loaded>> load_from_origin(Feature* feature, std::string key, MonoTime deadline,
+                                        LoadUrgencyPtr urgency);
   // What the origin may be asked to confirm of this entry; nothing: no word of it would prove anything.
   [[nodiscard]] std::optional<HeldRow> held_row(const Feature& feature, const l1::EntryMeta& meta) const;
   // A suspect entry that is worth asking about, for this flight.
@@ -191,7 +197,8 @@ class CacheCore::MissPath {
                                               MonoTime deadline);
   [[nodiscard]] std::shared_ptr<const std::string> held_value(const Feature& feature, std::string_view key,
                                                               const l1::EntryMeta& wanted) const;
-  Task<Result<Loaded>> confirm_or_load(Feature* feature, std::string key, bool repairs, MonoTime deadline);
+  Task<Result<Loaded>> confirm_or_load(Feature* feature, std::string key, bool repairs, MonoTime deadline,
+                                       LoadUrgencyPtr urgency);
   [[nodiscard]] bool holds_suspect(const Feature& feature, std::string_view key) const;
   [[nodiscard]] GapRepair::Verdict judge(const OriginTrust* trust, const l1::Store::Visited& entry) const;
   Task<Repaired> repair_key(FeatureId id, std::string key);
@@ -246,7 +253,9 @@ class CacheCore::MissPath {
   std::optional<ReadResult> proven_copy(const Feature& feature, std::string_view key, const Waiter& waiter);
   Task<void> bypass(Feature* feature, std::string key, std::shared_ptr<Waiter> waiter, MonoTime deadline);
 
-  std::shared_ptr<Waiter> admit(Feature& feature, ReadDone done);
+  std::shared_ptr<Waiter> admit(Feature& feature, std::string_view key, const ReadOptions& options,
+                                ReadDone done);
+  void count_shed(const Feature& feature, const Error& error, std::size_t readers) const;
   void arm(const FlightPtr& flight, const std::shared_ptr<Waiter>& waiter, const std::string& key,
            MonoTime deadline);
   void answer(const Feature& feature, std::string_view key, Waiter& waiter, Result<ReadResult> result);

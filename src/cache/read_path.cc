@@ -16,8 +16,18 @@ constexpr Duration kBusyPollFirst = 1ms;
 constexpr Duration kBusyPollMax = 50ms;
 
 constexpr const char* kOriginFailed = "origin failed";
+constexpr const char* kShed = "overloaded";
 constexpr const char* kSoftTimeout = "soft timeout";
 constexpr const char* kHardTimeout = "origin timeout";
+
+const char* reason_of(const Error& error) {
+  return error.code == ErrorCode::kOverloaded ? kShed : kOriginFailed;
+}
+
+LoadClass load_class_of(const Feature& feature) {
+  static_assert(static_cast<int>(Priority::kLow) == static_cast<int>(LoadClass::kLow));
+  return static_cast<LoadClass>(feature.policy().priority);
+}
 
 Error timed_out(const Feature& feature) {
   return Error{ErrorCode::kTimeout,
@@ -52,7 +62,7 @@ Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::fetch(Feature* fe
     co_return std::move(*l2.hit);
   }
 
-  Result<Loaded> loaded = co_await confirm_or_load(feature, key, flight->repairs, deadline);
+  Result<Loaded> loaded = co_await confirm_or_load(feature, key, flight->repairs, deadline, flight->urgency);
   if (!loaded) {
     if (l2.lease.value != 0) (void)co_await parts_.l2->release(name, l2.lease);
     co_return loaded;
@@ -142,10 +152,11 @@ Task<CacheCore::MissPath::L2Answer> CacheCore::MissPath::ask_l2(Feature* feature
 
 Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::load_from_origin(Feature* feature,
                                                                                 std::string key,
-                                                                                MonoTime deadline) {
+                                                                                MonoTime deadline,
+                                                                                LoadUrgencyPtr urgency) {
   const MonoTime began = parts_.home->now();
   feature->counters.loads.add();
-  Result<OriginRow> row = co_await feature->origin()->load(key, deadline);
+  Result<OriginRow> row = co_await feature->origin()->load_urgent(key, deadline, std::move(urgency));
   const Duration took = parts_.home->now() - began;
   if (parts_.observer != nullptr) {
     const KeyRef ref{feature->id(), key};
@@ -266,7 +277,7 @@ Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::fetch_plain(Featu
 
 void CacheCore::MissPath::read(FeatureId id, std::string key, ReadOptions options, ReadDone done) {
   Feature& feature = *this->feature(id);
-  auto waiter = admit(feature, std::move(done));
+  auto waiter = admit(feature, key, options, std::move(done));
   if (waiter == nullptr) return;
   const MonoTime now = parts_.home->now();
   const MonoTime deadline = std::min(options.deadline, now + feature.policy().hard_timeout);
@@ -311,7 +322,9 @@ void CacheCore::MissPath::join_flight(Feature& feature, std::string key,
   if (must_load) {
     flight->began = parts_.home->now();
     flight->past_tiers = past_tiers;
+    flight->urgency = std::make_shared<LoadUrgency>(waiter->load_class);
   } else {
+    if (flight->urgency != nullptr) flight->urgency->raise(waiter->load_class);
     feature.counters.coalesced.add();
   }
   flight->waiters.push_back(waiter);
@@ -335,6 +348,7 @@ void CacheCore::MissPath::refresh(FeatureId id, std::string key, l1::Millis expi
   if (!must_load) return;
   flight->began = parts_.home->now();
   flight->refreshes = true;
+  flight->urgency = in_background();
   feature.counters.refreshes.add();
   spawn(run_flight(flight, std::move(key)));
 }
@@ -360,10 +374,16 @@ Task<void> CacheCore::MissPath::run_flight(FlightPtr flight, std::string key) {
     result->age = parts_.home->now() - loaded->as_of;
     result->ttl_left = loaded->ttl;
     result->fresh_within = within_of(*feature, *loaded, flight->began);
-  } else if (auto held = rescue(*feature, key, kOriginFailed, flight->waiters.size())) {
-    result = std::move(*held);
   } else {
-    result = std::unexpected(loaded.error());
+    const auto readers = static_cast<std::size_t>(
+        std::ranges::count_if(flight->waiters, [](const auto& waiter) { return waiter->is_reader; }));
+    count_shed(*feature, loaded.error(), readers);
+    auto held = rescue(*feature, key, reason_of(loaded.error()), readers);
+    if (held) {
+      result = std::move(*held);
+    } else {
+      result = std::unexpected(loaded.error());
+    }
   }
   // The list is moved out: an answer may start another read of the same key.
   auto waiters = std::move(flight->waiters);
@@ -388,7 +408,9 @@ Task<void> CacheCore::MissPath::bypass(Feature* feature, std::string key, std::s
     const MonoTime began = parts_.home->now();
     const LoadsUnderWay::Ticket ticket(&loads_, began);
     const std::uint64_t forgets = feature->forgets;
-    Result<Loaded> loaded = co_await load_from_origin(feature, key, deadline);
+    const auto urgency = std::make_shared<LoadUrgency>(waiter->load_class);
+    Result<Loaded> loaded = co_await load_from_origin(feature, key, deadline, urgency);
+    if (!loaded) count_shed(*feature, loaded.error(), 1);
     if (loaded) {
       keep_bypassed(*feature, key, *loaded, forgets);
       result->value = loaded->value;
@@ -406,9 +428,24 @@ Task<void> CacheCore::MissPath::bypass(Feature* feature, std::string key, std::s
   answer(*feature, key, *waiter, strictly(*feature, *waiter, std::move(result)));
 }
 
+void CacheCore::MissPath::count_shed(const Feature& feature, const Error& error, std::size_t readers) const {
+  if (error.code == ErrorCode::kOverloaded) feature.counters.shed.add(readers);
+}
+
 // Counts the reader in, or refuses it.
-std::shared_ptr<CacheCore::MissPath::Waiter> CacheCore::MissPath::admit(Feature& feature, ReadDone done) {
+std::shared_ptr<CacheCore::MissPath::Waiter> CacheCore::MissPath::admit(Feature& feature,
+                                                                        std::string_view key,
+                                                                        const ReadOptions& options,
+                                                                        ReadDone done) {
   if (waiting.load(std::memory_order_relaxed) >= parts_.waiters_max) {
+    feature.counters.shed.add();
+    const Consistency level = options.use_feature_level ? feature.policy().consistency : options.level;
+    auto stale = tiers_may_answer(level) ? rescue(feature, key, kShed, 1) : std::nullopt;
+    if (stale) {
+      if (stale->degraded != nullptr) feature.counters.served_stale.add();
+      done(std::move(*stale));
+      return nullptr;
+    }
     feature.counters.errors.add();
     done(fail(ErrorCode::kOverloaded, "this node already has " + std::to_string(parts_.waiters_max) +
                                           " reads waiting for L2 and the origin; retry with backoff"));
@@ -418,6 +455,7 @@ std::shared_ptr<CacheCore::MissPath::Waiter> CacheCore::MissPath::admit(Feature&
   auto waiter = std::make_shared<Waiter>();
   waiter->done = std::move(done);
   waiter->asked = parts_.home->now();
+  waiter->load_class = load_class_of(feature);
   return waiter;
 }
 
@@ -457,6 +495,7 @@ void CacheCore::MissPath::answer(const Feature& feature, std::string_view key, W
                                  Result<ReadResult> result) {
   if (waiter.served) return;
   waiter.served = true;
+  if (!waiter.is_reader) return std::exchange(waiter.done, {})(std::move(result));
   parts_.home->cancel(waiter.timer);
   waiting.fetch_sub(1, std::memory_order_relaxed);
   if (!result) {

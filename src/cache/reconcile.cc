@@ -132,7 +132,8 @@ Task<Reconciler::Looked> CacheCore::MissPath::look(Feature* feature, std::string
     found.how = *same ? Reconciled::kEqual : Reconciled::kFailed;
     co_return found;
   }
-  Result<OriginRow> row = co_await feature->origin()->load(key, parts_.home->now() + kAnswerWithin);
+  Result<OriginRow> row =
+      co_await feature->origin()->load_urgent(key, parts_.home->now() + kAnswerWithin, in_background());
   if (!row) {
     found.how = Reconciled::kFailed;
     co_return found;

@@ -126,12 +126,13 @@ std::shared_ptr<const std::string> CacheCore::MissPath::held_value(const Feature
 
 Task<Result<CacheCore::MissPath::Loaded>> CacheCore::MissPath::confirm_or_load(Feature* feature,
                                                                                std::string key, bool repairs,
-                                                                               MonoTime deadline) {
+                                                                               MonoTime deadline,
+                                                                               LoadUrgencyPtr urgency) {
   if (const auto suspect = confirmable(*feature, key, repairs)) {
     std::optional<Loaded> confirmed = co_await confirm_suspect(feature, key, *suspect, deadline);
     if (confirmed) co_return std::move(*confirmed);
   }
-  co_return co_await load_from_origin(feature, std::move(key), deadline);
+  co_return co_await load_from_origin(feature, std::move(key), deadline, std::move(urgency));
 }
 
 // ---- in the background ----
@@ -168,6 +169,7 @@ Task<Repaired> CacheCore::MissPath::repair_key(FeatureId id, std::string key) {
   const FlightPtr mine = flight;
   mine->began = parts_.home->now();
   mine->repairs = true;
+  mine->urgency = in_background();
   co_await run_flight(mine, key);
   if (mine->failed) co_return Repaired::kFailed;
   if (holds_suspect(*feature, key)) co_return Repaired::kLeft;

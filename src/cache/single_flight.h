@@ -20,6 +20,7 @@
 #include "base/hash.h"
 #include "base/ids.h"
 #include "base/time.h"
+#include "origin/load_urgency.h"
 
 namespace candor {
 
@@ -36,6 +37,7 @@ class SingleFlight {
     bool repairs = false;     // on behalf of nobody: a suspect entry is asked about again
     bool confirmed = false;   // it brought what L1 held, with the origin's word; set when it has landed
     bool failed = false;      // it brought an error; set when it has landed
+    LoadUrgencyPtr urgency;   // its most urgent reader's; set by whoever runs the load
     std::vector<Waiter> waiters;
   };
   using FlightPtr =

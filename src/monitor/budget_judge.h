@@ -12,8 +12,8 @@
 #include <functional>
 #include <optional>
 
+#include "base/blob.h"
 #include "base/time.h"
-#include "monitor/blob.h"
 #include "monitor/burn_rules.h"
 
 namespace candor {

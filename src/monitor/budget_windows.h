@@ -17,8 +17,8 @@
 #include <span>
 #include <vector>
 
+#include "base/blob.h"
 #include "base/time.h"
-#include "monitor/blob.h"
 #include "monitor/tally.h"
 
 namespace candor {

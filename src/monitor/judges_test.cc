@@ -367,9 +367,12 @@ TEST(ReadIntakeTest, TakesAllOfAQuietFeatureAndABoundedNumberOfABusyOne) {
   intake.watch(quiet, 0.0);
   intake.watch(busy, 0.05);
   intake.set_rate(quiet, 10.0);
-  intake.set_rate(busy, 1e6);
+  intake.set_rate(busy, 1e5);
   EXPECT_EQ(intake.chance(quiet), 1.0);
   EXPECT_EQ(intake.chance(busy), 0.05);  // what the owner wants checked
+  intake.set_rate(busy, 1e6);
+  EXPECT_EQ(intake.chance(busy), 0.01);  // 10,000 a second
+  intake.set_rate(busy, 1e5);
   intake.set_rate(busy, 10'000.0);
   EXPECT_NEAR(intake.chance(busy), 0.075, 1e-9);  // rises by steps
   intake.set_rate(busy, 10'000.0);

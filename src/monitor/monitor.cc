@@ -206,7 +206,8 @@ Task<void> Monitor::check(std::size_t index, OriginJudge::Question question) {
   const std::shared_ptr<bool> alive = alive_;
   const MonoTime asked = world_.clock->now();
   OriginFeature* origin = features_[index]->feature->origin();
-  Result<OriginRow> row = co_await origin->load(std::move(question.key), world_.home->now() + kAnswerWithin);
+  Result<OriginRow> row = co_await origin->load_urgent(std::move(question.key),
+                                                       world_.home->now() + kAnswerWithin, in_background());
   if (!*alive) co_return;
   OriginJudge::Answer answer;
   answer.asked = asked;

@@ -43,7 +43,7 @@ double ReadIntake::chance(FeatureId feature) const {
 }
 
 void ReadIntake::watch(FeatureId feature, double checked) {
-  rates_[feature.value].checked = checked;
+  rates_[feature.value].checked = rates_[feature.value].least = checked;
   rates_[feature.value].chance.store(1.0, std::memory_order_relaxed);
 }
 
@@ -51,7 +51,8 @@ void ReadIntake::set_rate(FeatureId feature, double reads_per_second) {
   Rate& rate = rates_[feature.value];
   const double wanted = reads_per_second <= kReadsPerSecond ? 1.0 : kReadsPerSecond / reads_per_second;
   const double risen = kRise * rate.chance.load(std::memory_order_relaxed);
-  rate.chance.store(std::max(std::min(wanted, risen), rate.checked), std::memory_order_relaxed);
+  rate.least = std::min(rate.checked, kCheckedPerSecond / std::max(reads_per_second, 1.0));
+  rate.chance.store(std::max(std::min(wanted, risen), rate.least), std::memory_order_relaxed);
 }
 
 void ReadIntake::take(const SampledRead& read) {
@@ -100,7 +101,7 @@ std::vector<PickedRead> ReadIntake::drain() {
     const double picked = taken[i] + left_out[i];
     if (picked <= kDrainedMax) continue;
     const double chance = rates_[i].chance.load(std::memory_order_relaxed);
-    rates_[i].chance.store(std::max(chance * kDrainedMax / picked, rates_[i].checked),
+    rates_[i].chance.store(std::max(chance * kDrainedMax / picked, rates_[i].least),
                            std::memory_order_relaxed);
   }
   for (PickedRead& read : all) {

@@ -1,6 +1,6 @@
 // Takes the reads that the hit path shows, on the reader's thread, and hands them over in batches. How many
-// are taken follows the traffic: all of a quiet feature, a bounded number each second of a busy one, and
-// never less than the part that its owner wants checked.
+// are taken follows the traffic: all of a quiet feature, a bounded number each second of a busy one; of one
+// of which its owner wants a larger part checked, that part, within a bound of its own.
 //
 // Invariants
 //   - At most kWaitingMax reads wait in one slot; beyond it they are counted and left out, and the others of
@@ -28,6 +28,10 @@ class ReadIntake final : public ReadTap {
  public:
   // Of one feature, each second: the interval of a fraction of 0.001 over a minute is then ± 0.00025.
   static constexpr double kReadsPerSecond = 1000.0;
+  // Of those that are to be checked. More would be picked at the readers' cost to no end: a question is asked
+  // of the origin for a few of them each second, and ten thousand judged reads a second leave an interval
+  // that is narrower than any budget.
+  static constexpr double kCheckedPerSecond = 10'000.0;
   static constexpr std::size_t kWaitingMax = 1U << 12;
   // More than this between two drains: the traffic has grown, and the chance does not wait for set_rate().
   static constexpr double kDrainedMax = 500.0;
@@ -52,6 +56,7 @@ class ReadIntake final : public ReadTap {
   struct Rate {
     std::atomic<double> chance{0.0};
     double checked = 0.0;  // written before traffic and by reload, read at drain()
+    double least = 0.0;    // that chance: `checked`, within kCheckedPerSecond
   };
   struct alignas(64) Slot {
     Mutex mutex;

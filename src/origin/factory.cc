@@ -43,6 +43,7 @@ Result<std::unique_ptr<Origin>> make_redis(const std::string& name, const std::s
   own.name = name;
   own.max_concurrency = options.max_concurrency;
   own.waiting_max = options.waiting_max;
+  own.protection = options.protection;
   return make_redis_origin(url, std::move(own), &executor, &transport, entropy.next_seed());
 }
 
@@ -56,7 +57,8 @@ Result<std::unique_ptr<Origin>> make_origin(const std::string& name, const std::
     return fail(ErrorCode::kConfiguration,
                 fmt::format("origins.{}.max_concurrency is 0: nothing could be sent", name));
   }
-  const SqlDesk::Options desk{name, options.max_concurrency, options.waiting_max};
+  const SqlDesk::Options desk{name, options.max_concurrency, options.waiting_max, options.protection,
+                              entropy.next_seed()};
   const auto scheme = url.substr(0, url.find(':'));  // no more of it in messages: it can hold a password
   if (scheme == "sqlite") return make_sqlite(url, desk, executor, pool);
   if (scheme == "postgresql" || scheme == "postgres") {

@@ -24,6 +24,7 @@ struct OriginOptions {
   // The region whose change feed says which history this is (PostgreSQL: OriginProbe::incarnation). Empty:
   // none.
   std::string region{};
+  OriginProtection protection{};
 };
 
 // `sqlite:PATH[?mode=ro|rw|rwc]`, `postgresql://USER@HOST:PORT/DB`, `redis://HOST:PORT/DB`. Nothing is opened

@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <exception>
 #include <list>
 #include <utility>
 
 #include "base/ids.h"
+#include "origin/origin_gate.h"
 #include "origin/sql_desk.h"
 
 namespace candor {
@@ -38,31 +40,46 @@ Value guarded(const std::string& feature, Call call) {
 class FunctionOrigin::State : public std::enable_shared_from_this<FunctionOrigin::State> {
  public:
   State(Options given, Executor& home, BlockingPool& workers)
-      : options(std::move(given)), executor(home), pool(workers) {
+      : options(std::move(given)),
+        executor(home),
+        pool(workers),
+        gate({options.name, options.max_concurrency, options.waiting_max, options.protection, 0}) {
     stats.max_concurrency = options.max_concurrency;
     stats.connected = true;
   }
 
+  // What is to be called, for whom.
+  struct Order {
+    std::uint32_t feature = 0;
+    bool is_write = false;
+    std::size_t bytes = 0;
+    MonoTime deadline{0};
+    LoadUrgencyPtr urgency{};
+  };
   struct Call {
     std::move_only_function<Value()> work;
+    Order order;
+    LoadClass load_class = LoadClass::kNormal;
+    OriginGate::Pass pass;
+    OriginGate::Statement statement;
+    MonoTime arrived{0};
+    std::optional<MonoTime> sent;
     OneShot<Value> answer;
     TimerId timer;
-    std::size_t bytes = 0;
   };
 
-  static Task<Value> run(std::shared_ptr<State> self, std::move_only_function<Value()> work,
-                         std::size_t bytes, MonoTime deadline) {
+  static Task<Value> run(std::shared_ptr<State> self, std::move_only_function<Value()> work, Order order) {
     if (self->closed)
       co_return fail(ErrorCode::kOriginDown, fmt::format("origin {} is closed", self->options.name));
-    if (self->waiting.size() >= self->options.waiting_max ||
-        self->waiting_bytes + bytes > kOriginWaitingBytesMax) {
+    auto call = std::make_shared<Call>();
+    call->work = std::move(work);
+    call->order = std::move(order);
+    if (auto admitted = self->admit(call); !admitted) {
       ++self->stats.errors;
-      co_return fail(ErrorCode::kOverloaded, fmt::format("origin {}: {} calls wait already: retry later",
-                                                         self->options.name, self->waiting.size()));
+      co_return std::unexpected(std::move(admitted.error()));
     }
-    const OneShot<Value> answer;
-    self->admit(std::move(work), answer, bytes, deadline);
     self->start_waiting();
+    const OneShot<Value> answer = call->answer;
     Value value = co_await answer;
     if (!value) ++self->stats.errors;
     co_return value;
@@ -71,7 +88,8 @@ class FunctionOrigin::State : public std::enable_shared_from_this<FunctionOrigin
   void close() {
     const auto self = shared_from_this();
     closed = true;
-    auto all = std::exchange(waiting, {});
+    std::list<CallPtr> all;
+    for (auto& line : waiting) all.splice(all.end(), line);
     waiting_bytes = 0;
     all.splice(all.end(), in_flight);
     for (const auto& call : all) {
@@ -82,64 +100,125 @@ class FunctionOrigin::State : public std::enable_shared_from_this<FunctionOrigin
   Options options;
   Executor& executor;
   BlockingPool& pool;
+  OriginGate gate;
   OriginStats stats;
   using CallPtr = std::shared_ptr<Call>;
-  std::list<CallPtr> waiting, in_flight;
+  std::array<std::list<CallPtr>, kLoadClasses> waiting;
+  std::list<CallPtr> in_flight;
+  std::uint32_t features = 0;
   std::size_t waiting_bytes = 0;
   bool closed = false;
 
+  [[nodiscard]] std::size_t waiting_calls() const {
+    std::size_t sum = 0;
+    for (const auto& line : waiting) sum += line.size();
+    return sum;
+  }
+
  private:
-  void admit(std::move_only_function<Value()> work, const OneShot<Value>& answer, std::size_t bytes,
-             MonoTime deadline) {
-    auto call = std::make_shared<Call>();
-    call->work = std::move(work);
-    call->answer = answer;
-    call->bytes = bytes;
-    waiting.push_back(call);
-    waiting_bytes += bytes;
+  Result<void> admit(const CallPtr& call) {
+    const Order& order = call->order;
+    call->arrived = executor.now();
+    if (order.is_write) call->load_class = LoadClass::kCritical;
+    if (order.urgency != nullptr) call->load_class = order.urgency->get();
+    auto pass = gate.admit({call->load_class, order.deadline, order.is_write},
+                           {waiting_calls(), waits_since(call->load_class)}, call->arrived);
+    if (!pass) return std::unexpected(std::move(pass.error()));
+    if (waiting_bytes + order.bytes > kOriginWaitingBytesMax) {
+      return fail(
+          ErrorCode::kOverloaded,
+          fmt::format("origin {}: calls of {} bytes wait already: retry later", options.name, waiting_bytes));
+    }
+    call->pass = *pass;
+    line_of(call).push_back(call);
+    waiting_bytes += order.bytes;
     std::weak_ptr<State> weak = shared_from_this();
-    call->timer = executor.schedule(deadline, [weak, call] {
+    call->timer = executor.schedule(order.deadline, [weak, call] {
       if (auto state = weak.lock()) state->expire(call);
     });
+    if (order.urgency != nullptr) listen_for_raise(call);
+    return {};
+  }
+
+  void listen_for_raise(const CallPtr& call) {
+    std::weak_ptr<State> weak = shared_from_this();
+    std::weak_ptr<Call> raised = call;
+    call->order.urgency->on_raise([weak, raised] {
+      const auto state = weak.lock();
+      const auto held = raised.lock();
+      if (state == nullptr || held == nullptr || !state->leave_line(held)) return;
+      held->load_class = held->order.urgency->get();
+      state->line_of(held).push_back(held);
+      state->waiting_bytes += held->order.bytes;
+    });
+  }
+
+  std::list<CallPtr>& line_of(const CallPtr& call) {
+    return waiting[static_cast<std::size_t>(call->load_class)];
+  }
+
+  // False: it does not wait.
+  bool leave_line(const CallPtr& call) {
+    auto& line = line_of(call);
+    const auto waits = std::ranges::find(line, call);
+    if (waits == line.end()) return false;
+    waiting_bytes -= call->order.bytes;
+    line.erase(waits);
+    return true;
+  }
+
+  [[nodiscard]] std::optional<MonoTime> waits_since(LoadClass of) const {
+    std::optional<MonoTime> since;
+    for (std::size_t i = 0; i <= static_cast<std::size_t>(of); ++i)
+      if (!waiting[i].empty()) since = std::min(since.value_or(MonoTime::max()), waiting[i].front()->arrived);
+    return since;
   }
 
   void expire(const CallPtr& call) {
     call->timer = {};
     if (call->answer.is_set()) return;
-    const auto waits = std::find(waiting.begin(), waiting.end(), call);
-    if (waits != waiting.end()) {
-      waiting_bytes -= call->bytes;
-      waiting.erase(waits);
-    }
+    (void)leave_line(call);
     finish(call,
            fail(ErrorCode::kTimeout, fmt::format("origin {}: no answer by the deadline", options.name)));
   }
 
   void finish(const CallPtr& call, Value value) {
+    if (call->answer.is_set()) return;
     if (call->timer != TimerId{}) executor.cancel(call->timer);
     call->timer = {};
+    gate.on_outcome(call->pass, value ? nullptr : &value.error(), call->sent, executor.now());
     call->answer.set(std::move(value));
   }
 
   void start_waiting() {
-    while (!closed && !waiting.empty() && stats.in_flight < options.max_concurrency) {
-      auto call = waiting.front();
-      waiting_bytes -= call->bytes;
-      in_flight.splice(in_flight.end(), waiting, waiting.begin());
-      stats.in_flight_max = std::max(stats.in_flight_max, ++stats.in_flight);
-      ++stats.statements;
-      pool.run([&home = executor, weak = weak_from_this(), call]() mutable {
-        auto value = call->work();
-        home.post([weak, call = std::move(call), value = std::move(value)]() mutable {
-          if (auto state = weak.lock()) state->done(call, std::move(value));
-        });
-      });
+    while (!closed && stats.in_flight < gate.limit()) {
+      const auto line = std::ranges::find_if(waiting, [](const auto& of) { return !of.empty(); });
+      if (line == waiting.end()) return;
+      start(line->front());
     }
+  }
+
+  void start(CallPtr call) {
+    (void)leave_line(call);
+    in_flight.push_back(call);
+    stats.in_flight_max = std::max(stats.in_flight_max, ++stats.in_flight);
+    ++stats.statements;
+    call->sent = executor.now();
+    call->statement = gate.sent({call->order.feature, 1}, stats.in_flight, *call->sent);
+    if (call->order.is_write) call->statement.in_flight = 0;
+    pool.run([&home = executor, weak = weak_from_this(), call = std::move(call)]() mutable {
+      auto value = call->work();
+      home.post([weak, call = std::move(call), value = std::move(value)]() mutable {
+        if (auto state = weak.lock()) state->done(call, std::move(value));
+      });
+    });
   }
 
   void done(const CallPtr& call, Value value) {
     --stats.in_flight;
     in_flight.remove(call);
+    const bool is_answered = value || is_answer(value.error().code);
+    is_answered ? gate.answered(call->statement, executor.now()) : gate.lost(executor.now());
     finish(call, std::move(value));
     start_waiting();
   }
@@ -147,10 +226,17 @@ class FunctionOrigin::State : public std::enable_shared_from_this<FunctionOrigin
 
 class FunctionOrigin::Bound final : public OriginFeature {
  public:
-  Bound(std::shared_ptr<State> state, std::string feature, std::shared_ptr<const OriginFunctions> functions)
-      : state_(std::move(state)), feature_(std::move(feature)), functions_(std::move(functions)) {}
+  Bound(std::shared_ptr<State> state, std::uint32_t index, std::string feature,
+        std::shared_ptr<const OriginFunctions> functions)
+      : state_(std::move(state)),
+        index_(index),
+        feature_(std::move(feature)),
+        functions_(std::move(functions)) {}
 
   Task<Result<OriginRow>> load(std::string key, MonoTime deadline) override {
+    return load_urgent(std::move(key), deadline, nullptr);
+  }
+  Task<Result<OriginRow>> load_urgent(std::string key, MonoTime deadline, LoadUrgencyPtr urgency) override {
     ++state_->stats.loads;
     ++state_->stats.batches;
     const auto bytes = key.size();
@@ -159,7 +245,7 @@ class FunctionOrigin::Bound final : public OriginFeature {
         [functions = functions_, feature = feature_, key = std::move(key)] {
           return guarded(feature, [&] { return functions->load(key); });
         },
-        bytes, deadline));
+        State::Order{index_, false, bytes, deadline, std::move(urgency)}));
   }
 
   Task<Result<OriginWrite>> store(std::string key, std::string value, MonoTime deadline) override {
@@ -170,7 +256,7 @@ class FunctionOrigin::Bound final : public OriginFeature {
         [functions = functions_, feature = feature_, key = std::move(key), value = std::move(value)] {
           return guarded(feature, [&] { return nothing(functions->store(key, value)); });
         },
-        bytes, deadline));
+        State::Order{index_, true, bytes, deadline, nullptr}));
   }
 
   Task<Result<OriginWrite>> erase(std::string key, MonoTime deadline) override {
@@ -181,7 +267,7 @@ class FunctionOrigin::Bound final : public OriginFeature {
         [functions = functions_, feature = feature_, key = std::move(key)] {
           return guarded(feature, [&] { return nothing(functions->erase(key)); });
         },
-        bytes, deadline));
+        State::Order{index_, true, bytes, deadline, nullptr}));
   }
 
   [[nodiscard]] bool can_store() const override { return static_cast<bool>(functions_->store); }
@@ -212,6 +298,7 @@ class FunctionOrigin::Bound final : public OriginFeature {
   }
 
   std::shared_ptr<State> state_;
+  std::uint32_t index_;
   std::string feature_;
   std::shared_ptr<const OriginFunctions> functions_;
 };
@@ -238,14 +325,15 @@ Result<std::unique_ptr<OriginFeature>> FunctionOrigin::bind(OriginStatements sta
                 fmt::format("features.{}: no load function was given; call set_functions() first",
                             statements.feature));
   }
-  return std::make_unique<Bound>(state_, statements.feature, found->second);
+  return std::make_unique<Bound>(state_, state_->features++, statements.feature, found->second);
 }
 
 Task<Result<void>> FunctionOrigin::prepare() { co_return Result<void>{}; }
 
 OriginStats FunctionOrigin::stats() const {
   OriginStats stats = state_->stats;
-  stats.waiting = static_cast<std::uint32_t>(state_->waiting.size());
+  state_->gate.report(stats, state_->executor.now());
+  stats.waiting = static_cast<std::uint32_t>(state_->waiting_calls());
   return stats;
 }
 

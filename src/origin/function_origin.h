@@ -30,6 +30,7 @@ class FunctionOrigin final : public Origin {
     std::string name = "functions";
     std::uint32_t max_concurrency = 32;
     std::uint32_t waiting_max = 16'384;
+    OriginProtection protection{};
   };
   FunctionOrigin(Options options, Executor& executor, BlockingPool& pool);
   ~FunctionOrigin() override;

@@ -13,6 +13,7 @@
 // Thread safety: one executor; completions arrive on its thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -20,9 +21,11 @@
 #include <string>
 #include <vector>
 
+#include "base/breaker.h"
 #include "base/result.h"
 #include "base/task.h"
 #include "base/time.h"
+#include "origin/load_urgency.h"
 #include "version/change.h"
 
 namespace candor {
@@ -103,6 +106,12 @@ class OriginFeature {
   // time before it was sent, or was rolled back, is kOriginDown), kOverloaded, kInvalidArgument (the key has
   // too few parts).
   virtual Task<Result<OriginRow>> load(std::string key, MonoTime deadline) = 0;
+  // The same, in the line where `urgency` belongs (null: a reader's of normal priority). Origins that have no
+  // line load at once.
+  virtual Task<Result<OriginRow>> load_urgent(std::string key, MonoTime deadline, LoadUrgencyPtr urgency) {
+    (void)urgency;
+    return load(std::move(key), deadline);
+  }
   virtual Task<Result<OriginWrite>> store(std::string key, std::string value, MonoTime deadline) = 0;
   virtual Task<Result<OriginWrite>> erase(std::string key, MonoTime deadline) = 0;
   // Is it still what the origin holds? Asked at the origin, in this call: the origin's history must be the
@@ -152,6 +161,22 @@ struct OriginStats {
   std::uint32_t max_concurrency = 0;
   // False when the last attempt to use or to open a connection failed, and before the first.
   bool connected = false;
+  // ---- OriginGate ----
+  std::uint32_t limit = 0;  // statements in flight that are let through now, of max_concurrency
+  bool has_breaker = false;
+  Breaker::State breaker = Breaker::State::kClosed;
+  std::uint64_t breaker_opened = 0;                // times
+  std::uint64_t refused = 0;                       // requests, by the open breaker
+  std::uint64_t retries = 0;                       // statements sent again
+  std::array<std::uint64_t, kLoadClasses> shed{};  // requests refused because of the line, by class
+};
+
+// How an origin is kept from harm, and its readers from waiting for nothing (OriginGate).
+struct OriginProtection {
+  bool is_adaptive = true;            // the limit follows the origin; else it is max_concurrency
+  std::uint32_t min_concurrency = 2;  // one would let a single slow statement hold up everything
+  bool has_breaker = true;
+  double retry_share = 0.1;  // of the statements: so many may be repeated
 };
 
 class Origin {
@@ -164,6 +189,14 @@ class Origin {
   // Connects and prepares everything bound; an unreachable origin is an error here but not fatal: connections
   // are made again on use.
   virtual Task<Result<void>> prepare() = 0;
+  // Keys, for warming: the rows of this statement in its order, at most `rows_max`, their columns joined by
+  // `:` as a key of several columns is. A row with a NULL is left out. Beside the loads, one at a time.
+  // kNotFound: this origin runs no statements of that kind; kRejected: the statement is wrong.
+  virtual Task<Result<std::vector<std::string>>> list_keys(std::string sql, std::size_t rows_max,
+                                                           MonoTime deadline) {
+    (void)sql, (void)rows_max, (void)deadline;
+    co_return fail(ErrorCode::kNotFound, "this origin runs no query of keys; name them in `keys`");
+  }
   // Where the origin stands now: one cheap statement. kNotFound: this origin has no positions.
   virtual Task<Result<OriginProbe>> probe(MonoTime deadline) {
     (void)deadline;
@@ -174,6 +207,8 @@ class Origin {
   // Its positions and change ids are those of this node's own connection (Redis): they mean nothing to
   // another node, so that they go over no shared stream, into no shared tier.
   [[nodiscard]] virtual bool has_local_order() const { return false; }
+  // From now on. Origins that have no gate know no protection.
+  virtual void protect(const OriginProtection& /*protection*/) {}
   [[nodiscard]] virtual OriginStats stats() const = 0;
   [[nodiscard]] virtual std::string describe()
       const = 0;  // "sqlite var/shop.db", "postgresql app@127.0.0.1:5432/shop"; no password

@@ -47,6 +47,7 @@ struct PostgresTarget {
 struct PostgresJob {
   StatementRole role = StatementRole::kLoad;
   std::vector<SqlRequestPtr> requests;
+  OriginGate::Statement statement_in_flight{};
 
   [[nodiscard]] const SqlFeature& feature() const { return *requests.front()->feature; }
   [[nodiscard]] const SqlStatement& statement() const;

@@ -12,6 +12,7 @@
 
 #include "origin/postgres_error.h"
 #include "origin/postgres_history.h"
+#include "origin/postgres_keys.h"
 #include "origin/postgres_stamps.h"
 
 namespace candor {
@@ -70,6 +71,21 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
           if (desk) desk->compare(mark, read_probe_place(*rows));
           told(read_probe(*rows, prefix));
         });
+  }
+
+  void list_keys(std::string sql, std::size_t rows_max, MonoTime deadline,
+                 OneShot<Result<std::vector<std::string>>> done) {
+    const auto under_way = listing_.lock();
+    if (is_closed() || (under_way && !under_way->is_done())) {
+      const bool closed = is_closed();
+      done.set(fail(closed ? ErrorCode::kOriginDown : ErrorCode::kOverloaded,
+                    fmt::format("origin {}: {}", options().name,
+                                closed ? "closed" : "a query of keys is under way already")));
+      return;
+    }
+    auto keys = std::make_shared<PostgresKeys>(target_, std::move(sql), rows_max, executor());
+    listing_ = keys;
+    keys->ask(transport_, pool_, deadline, std::move(done));
   }
 
   // One statement of the origin's own; `told` is called once, by `deadline` at the latest, with rows that it
@@ -190,8 +206,8 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
     while (places_left() > 0 && line().oldest()) {
       auto* connection = least_busy();
       if (connection == nullptr) break;
-      took_places(1);
       auto job = next_job();
+      job.statement_in_flight = begin(job.requests);
       count(job);
       connection->send(std::move(job));
     }
@@ -207,6 +223,7 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
   }
 
   void on_close() override {
+    if (const auto listing = listing_.lock()) listing->close("closing");
     if (retry_timer_ != TimerId{}) executor().cancel(retry_timer_);
     retry_timer_ = {};
     auto all = std::exchange(ready_, {});
@@ -412,7 +429,7 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
   // ---- Answers
 
   void on_done(PostgresConnection& connection, PostgresJob job, PostgresOutcome outcome) override {
-    gave_places(1);
+    end(job.statement_in_flight, outcome.kind == PostgresOutcome::Kind::kAnswers);
     note_stamp(connection, outcome);
     forget(job);
     proven_ = true;
@@ -449,12 +466,14 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
     if (job.role == StatementRole::kLoadMany && failure.code == ErrorCode::kRejected && !failure.stale_plan) {
       return again(job);
     }
+    if (!is_answer(failure.code)) gate().lost(executor().now());
+    // A statement that was not there, or whose plan was stale, did nothing: writes may go again too.
+    const bool is_lost = failure.retry_load && !failure.stale_plan && !job.is_write();
+    const bool may_repeat = failure.stale_plan || (is_lost && may_send_again(job));
     for (const auto& request : job.requests) {
-      // A statement that was not there, or whose plan was stale, did nothing: writes may go again too.
-      const bool may_repeat = failure.stale_plan || (failure.retry_load && !job.is_write());
       if (may_repeat && request->failed == 0 && !request->is_answered()) {
         ++request->failed;
-        again_alone(request);
+        failure.stale_plan ? again_alone(request) : again_together(request);
         continue;
       }
       Error error = outcome.error;
@@ -472,14 +491,26 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
     for (const auto& request : job.requests) again_alone(request);
   }
 
+  // One statement again for one that was lost, out of the budget for that.
+  bool may_send_again(const PostgresJob& job) {
+    MonoTime deadline{0};
+    for (const auto& request : job.requests)
+      if (request->failed == 0 && !request->is_answered()) deadline = std::max(deadline, request->deadline);
+    return gate().may_retry(deadline, executor().now());
+  }
+
   void again_alone(const SqlRequestPtr& request) {
+    request->alone = true;
+    again_together(request);
+  }
+
+  void again_together(const SqlRequestPtr& request) {
     if (request->is_answered()) return;
     if (is_closed()) {
       return finish(request,
                     fail(ErrorCode::kOriginDown, fmt::format("origin {} is closing", options().name)));
     }
-    request->alone = true;
-    line().push_front(request);
+    put_back(request);
     schedule_pump();
   }
 
@@ -529,6 +560,7 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
     if (is_standby) standbys_.insert(&connection);
     ready_.push_back(std::exchange(connecting_, nullptr));
     down_.reset();
+    gate().on_reachable(executor().now());
     proven_ = false;
     counters().connected = true;
     for (const auto& done : std::exchange(checks_, {})) check_on(connection, done);
@@ -594,6 +626,7 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
     if (ready_.empty()) {
       counters().connected = false;
       down_ = reason;
+      gate().on_unreachable(reason, executor().now());
       answer_checks(std::unexpected(reason));
       fail_waiting(reason);
     }
@@ -664,6 +697,7 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
   std::deque<WaitingBatchPtr> batches_;             // waiting for a place
   std::deque<QuestionPtr> questions_;               // waiting for a place
   std::unordered_set<QuestionPtr> open_questions_;  // these, and those that were sent
+  std::weak_ptr<PostgresKeys> listing_;             // a query of keys
   std::map<std::uint32_t, GatheredOfFeature> gathered_;
   std::size_t confirmations_waiting_ = 0;
 };
@@ -736,6 +770,15 @@ Task<Result<void>> PostgresOrigin::prepare() {
   co_return result;
 }
 
+Task<Result<std::vector<std::string>>> PostgresOrigin::list_keys(std::string sql, std::size_t rows_max,
+                                                                 MonoTime deadline) {
+  const auto desk = desk_;
+  const OneShot<Result<std::vector<std::string>>> answer;
+  desk->list_keys(std::move(sql), rows_max, deadline, answer);
+  Result<std::vector<std::string>> keys = co_await answer;
+  co_return keys;
+}
+
 Task<Result<OriginProbe>> PostgresOrigin::probe(MonoTime deadline) {
   const auto desk = desk_;
   const OneShot<Result<OriginProbe>> answer;
@@ -747,6 +790,8 @@ Task<Result<OriginProbe>> PostgresOrigin::probe(MonoTime deadline) {
 void PostgresOrigin::on_history_lost(std::function<void(const PostgresHistory::Verdict&)> told) {
   desk_->on_history_lost(std::move(told));
 }
+
+void PostgresOrigin::protect(const OriginProtection& protection) { desk_->protect(protection); }
 
 OriginStats PostgresOrigin::stats() const { return desk_->stats(); }
 std::string PostgresOrigin::describe() const { return "postgresql " + desk_->target().shown; }

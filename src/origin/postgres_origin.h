@@ -48,6 +48,9 @@ class PostgresOrigin final : public Origin {
   // A role without any right but to log in may ask; a standby does not know (its position is not the
   // origin's).
   Task<Result<OriginProbe>> probe(MonoTime deadline) override;
+  Task<Result<std::vector<std::string>>> list_keys(std::string sql, std::size_t rows_max,
+                                                   MonoTime deadline) override;
+  void protect(const OriginProtection& protection) override;
   [[nodiscard]] OriginStats stats() const override;
   [[nodiscard]] std::string describe() const override;
 

@@ -32,6 +32,12 @@ redis::ClientOptions client_options(redis::ClientOptions options, redis::ClientT
   return options;
 }
 
+OriginGate::Options gate_options(const RedisOrigin::Options& options) {
+  OriginGate::Options gate{options.name, options.max_concurrency, options.waiting_max, options.protection, 0};
+  gate.protection.has_breaker = false;
+  return gate;
+}
+
 std::string advice(std::string_view error) {
   if (error.starts_with("OOM")) return "; its `maxmemory` is used up";
   if (error.starts_with("WRONGTYPE")) return "; Candor reads strings only";
@@ -55,11 +61,14 @@ class RedisOrigin::Bound final : public OriginFeature {
         is_watched_(is_watched) {}
 
   Task<Result<OriginRow>> load(std::string key, MonoTime deadline) override {
+    return load_urgent(std::move(key), deadline, nullptr);
+  }
+  Task<Result<OriginRow>> load_urgent(std::string key, MonoTime deadline, LoadUrgencyPtr urgency) override {
     auto name = load_.name_of(feature_, key);
     if (!name) co_return std::unexpected(name.error());
     std::vector<std::string> words{"GET", *name};
     const Kind kind = is_watched_ ? Kind::kWatchedLoad : Kind::kLoad;
-    Result<Said> reply = co_await origin_->run(std::move(words), kind, deadline);
+    Result<Said> reply = co_await origin_->run(std::move(words), kind, deadline, std::move(urgency));
     if (!reply) co_return std::unexpected(reply.error());
     OriginRow row;
     if (is_watched_) row.stamp = reply->stamp;
@@ -80,7 +89,7 @@ class RedisOrigin::Bound final : public OriginFeature {
     auto name = store_->name_of(feature_, key);
     if (!name) co_return std::unexpected(name.error());
     std::vector<std::string> words{"SET", *name, std::move(value)};
-    Result<Said> reply = co_await origin_->run(std::move(words), Kind::kWrite, deadline);
+    Result<Said> reply = co_await origin_->run(std::move(words), Kind::kWrite, deadline, nullptr);
     if (!reply) co_return std::unexpected(reply.error());
     OriginWrite done;
     done.rows = 1;
@@ -92,7 +101,7 @@ class RedisOrigin::Bound final : public OriginFeature {
     auto name = erase_->name_of(feature_, key);
     if (!name) co_return std::unexpected(name.error());
     std::vector<std::string> words{"DEL", *name};
-    Result<Said> reply = co_await origin_->run(std::move(words), Kind::kWrite, deadline);
+    Result<Said> reply = co_await origin_->run(std::move(words), Kind::kWrite, deadline, nullptr);
     if (!reply) co_return std::unexpected(reply.error());
     OriginWrite done;
     done.rows = static_cast<std::uint64_t>(std::max<std::int64_t>(0, reply->value.integer));
@@ -116,6 +125,7 @@ class RedisOrigin::Bound final : public OriginFeature {
 RedisOrigin::RedisOrigin(Executor* executor, Transport* transport, Options options, std::uint64_t seed)
     : executor_(executor),
       options_(std::move(options)),
+      gate_(gate_options(options_)),
       tracking_(mix64(seed + 1)),
       client_(executor, transport, client_options(options_.client, &tracking_), seed) {
   stats_.max_concurrency = options_.max_concurrency;
@@ -127,9 +137,8 @@ RedisOrigin::~RedisOrigin() {
   executor_->cancel(tick_);
   executor_->cancel(tracking_timer_);
   tracking_.listen(nullptr);
-  for (Job& job : std::exchange(queue_, {})) {
-    job.answer.set(fail(ErrorCode::kUnavailable, describe() + ": shutting down"));
-  }
+  for (auto& line : std::exchange(queue_, {}))
+    for (Job& job : line) job.answer.set(fail(ErrorCode::kUnavailable, describe() + ": shutting down"));
 }
 
 Result<std::unique_ptr<OriginFeature>> RedisOrigin::bind(OriginStatements statements) {
@@ -158,15 +167,27 @@ Result<std::unique_ptr<OriginFeature>> RedisOrigin::bind(OriginStatements statem
 
 Task<Result<void>> RedisOrigin::prepare() {
   std::vector<std::string> ping{"PING"};
-  Result<Said> reply = co_await run(std::move(ping), Kind::kWrite, MonoTime::max());
+  Result<Said> reply = co_await run(std::move(ping), Kind::kWrite, MonoTime::max(), nullptr);
   if (!reply) co_return std::unexpected(reply.error());
   co_return Result<void>{};
 }
 
+void RedisOrigin::protect(const OriginProtection& protection) {
+  options_.protection = protection;
+  gate_.adopt(gate_options(options_).protection);
+  schedule_pump();
+}
+
 OriginStats RedisOrigin::stats() const {
   OriginStats stats = stats_;
-  stats.waiting = static_cast<std::uint32_t>(queue_.size());
-  stats.connected = client_.stats().connected;
+  const redis::ClientStats client = client_.stats();
+  gate_.report(stats, executor_->now());
+  stats.waiting = static_cast<std::uint32_t>(waiting());
+  stats.connected = client.connected;
+  stats.has_breaker = true;
+  stats.breaker = client.breaker;
+  stats.breaker_opened = client.breaker_opened;
+  stats.refused = client.refused_by_breaker;
   return stats;
 }
 
@@ -217,26 +238,39 @@ Task<Result<OriginProbe>> RedisOrigin::probe(MonoTime deadline) {
 
 // ---- requests ----
 
-Task<Result<RedisOrigin::Said>> RedisOrigin::run(std::vector<std::string> words, Kind kind,
-                                                 MonoTime deadline) {
+Task<Result<RedisOrigin::Said>> RedisOrigin::run(std::vector<std::string> words, Kind kind, MonoTime deadline,
+                                                 LoadUrgencyPtr urgency) {
   const bool is_load = kind != Kind::kWrite;
   Job job;
   job.asks_expiry = kind == Kind::kWatchedLoad;
   job.words = std::move(words);
   job.is_load = is_load;
-  job.deadline = std::min(deadline, executor_->now() + options_.timeout);
+  job.arrived = executor_->now();
+  job.deadline = std::min(deadline, job.arrived + options_.timeout);
+  // Writes stand where readers of normal priority do, but are not refused before the line is full: nothing
+  // stands in for them.
+  const LoadClass of = urgency != nullptr ? urgency->get() : LoadClass::kNormal;
+  const OriginGate::Line line{waiting(), waits_since(of)};
+  const LoadClass judged_as = is_load ? of : LoadClass::kCritical;
+  if (auto pass = gate_.admit({judged_as, job.deadline, !is_load}, line, job.arrived); !pass) {
+    ++stats_.errors;
+    co_return std::unexpected(std::move(pass.error()));
+  }
   const std::size_t bytes = job.bytes();
-  if (queue_.size() >= options_.waiting_max || queue_bytes_ + bytes > kWaitingBytesMax) {
+  if (queue_bytes_ + bytes > kWaitingBytesMax) {
     ++stats_.errors;
     co_return fail(ErrorCode::kOverloaded,
-                   fmt::format("{}: {} requests wait for one of {} places already; retry later, or raise "
-                               "max_concurrency if Redis has room",
-                               describe(), queue_.size(), options_.max_concurrency));
+                   fmt::format("{}: {} requests of {} bytes wait for one of {} places already; retry later",
+                               describe(), waiting(), queue_bytes_, gate_.limit()));
   }
   const OneShot<Result<Said>> answer = job.answer;
   const MonoTime until = job.deadline;
+  if (urgency != nullptr && of != LoadClass::kCritical) {
+    job.urgency = std::move(urgency);
+    listen_for_raise(job.urgency, of);
+  }
   queue_bytes_ += bytes;
-  queue_.push_back(std::move(job));
+  queue_[static_cast<std::size_t>(of)].push_back(std::move(job));
   schedule_pump();
   auto alive = alive_;
   Result<Said> reply = co_await answer;
@@ -263,6 +297,40 @@ Error RedisOrigin::origin_error(const Error& error, bool is_load, MonoTime deadl
   return out;
 }
 
+void RedisOrigin::listen_for_raise(const LoadUrgencyPtr& urgency, LoadClass from) {
+  std::weak_ptr<LoadUrgency> raised = urgency;
+  urgency->on_raise([this, alive = alive_, raised, from] {
+    const auto to = raised.lock();
+    if (!*alive || to == nullptr) return;
+    for (auto of = static_cast<std::size_t>(from); of > static_cast<std::size_t>(to->get()); --of) {
+      auto& line = queue_[of];
+      const auto job = std::ranges::find(line, to, &Job::urgency);
+      if (job == line.end()) continue;
+      queue_[static_cast<std::size_t>(to->get())].push_back(std::move(*job));
+      line.erase(job);
+      return;
+    }
+  });
+}
+
+std::size_t RedisOrigin::waiting() const {
+  std::size_t sum = 0;
+  for (const auto& line : queue_) sum += line.size();
+  return sum;
+}
+
+std::optional<MonoTime> RedisOrigin::waits_since(LoadClass of) const {
+  std::optional<MonoTime> since;
+  for (std::size_t i = 0; i <= static_cast<std::size_t>(of); ++i)
+    if (!queue_[i].empty()) since = std::min(since.value_or(MonoTime::max()), queue_[i].front().arrived);
+  return since;
+}
+
+std::deque<RedisOrigin::Job>* RedisOrigin::best_line() {
+  const auto line = std::ranges::find_if(queue_, [](const auto& of) { return !of.empty(); });
+  return line == queue_.end() ? nullptr : &*line;
+}
+
 void RedisOrigin::schedule_pump() {
   if (pump_scheduled_) return;
   pump_scheduled_ = true;
@@ -277,22 +345,23 @@ void RedisOrigin::pump() {
   if (closing_) return;
   // Requests that answers of this round bring in wait for the next: a caller that retries at once cannot keep
   // us here.
-  const std::uint64_t last = stats_.statements + queue_.size();
-  while (!queue_.empty() && stats_.in_flight < options_.max_concurrency && stats_.statements < last)
-    send_batch();
-  if (queue_.empty()) return;
+  const std::uint64_t last = stats_.statements + waiting();
+  while (best_line() != nullptr && stats_.in_flight < gate_.limit() && stats_.statements < last) send_batch();
+  if (best_line() == nullptr) return;
   start_ticking();
-  if (stats_.in_flight < options_.max_concurrency) schedule_pump();
+  if (stats_.in_flight < gate_.limit()) schedule_pump();
 }
 
-// One write, or as many loads as stand at the front of the line.
+// One write, or as many loads as stand at the front of the line, of the best classes first.
 void RedisOrigin::send_batch() {
   std::vector<Job> jobs;
-  do {
-    queue_bytes_ -= queue_.front().bytes();
-    jobs.push_back(std::move(queue_.front()));
-    queue_.pop_front();
-  } while (jobs.front().is_load && jobs.size() < kBatchMax && !queue_.empty() && queue_.front().is_load);
+  for (auto* line = best_line(); line != nullptr && jobs.size() < kBatchMax; line = best_line()) {
+    if (!jobs.empty() && !(jobs.front().is_load && line->front().is_load)) break;
+    queue_bytes_ -= line->front().bytes();
+    jobs.push_back(std::move(line->front()));
+    line->pop_front();
+    if (!jobs.front().is_load) break;
+  }
   ++stats_.statements;
   if (jobs.front().is_load) {
     ++stats_.batches;
@@ -301,7 +370,17 @@ void RedisOrigin::send_batch() {
   stats_.in_flight_max = std::max(stats_.in_flight_max, ++stats_.in_flight);
   auto batch = std::make_shared<Batch>();
   batch->left = jobs.size();
+  batch->statement =
+      gate_.sent({0, static_cast<std::uint32_t>(jobs.size())}, stats_.in_flight, executor_->now());
   for (Job& job : jobs) spawn(run_job(batch, std::move(job)));
+}
+
+void RedisOrigin::give_back(const Batch& batch) {
+  --stats_.in_flight;
+  const MonoTime now = executor_->now();
+  batch.failed ? gate_.lost(now) : gate_.answered(batch.statement, now);
+  // In a later turn: an answer that comes at once (the client refuses) must not recurse through the line.
+  if (best_line() != nullptr) schedule_pump();
 }
 
 // What PTTL answered: -1 no expiry, -2 gone since the GET.
@@ -338,11 +417,8 @@ Task<void> RedisOrigin::run_job(std::shared_ptr<Batch> batch, Job job) {
     if (said && left_ms) note_expiry(*left_ms, *said);
   }
   if (*alive) {
-    if (--batch->left == 0) {
-      --stats_.in_flight;
-      // In a later turn: an answer that comes at once (the client refuses) must not recurse through the line.
-      if (!queue_.empty()) schedule_pump();
-    }
+    batch->failed = batch->failed || !said;
+    if (--batch->left == 0) give_back(*batch);
   }
   job.answer.set(std::move(said));
 }
@@ -359,12 +435,14 @@ void RedisOrigin::start_ticking() {
 // What waits for a place past its deadline is answered and not sent.
 void RedisOrigin::expire(MonoTime now) {
   std::vector<Job> late;
-  std::erase_if(queue_, [&](Job& job) {
-    if (job.deadline > now) return false;
-    queue_bytes_ -= job.bytes();
-    late.push_back(std::move(job));
-    return true;
-  });
+  for (auto& line : queue_) {
+    std::erase_if(line, [&](Job& job) {
+      if (job.deadline > now) return false;
+      queue_bytes_ -= job.bytes();
+      late.push_back(std::move(job));
+      return true;
+    });
+  }
   for (const Job& job : late) {
     job.answer.set(fail(job.is_load ? ErrorCode::kTimeout : ErrorCode::kOriginDown,
                         fmt::format("{}: no place among {} statements in time; nothing was sent", describe(),

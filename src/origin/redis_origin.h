@@ -14,11 +14,12 @@
 // Invariants
 //   - Statements in flight <= max_concurrency; what waits is bounded in count and bytes; every request is
 //     answered once, at its deadline plus one tick at the latest.
-//   - Requests leave in the order in which they came.
+//   - Requests of one class leave in the order in which they came; writes are of normal priority.
 //
 // Thread safety: one executor.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <memory>
 #include <string>
@@ -29,6 +30,7 @@
 #include "base/transport.h"
 #include "origin/key_pattern.h"
 #include "origin/origin.h"
+#include "origin/origin_gate.h"
 #include "origin/redis_tracking.h"
 #include "tier/l2/redis_client.h"
 
@@ -41,6 +43,8 @@ class RedisOrigin final : public Origin {
     std::uint32_t max_concurrency = 32;
     std::uint32_t waiting_max = 100'000;  // one for each read that the cache lets wait
     Duration timeout = 5s;                // for requests without a deadline
+    // The breaker is the client's own, which knows more of the connection.
+    OriginProtection protection{};
     redis::ClientOptions client{};
   };
   // GETs in one statement: 128 small replies fit one read of a socket.
@@ -60,6 +64,7 @@ class RedisOrigin final : public Origin {
   [[nodiscard]] bool has_local_order() const override { return tracking_.is_wanted(); }
   // For the change feed. Null: nobody.
   void listen(RedisInvalidationListener* listener) { tracking_.listen(listener); }
+  void protect(const OriginProtection& protection) override;
   [[nodiscard]] OriginStats stats() const override;
   [[nodiscard]] std::string describe() const override { return client_.describe(); }
 
@@ -75,17 +80,25 @@ class RedisOrigin final : public Origin {
     OneShot<Result<Said>> answer;
     std::vector<std::string> words;
     bool asks_expiry = false;  // of a GET: the key's expiry as well
-    MonoTime deadline;
+    MonoTime deadline, arrived;
     bool is_load = false;
+    LoadUrgencyPtr urgency{};  // null: nobody raises it
     [[nodiscard]] std::size_t bytes() const;
   };
   // Requests that leave together; the last answer frees the place.
   struct Batch {
     std::size_t left = 0;
+    OriginGate::Statement statement{};
+    bool failed = false;
   };
 
   enum class Kind : std::uint8_t { kWrite, kLoad, kWatchedLoad };
-  Task<Result<Said>> run(std::vector<std::string> words, Kind kind, MonoTime deadline);
+  Task<Result<Said>> run(std::vector<std::string> words, Kind kind, MonoTime deadline,
+                         LoadUrgencyPtr urgency);
+  void listen_for_raise(const LoadUrgencyPtr& urgency, LoadClass from);
+  [[nodiscard]] std::deque<Job>* best_line();
+  [[nodiscard]] std::size_t waiting() const;
+  [[nodiscard]] std::optional<MonoTime> waits_since(LoadClass of) const;
   void want_tracking();
   void look_for_tracking();
   Task<void> ask_for_tracking();
@@ -94,6 +107,7 @@ class RedisOrigin final : public Origin {
   void schedule_pump();
   void pump();
   void send_batch();
+  void give_back(const Batch& batch);
   void expire(MonoTime now);
   void start_ticking();
   [[nodiscard]] Error origin_error(const Error& error, bool is_load, MonoTime deadline) const;
@@ -101,7 +115,8 @@ class RedisOrigin final : public Origin {
   Executor* executor_;
   Options options_;
   OriginStats stats_;
-  std::deque<Job> queue_;
+  OriginGate gate_;
+  std::array<std::deque<Job>, kLoadClasses> queue_;
   std::size_t queue_bytes_ = 0;
   bool pump_scheduled_ = false;
   bool closing_ = false;

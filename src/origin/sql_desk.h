@@ -27,12 +27,18 @@ class SqlDesk : public std::enable_shared_from_this<SqlDesk> {
     std::string name;  // of the origin, for messages
     std::uint32_t max_concurrency;
     std::uint32_t waiting_max;
+    OriginProtection protection{};
+    std::uint64_t seed = 0;
   };
   SqlDesk(Options options, Executor& executor);
   virtual ~SqlDesk() = default;
 
   [[nodiscard]] Task<Result<SqlAnswer>> run(SqlVerb verb, std::shared_ptr<const SqlFeature> feature,
-                                            std::string key, std::string value, MonoTime deadline);
+                                            std::string key, std::string value, MonoTime deadline,
+                                            LoadUrgencyPtr urgency = {});
+  void protect(const OriginProtection& protection);
+  // Nothing is asked of the origin now, because it fails; why.
+  [[nodiscard]] std::optional<Error> shut() const;
 
   // Checks the statements and keeps them.
   [[nodiscard]] Result<std::unique_ptr<OriginFeature>> bind(const OriginStatements& statements,
@@ -76,15 +82,27 @@ class SqlDesk : public std::enable_shared_from_this<SqlDesk> {
   [[nodiscard]] WaitingLine& line() { return line_; }
   [[nodiscard]] OriginStats& counters() { return stats_; }
   [[nodiscard]] const std::vector<std::shared_ptr<const SqlFeature>>& features() const { return features_; }
+  [[nodiscard]] OriginGate& gate() { return gate_; }
   void took_places(std::uint32_t count);
   void gave_places(std::uint32_t count);
-  [[nodiscard]] std::uint32_t places_left() const { return options_.max_concurrency - stats_.in_flight; }
+  [[nodiscard]] std::uint32_t places_left() const {
+    return gate_.limit() > stats_.in_flight ? gate_.limit() - stats_.in_flight : 0;
+  }
+  // These leave as one statement, which takes a place; end() gives it back. `answered`: the origin did what
+  // it was asked, so that its time counts.
+  [[nodiscard]] OriginGate::Statement begin(const std::vector<SqlRequestPtr>& requests);
+  void end(const OriginGate::Statement& statement, bool answered);
+  // Again, in front of the line.
+  void put_back(const SqlRequestPtr& request);
 
  private:
   void on_deadline(const SqlRequestPtr& request);
+  void listen_for_raise(const LoadUrgencyPtr& urgency, const SqlRequestPtr& request);
+  void empty_line_if_shut();
 
   Options options_;
   Executor& executor_;
+  OriginGate gate_;
   WaitingLine line_;
   OriginStats stats_;
   std::vector<std::shared_ptr<const SqlFeature>> features_;

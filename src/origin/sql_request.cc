@@ -55,9 +55,11 @@ void WaitingLine::insert(SqlRequestPtr request, bool at_front) {
   CANDOR_ASSERT(!request->waiting);
   const auto put = [&](List& list) { return list.insert(at_front ? list.begin() : list.end(), request); };
   const bool is_load = request->verb == SqlVerb::kLoad;
-  request->in_line = put(is_load ? loads_ : writes_);
-  if (is_load) request->in_feature = put(by_feature_[request->feature->index]);
+  const auto of = static_cast<std::size_t>(request->load_class);
+  request->in_line = put(is_load ? loads_[of] : writes_);
+  if (is_load) request->in_feature = put(by_feature_[request->feature->index][of]);
   request->waiting = true;
+  ++size_;
   bytes_ += request->bytes();
 }
 
@@ -68,30 +70,58 @@ void WaitingLine::remove(const SqlRequestPtr& request) {
   CANDOR_ASSERT(request->waiting);
   const SqlRequestPtr keep = request;  // `request` may refer into a list
   keep->waiting = false;
+  --size_;
   bytes_ -= keep->bytes();
   if (keep->verb == SqlVerb::kLoad) {
-    by_feature_[keep->feature->index].erase(keep->in_feature);
-    loads_.erase(keep->in_line);
+    const auto of = static_cast<std::size_t>(keep->load_class);
+    by_feature_[keep->feature->index][of].erase(keep->in_feature);
+    loads_[of].erase(keep->in_line);
   } else {
     writes_.erase(keep->in_line);
   }
 }
 
+void WaitingLine::raise(const SqlRequestPtr& request, LoadClass to) {
+  const SqlRequestPtr keep = request;
+  if (!keep->waiting || to >= keep->load_class) return;
+  remove(keep);
+  keep->load_class = to;
+  insert(keep, false);
+}
+
+SqlRequestPtr WaitingLine::oldest_load() const {
+  for (const List& of_class : loads_)
+    if (!of_class.empty()) return of_class.front();
+  return nullptr;
+}
+
 SqlRequestPtr WaitingLine::oldest() const {
-  if (loads_.empty()) return oldest_write();
-  if (writes_.empty()) return oldest_load();
-  return loads_.front()->number < writes_.front()->number ? loads_.front() : writes_.front();
+  const SqlRequestPtr load = oldest_load(), write = oldest_write();
+  if (load == nullptr || write == nullptr) return load != nullptr ? load : write;
+  const bool waits_for_writes = load->load_class == LoadClass::kBackground;
+  return load->number < write->number && !waits_for_writes ? load : write;
+}
+
+std::optional<MonoTime> WaitingLine::waits_since(SqlVerb verb, LoadClass of) const {
+  std::optional<MonoTime> since;
+  const auto note = [&](const List& list) {
+    if (!list.empty()) since = std::min(since.value_or(MonoTime::max()), list.front()->arrived);
+  };
+  if (verb != SqlVerb::kLoad) note(writes_);
+  for (std::size_t i = 0; verb == SqlVerb::kLoad && i <= static_cast<std::size_t>(of); ++i) note(loads_[i]);
+  return since;
 }
 
 std::vector<SqlRequestPtr> WaitingLine::take_loads_of(const SqlFeature& feature, std::size_t count_max) {
   std::vector<SqlRequestPtr> taken;
-  auto& list = by_feature_[feature.index];
-  for (auto it = list.begin(); it != list.end() && taken.size() < count_max;) {
-    const SqlRequestPtr request = *it++;
-    if (request->alone && !taken.empty()) continue;
-    taken.push_back(request);
-    remove(request);
-    if (request->alone) break;
+  for (List& list : by_feature_[feature.index]) {
+    for (auto it = list.begin(); it != list.end() && taken.size() < count_max;) {
+      const SqlRequestPtr request = *it++;
+      if (request->alone && !taken.empty()) continue;
+      taken.push_back(request);
+      remove(request);
+      if (request->alone) return taken;
+    }
   }
   return taken;
 }
@@ -111,7 +141,8 @@ std::vector<SqlRequestPtr> WaitingLine::take_writes(std::size_t count_max, std::
 
 std::vector<SqlRequestPtr> WaitingLine::take_all() {
   std::vector<SqlRequestPtr> taken;
-  for (const auto* list : {&loads_, &writes_}) taken.insert(taken.end(), list->begin(), list->end());
+  for (const List& of_class : loads_) taken.insert(taken.end(), of_class.begin(), of_class.end());
+  taken.insert(taken.end(), writes_.begin(), writes_.end());
   for (const auto& request : taken) remove(request);
   return taken;
 }

@@ -1,6 +1,7 @@
 // A load or a write on its way through an SQL origin, and the line in which it waits for a place.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <list>
 #include <memory>
@@ -13,6 +14,7 @@
 #include "base/result.h"
 #include "base/task.h"
 #include "origin/origin.h"
+#include "origin/origin_gate.h"
 #include "origin/statement.h"
 #include "version/stamp.h"
 
@@ -46,6 +48,10 @@ struct SqlRequest {
   MonoTime deadline;
 
   // Home thread only.
+  LoadClass load_class = LoadClass::kNormal;
+  OriginGate::Pass pass;
+  MonoTime arrived{0};
+  std::optional<MonoTime> sent;  // nothing: it waits, or waited until its end
   OneShot<Result<SqlAnswer>> answer;
   TimerId timer;
   bool waiting = false;  // in the line; else in flight or answered
@@ -68,8 +74,8 @@ using SqlRequestPtr = std::shared_ptr<SqlRequest>;
 [[nodiscard]] std::vector<SqlRequestPtr> requests_of(const std::shared_ptr<const SqlFeature>& feature,
                                                      const WriteBatch& batch);
 
-// Requests waiting for a place, oldest first; loads can be taken feature by feature. Bounded by count and by
-// bytes.
+// Requests waiting for a place: loads of the best class first, in a class the oldest; they can be taken
+// feature by feature. Bounded by count and by bytes.
 //
 // Invariant: a request is here exactly while its `waiting` is true.
 // Thread safety: none.
@@ -86,31 +92,38 @@ class WaitingLine {
   // For what was in flight and must go again: it was admitted once, the limits do not apply.
   void push_front(SqlRequestPtr request);
   void remove(const SqlRequestPtr& request);
+  // A load that waits goes to the end of a better class.
+  void raise(const SqlRequestPtr& request, LoadClass to);
 
-  [[nodiscard]] SqlRequestPtr oldest_load() const { return loads_.empty() ? nullptr : loads_.front(); }
+  // Of the best class that waits.
+  [[nodiscard]] SqlRequestPtr oldest_load() const;
   [[nodiscard]] SqlRequestPtr oldest_write() const { return writes_.empty() ? nullptr : writes_.front(); }
+  // The write that waits longest may be older than that load: then it goes first. Background loads wait for
+  // writes.
   [[nodiscard]] SqlRequestPtr oldest() const;
-  // The waiting loads of `feature` that may share a statement, oldest first, at most `count_max`; removed
-  // from the line.
+  // When the oldest load of this class or a better one came, for loads; else the oldest write.
+  [[nodiscard]] std::optional<MonoTime> waits_since(SqlVerb verb, LoadClass of) const;
+  // The waiting loads of `feature` that may share a statement, in the line's order, at most `count_max`;
+  // removed from the line.
   [[nodiscard]] std::vector<SqlRequestPtr> take_loads_of(const SqlFeature& feature, std::size_t count_max);
   // At most `count_max` writes, oldest first, of together at most `bytes_max` bytes (but at least one);
   // removed from the line.
   [[nodiscard]] std::vector<SqlRequestPtr> take_writes(std::size_t count_max, std::size_t bytes_max);
   [[nodiscard]] std::vector<SqlRequestPtr> take_all();
 
-  [[nodiscard]] std::uint32_t size() const {
-    return static_cast<std::uint32_t>(loads_.size() + writes_.size());
-  }
+  [[nodiscard]] std::uint32_t size() const { return static_cast<std::uint32_t>(size_); }
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
 
  private:
   using List = std::list<SqlRequestPtr>;
+  using Classes = std::array<List, kLoadClasses>;
   void insert(SqlRequestPtr request, bool at_front);
 
   Limits limits_;
-  List loads_, writes_;
-  std::unordered_map<std::uint32_t, List> by_feature_;  // keyed by SqlFeature::index, which is ours
-  std::size_t bytes_ = 0;
+  Classes loads_;
+  List writes_;
+  std::unordered_map<std::uint32_t, Classes> by_feature_;  // keyed by SqlFeature::index, which is ours
+  std::size_t size_ = 0, bytes_ = 0;
 };
 
 }  // namespace candor

@@ -91,6 +91,12 @@ void SqliteHandle::roll_back() {
   if (sqlite3_get_autocommit(db_.get()) == 0) (void)execute("rollback");
 }
 
+void SqliteHandle::stop_when(const std::atomic<bool>* flag) {
+  constexpr int kInstructions = 10'000;  // between two looks: well under a millisecond
+  const auto look = [](void* of) { return static_cast<const std::atomic<bool>*>(of)->load() ? 1 : 0; };
+  sqlite3_progress_handler(db_.get(), kInstructions, look, const_cast<std::atomic<bool>*>(flag));
+}
+
 bool SqliteHandle::has_moved() const {
   int moved = 0;
   return sqlite3_file_control(db_.get(), "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved != 0;

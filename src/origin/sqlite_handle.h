@@ -4,6 +4,7 @@
 
 #include <sqlite3.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -26,6 +27,7 @@ class SqliteQuery {
   [[nodiscard]] std::int64_t integer(int column) const;
   [[nodiscard]] std::string_view text(int column) const;
   [[nodiscard]] bool is_null(int column) const;
+  [[nodiscard]] int columns() const { return sqlite3_column_count(statement_.get()); }
 
  private:
   struct Finalize {
@@ -46,6 +48,8 @@ class SqliteHandle {
   // The only column of the only row. kNotFound: no row.
   [[nodiscard]] Result<std::int64_t> number(const std::string& sql);
   void roll_back();
+  // What runs ends soon once the flag is set, with an error; it outlives this.
+  void stop_when(const std::atomic<bool>* flag);
   // The path names another file by now, or none.
   [[nodiscard]] bool has_moved() const;
   [[nodiscard]] std::int64_t changes() const { return sqlite3_changes64(db_.get()); }

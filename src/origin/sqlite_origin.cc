@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <utility>
 
+#include "origin/sqlite_handle.h"
 #include "origin/sqlite_proof.h"
 
 namespace candor {
@@ -24,6 +26,38 @@ constexpr Duration kPrepareTimeout = 5s;
 // Confirmations that wait for the one job that makes them; a strong read that finds more is better off
 // loading.
 constexpr std::size_t kProofsWaitingMax = 16'384;
+
+using Keys = std::vector<std::string>;
+
+// Blocking.
+Result<Keys> read_keys(const SqliteFile& file, const std::string& sql, std::size_t rows_max,
+                       const std::atomic<bool>& stopped) {
+  const auto failed = [&](Error error) {
+    return fail(stopped ? ErrorCode::kTimeout : error.code,
+                fmt::format("origin {}: the query of keys: {}", file.origin,
+                            stopped ? "not done by the deadline" : error.message));
+  };
+  auto db = SqliteHandle::open(file.path, SqliteHandle::Mode::kReadOnly, kPrepareTimeout);
+  if (!db) return failed(db.error());
+  db->stop_when(&stopped);
+  auto rows = db->query(sql);
+  if (!rows) return failed(rows.error());
+  Keys keys;
+  while (keys.size() < rows_max) {
+    const auto row = rows->step();
+    if (!row) return failed(row.error());
+    if (!*row) break;
+    std::string key;
+    bool has_null = false;
+    for (int column = 0; column < rows->columns(); ++column) {
+      has_null = has_null || rows->is_null(column);
+      if (column > 0) key += ':';
+      key += rows->text(column);
+    }
+    if (!has_null) keys.push_back(std::move(key));
+  }
+  return keys;
+}
 
 }  // namespace
 
@@ -109,6 +143,21 @@ class SqliteOrigin::Desk final : public SqlDesk {
     co_return *position;
   }
 
+  OneShot<Result<Keys>> list_keys(std::string sql, std::size_t rows_max, MonoTime deadline) {
+    auto listing = std::make_shared<Listing>();
+    listing->stopped = is_closed();
+    listing_ = listing;
+    const TimerId timer = executor().schedule(deadline, [listing] { listing->stopped = true; });
+    pool_.run([&home = executor(), file = file_, listing, timer, rows_max, sql = std::move(sql)]() mutable {
+      auto keys = read_keys(file, sql, rows_max, listing->stopped);
+      home.post([&home, timer, listing = std::move(listing), keys = std::move(keys)]() mutable {
+        home.cancel(timer);
+        listing->answer.set(std::move(keys));
+      });
+    });
+    return listing->answer;
+  }
+
   OneShot<Result<void>> check_all() {
     OneShot<Result<void>> done;
     auto connection = std::make_shared<SqliteConnection>(file_, SqliteConnection::Role::kWriter);
@@ -135,6 +184,7 @@ class SqliteOrigin::Desk final : public SqlDesk {
     std::vector<SqlRequestPtr> requests;
     bool writes = false;
     Duration patience{};
+    OriginGate::Statement statement{};
   };
   using JobPtr = std::shared_ptr<Job>;
 
@@ -164,6 +214,10 @@ class SqliteOrigin::Desk final : public SqlDesk {
   }
 
   void on_close() override {
+    if (const auto listing = listing_.lock()) {
+      listing->stopped = true;
+      listing->answer.set(fail(ErrorCode::kOriginDown, fmt::format("origin {} is closing", options().name)));
+    }
     auto jobs = std::exchange(jobs_, {});
     for (const auto& job : jobs) {
       job->connection->stop();
@@ -190,6 +244,11 @@ class SqliteOrigin::Desk final : public SqlDesk {
   }
 
  private:
+  // A query of keys.
+  struct Listing {
+    std::atomic<bool> stopped{false};
+    OneShot<Result<Keys>> answer;
+  };
   struct Proof {
     std::shared_ptr<SqliteProof::Question> question;
     OneShot<Result<void>> answer;
@@ -317,7 +376,7 @@ class SqliteOrigin::Desk final : public SqlDesk {
   }
 
   void start(JobPtr job) {
-    took_places(1);
+    job->statement = begin(job->requests);
     job->connection->clear_stop();
     writing_ = writing_ || job->writes;
     count(*job);
@@ -351,7 +410,10 @@ class SqliteOrigin::Desk final : public SqlDesk {
   }
 
   void done(const JobPtr& job, std::vector<Result<SqlAnswer>> answers) {
-    gave_places(1);
+    const bool failed = std::ranges::any_of(
+        answers, [](const auto& answer) { return !answer && !is_answer(answer.error().code); });
+    end(job->statement, !failed);
+    if (failed) gate().lost(executor().now());
     std::erase(jobs_, job);
     if (job->writes) writing_ = false;
     if (job->writes && on_written_) on_written_();
@@ -401,7 +463,8 @@ class SqliteOrigin::Desk final : public SqlDesk {
   };
   std::vector<FeatureWatch> watches_;
   std::vector<Unheard> unheard_;
-  std::vector<Proof> proofs_;  // waiting
+  std::weak_ptr<Listing> listing_;  // the last one
+  std::vector<Proof> proofs_;       // waiting
   bool proving_ = false;
 };
 
@@ -438,9 +501,18 @@ Task<Result<void>> SqliteOrigin::prepare() {
 
 Task<Result<OriginProbe>> SqliteOrigin::probe(MonoTime deadline) { return desk_->probe(deadline); }
 
+Task<Result<std::vector<std::string>>> SqliteOrigin::list_keys(std::string sql, std::size_t rows_max,
+                                                               MonoTime deadline) {
+  auto done = desk_->list_keys(std::move(sql), rows_max, deadline);
+  Result<Keys> keys = co_await done;
+  co_return keys;
+}
+
 void SqliteOrigin::note_unheard(const std::vector<Unheard>& unheard) { desk_->note_unheard(unheard); }
 
 void SqliteOrigin::on_written(std::function<void()> call) { desk_->on_written(std::move(call)); }
+
+void SqliteOrigin::protect(const OriginProtection& protection) { desk_->protect(protection); }
 
 OriginStats SqliteOrigin::stats() const { return desk_->stats(); }
 

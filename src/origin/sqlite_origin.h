@@ -29,8 +29,12 @@ class SqliteOrigin final : public Origin {
   // One read transaction for all that is asked in one turn, on a connection beside max_concurrency.
   Task<Result<OriginProbe>> probe(MonoTime deadline) override;
   void note_unheard(const std::vector<Unheard>& unheard) override;
+  // On a connection of its own that only reads.
+  Task<Result<std::vector<std::string>>> list_keys(std::string sql, std::size_t rows_max,
+                                                   MonoTime deadline) override;
   // Called after each transaction of this process's own writes, whatever became of it: wakes the change feed.
   void on_written(std::function<void()> call);
+  void protect(const OriginProtection& protection) override;
   [[nodiscard]] OriginStats stats() const override;
   [[nodiscard]] std::string describe() const override;
 

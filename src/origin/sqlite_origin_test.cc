@@ -51,12 +51,14 @@ class SqliteOriginTest : public testing::Test {
   }
 
   void open(std::uint32_t max_concurrency = 4, std::uint32_t waiting_max = 100,
-            const std::string& suffix = "", const std::string& position_query = "") {
+            const std::string& suffix = "", const std::string& position_query = "",
+            OriginProtection protection = {.is_adaptive = false}) {
     auto file = parse_sqlite_url("shop", "sqlite:" + path() + suffix);
     ASSERT_TRUE(file) << file.error().message;
     file->position_query = position_query;
-    origin_ = std::make_unique<SqliteOrigin>(*file, SqlDesk::Options{"shop", max_concurrency, waiting_max},
-                                             world_.executor, world_.pool);
+    origin_ = std::make_unique<SqliteOrigin>(
+        *file, SqlDesk::Options{"shop", max_concurrency, waiting_max, protection}, world_.executor,
+        world_.pool);
   }
   std::unique_ptr<OriginFeature> bind(OriginStatements statements) {
     if (statements.feature.empty()) statements.feature = "f";
@@ -212,10 +214,59 @@ TEST_F(SqliteOriginTest, PlacesAndTheLineAreBounded) {
     ASSERT_TRUE(row.has_value());
     if (!*row) refused += row->error().code == ErrorCode::kOverloaded;
   }
-  EXPECT_EQ(refused, rows.size() - 10);
+  EXPECT_EQ(refused, rows.size() - 9);  // the tenth place is kept for critical features and writes
   EXPECT_EQ(origin_->stats().in_flight_max, 2u);
   EXPECT_EQ(origin_->stats().in_flight, 0u);
   EXPECT_EQ(world_.executor.timers(), 0u);
+}
+
+// One place; what waits for it leaves by class, and a reader who joins makes a background load urgent.
+TEST_F(SqliteOriginTest, LoadsLeaveByClassAndARaisedOneGoesFirst) {
+  open(1);
+  auto f = bind_t();
+  auto g = bind({.feature = "g", .load = "select v from n where id = :key"});
+  auto h = bind({.feature = "h", .load = "select v from c where a = :key"});
+  std::optional<Result<OriginRow>> first, background, low, raised;
+  world_.start(f->load("a", world_.in(5s)), &first);
+  world_.executor.run_ready();  // holds the place
+  const auto urgency = std::make_shared<LoadUrgency>(LoadClass::kBackground);
+  const auto of = [](LoadClass c) { return std::make_shared<LoadUrgency>(c); };
+  world_.start(f->load_urgent("n", world_.in(5s), of(LoadClass::kBackground)), &background);
+  world_.start(g->load_urgent("7", world_.in(5s), of(LoadClass::kLow)), &low);
+  world_.start(h->load_urgent("x", world_.in(5s), urgency), &raised);
+  world_.executor.run_ready();
+  urgency->raise(LoadClass::kCritical);
+  const auto answer_one = [&] {
+    world_.pool.run_one();
+    world_.executor.run_ready();
+  };
+  answer_one();
+  EXPECT_TRUE(first && !background && !low && !raised);
+  answer_one();
+  EXPECT_TRUE(raised && !low && !background);
+  answer_one();
+  EXPECT_TRUE(low && !background);
+  answer_one();
+  EXPECT_TRUE(background);
+}
+
+TEST_F(SqliteOriginTest, WhenTheBreakerOpensWhoeverWaitsIsToldAtOnce) {
+  open(1, 1000);
+  auto f = bind_t();
+  auto g = bind({.feature = "g", .load = "select v from n where id = :key"});
+  std::optional<Result<OriginRow>> waiting;
+  std::vector<std::optional<Result<OriginRow>>> silent(3);
+  for (auto& row : silent) world_.start(f->load("a", world_.in(2s)), &row);
+  world_.executor.run_ready();
+  world_.start(g->load("7", world_.in(60s)), &waiting);
+  world_.executor.advance(2s);  // the pool holds the statement: the database says nothing
+  EXPECT_EQ(origin_->stats().breaker, Breaker::State::kOpen);
+  ASSERT_TRUE(waiting);
+  EXPECT_EQ(waiting->error().code, ErrorCode::kOriginDown);
+  EXPECT_EQ(load(*g, "7").error().code, ErrorCode::kOriginDown);
+  world_.executor.advance(1s);
+  world_.settle();
+  EXPECT_EQ(value(*g, "7"), "seven");  // a probe
 }
 
 TEST_F(SqliteOriginTest, TheDeadlineAnswersWhetherTheDatabaseDoesOrNot) {

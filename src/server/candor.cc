@@ -1,11 +1,13 @@
 // Commands of our own.
 #include <algorithm>
 #include <chrono>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "server/candor_budget.h"
 #include "server/dropping.h"
 #include "server/key_access.h"
+#include "server/reply_json.h"
 #include "server/resp_server.h"
 #include "server/session.h"
 
@@ -254,6 +256,36 @@ void adopt(Session& session, Args args) {
   session.server().context().desk->check(*token, std::move(done));
 }
 
+// What is loaded is nobody's own, and costs the origin: the right is that of a write.
+void warm(Session& session, Args args) {
+  if (args.size() > 2) return session.syntax_error();
+  const std::string feature(args.size() == 2 ? args[1] : std::string_view());
+  if (!feature.empty()) {
+    const Feature* known = session.cache().find_feature(feature);
+    if (known == nullptr || !session.user()->may_touch(known->id()))
+      return session.error("NOFEATURE no feature of yours is called '" + feature.substr(0, 64) + "'");
+  } else if (!session.user()->has(Right::kAdmin)) {
+    return session.error(
+        "NOPERM CANDOR.WARM without a feature warms all of them and needs the right 'admin'");
+  }
+  WarmDesk* desk = session.server().context().warm;
+  if (desk == nullptr) return session.error("ERR nothing is warmed here");
+  const auto place = session.defer_alone();
+  auto done = [loop = session.loop().shared_from_this(), id = session.id(),
+               place](Result<nlohmann::json> progress) {
+    loop->executor().post([loop, id, place, progress = std::move(progress)] {
+      Session* back = loop->find(id);
+      if (back == nullptr) return;
+      back->finish(place, [&](std::string& out) {
+        progress ? write_json(out, *progress, back->protocol())
+                 : answer_error(*back, out, reply_text(progress.error()));
+      });
+      back->completed();
+    });
+  };
+  desk->warm(feature, std::move(done));
+}
+
 void not_yet(Session& session, Args args) {
   session.error("ERR " + std::string(args[0]) + " is not available yet");
 }
@@ -270,8 +302,10 @@ constexpr Command kCommands[] = {
      "A token of what this session has seen and written.", token},
     {"CANDOR.SESSION", 2, C::kReadOnly | C::kBarrier, Right::kRead, 0, 0, 0, "candor", "0.1.0",
      "Adopts the token of another session.", adopt},
-    {"CANDOR.WARM", -1, C::kReadOnly | C::kNotYet, Right::kRead, 0, 0, 0, "candor", "0.1.0",
-     "Not available yet.", not_yet},
+    {"CANDOR.WARM", -1, C::kReadOnly, Right::kWrite, 0, 0, 0, "candor", "0.1.0",
+     "Loads what the configuration says of a feature, or of all, before it is read; answers with the "
+     "progress.",
+     warm},
     {"CANDOR.HOTKEYS", -1, C::kReadOnly | C::kNotYet, Right::kRead, 0, 0, 0, "candor", "0.1.0",
      "Not available yet.", not_yet},
     {"CANDOR.BUDGET", -1, C::kReadOnly, Right::kRead, 0, 0, 0, "candor", "0.1.0",

@@ -452,11 +452,11 @@ TEST_F(CommandsTest, CandorGetSaysWhereTheValueCameFrom) {
 
 TEST_F(CommandsTest, CandorCommandsThatAreNotAvailableYetSayItAndAreNotListed) {
   EXPECT_EQ(run("COMMAND LIST FILTERBY PATTERN candor.*"),
-            "*5\r\n$13\r\ncandor.budget\r\n$10\r\ncandor.get\r\n$17\r\ncandor.invalidate\r\n$14\r\ncandor."
+            "*6\r\n$13\r\ncandor.budget\r\n$10\r\ncandor.get\r\n$17\r\ncandor.invalidate\r\n$14\r\ncandor."
             "session\r\n$12\r\ncandor."
-            "token\r\n");
+            "token\r\n$11\r\ncandor.warm\r\n");
   const std::string everything = run("COMMAND") + run("COMMAND DOCS");
-  for (const std::string name : {"explain", "warm", "hotkeys"}) {
+  for (const std::string name : {"explain", "hotkeys"}) {
     EXPECT_EQ(everything.find("candor." + name), std::string::npos);
     EXPECT_EQ(run("COMMAND INFO candor." + name), "*1\r\n$-1\r\n");
     EXPECT_EQ(run("COMMAND DOCS candor." + name), "*0\r\n");

@@ -16,6 +16,7 @@
 #include "server/region_commands.h"
 #include "server/session_desk.h"
 #include "server/tracking.h"
+#include "server/warm_desk.h"
 
 namespace candor::server {
 
@@ -73,6 +74,7 @@ struct ServerContext {
   EntropySource* entropy = nullptr;
   SessionDesk* desk = nullptr;       // session tokens; null: there are none here
   BudgetDesk* budgets = nullptr;     // null: no feature has a budget
+  WarmDesk* warm = nullptr;          // null: nothing is warmed here
   RegionCommands* region = nullptr;  // null: commands reach this node and L2
   BlockingPool* pool = nullptr;      // for password checks; null: they run on the connection's loop
   ServerOptions options;

@@ -19,6 +19,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/breaker.h"
 #include "base/result.h"
 #include "base/task.h"
 #include "base/time.h"
@@ -88,6 +89,7 @@ struct L2Swap {
 struct L2Stats {
   bool connected = true;
   bool breaker_open = false;
+  Breaker::State breaker = Breaker::State::kClosed;
   std::uint64_t hits = 0, misses = 0, errors = 0, timeouts = 0, reconnects = 0;
   std::uint64_t fills_refused = 0;
   std::uint64_t bytes = 0, bytes_limit = 0;  // 0: not known (remote)

@@ -2,15 +2,14 @@
 readers know what was written when, and judge for themselves whether the budget is kept."""
 import json
 import math
-import queue
 import random
 import signal
-import socket
 import sqlite3
 import threading
 import time
 
 from river import install_feed
+from slow_link import SlowLink
 from support import wait_for
 
 KEYS = 40
@@ -44,55 +43,6 @@ window = "1h"
 control = "auto"
 owner = "shop"
 """
-
-
-class SlowLink:
-    """A TCP proxy on which everything takes `delay` longer, each way."""
-
-    def __init__(self, target_port, delay):
-        self.target_port, self.delay, self.open = target_port, delay, []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                here, _ = self.listener.accept()
-                there = socket.create_connection(("127.0.0.1", self.target_port))
-            except OSError:  # the test is over
-                return
-            self.open += [here, there]
-            for a, b in ((here, there), (there, here)):
-                waiting = queue.Queue()
-                threading.Thread(target=self.take, args=(a, waiting), daemon=True).start()
-                threading.Thread(target=self.give, args=(b, waiting), daemon=True).start()
-
-    def take(self, source, waiting):
-        data = b"."
-        while data:
-            try:
-                data = source.recv(65536)
-            except OSError:
-                data = b""
-            waiting.put((time.monotonic() + self.delay, data))
-
-    @staticmethod
-    def give(target, waiting):
-        while True:
-            due, data = waiting.get()
-            time.sleep(max(0.0, due - time.monotonic()))
-            try:
-                if not data:
-                    return target.shutdown(socket.SHUT_WR)
-                target.sendall(data)
-            except OSError:
-                return
-
-    def close(self):
-        self.listener.close()
-        for one in self.open:
-            one.close()
 
 
 class Traffic:

@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "base/ids.h"
+#include "tier/l1/access_log.h"
 #include "tier/l1/entry.h"
 #include "tier/l1/entry_view.h"
 #include "tier/l1/epoch.h"
@@ -48,6 +49,7 @@ struct HitPath {
   HashSeed seed;
   unsigned unit_shift = 0;
   unsigned shard_mask;
+  AccessLog* accesses = nullptr;
   std::array<ShardView, kShardsMax> views;  // in place: one dependent load less
 
   [[nodiscard]] unsigned shard_number(std::uint64_t hash) const { return shard_of_hash(hash) & shard_mask; }
@@ -86,6 +88,14 @@ struct HitPath {
     if (!find_slowly<kIsAccess>(reader, hash, feature, key, now, &rare)) return false;
     *out = rare;
     return true;
+  }
+
+  // A read as its caller sees it is over: told on, if the key is one of those that somebody follows. By
+  // value: the address of a view would make every part of it be stored on every hit.
+  [[gnu::always_inline]] void note_read(const EpochDomain::Slot& reader, std::uint64_t hash,
+                                        FeatureId feature, std::uint32_t bytes) const {
+    if (accesses->watches(hash, feature)) [[unlikely]]
+      accesses->record_read(reader.index, hash, feature, bytes);
   }
 
   // The same for every case.

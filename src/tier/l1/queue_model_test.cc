@@ -104,5 +104,61 @@ RC_GTEST_PROP(QueueModel, HoldsWhatItSaysUnderRequestsAndErasures, ()) {
   }
 }
 
+TEST(QueueModel, WithWeightsTheLimitIsTheirSum) {
+  QueueModel model(make_policy(PolicyKind::kLru, 1), QueueModel::Weighted{100, 1000}, 1);
+  model.insert(1, 40, {});
+  model.insert(2, 40, {});
+  EXPECT_TRUE(model.touch(1));
+  model.insert(3, 40, {});  // the least recently used leaves
+  EXPECT_FALSE(model.contains(2));
+  EXPECT_TRUE(model.contains(1));
+  model.resize(1, 90);
+  EXPECT_LE(model.weight(), 100U);
+  model.insert(4, 101, {});
+  EXPECT_FALSE(model.contains(4));
+  model.check_invariants();
+}
+
+TEST(QueueModel, WeightsChangeByLabelAndZeroLeaves) {
+  QueueModel model(make_policy(PolicyKind::kDefault, 1), QueueModel::Weighted{10'000, 1000}, 1);
+  for (std::uint64_t key = 0; key < 100; ++key)
+    model.insert(key, 10, {static_cast<std::uint32_t>(key), static_cast<std::uint16_t>(key % 2)});
+  model.reweigh([](QueueModel::Label label, std::size_t weight) {
+    if (label.group == 0) return weight;
+    return label.number < 50 ? weight * 2 : 0;
+  });
+  EXPECT_EQ(model.entries(), 75U);
+  EXPECT_EQ(model.weight(), 50U * 10 + 25U * 20);
+  EXPECT_TRUE(model.contains(49));
+  EXPECT_FALSE(model.contains(51));
+  model.check_invariants();
+}
+
+TEST(QueueModel, UnderRandomWeightsItsInvariantsHold) {
+  for (const PolicyKind kind : {PolicyKind::kDefault, PolicyKind::kLru, PolicyKind::kSieve}) {
+    QueueModel model(make_policy(kind, 1), QueueModel::Weighted{20'000, 300}, 1);
+    Random random(1);
+    for (int i = 0; i < 20'000; ++i) {
+      const std::uint64_t key = random.below(1000);
+      const std::size_t weight = 1 + random.below(200);
+      switch (random.below(20)) {
+        case 0:
+          (void)model.erase(key);
+          break;
+        case 1:
+          model.resize(key, weight);
+          break;
+        case 2:
+          if (random.below(50) == 0) model.set_capacity(5'000 + random.below(20'000));
+          break;
+        default:
+          (void)model.request(key, weight);
+      }
+      if (i % 500 == 0) model.check_invariants();
+    }
+    model.check_invariants();
+  }
+}
+
 }  // namespace
 }  // namespace candor::l1

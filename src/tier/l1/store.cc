@@ -38,6 +38,9 @@ constexpr int kTidySteps = 4;
 // Resident free segments kept for the next writer, for each shard: more goes back to the system.
 constexpr std::size_t kSpareSegments = 1;
 
+// Steps in which a store shrinks: as many maintain() take an eighth of it.
+constexpr std::size_t kShrinkSteps = 80;
+
 constexpr unsigned kScanPositionBits = 50;
 constexpr std::size_t kBatch = 32;  // lookups in flight in find_many: more than a core's outstanding misses
 
@@ -69,6 +72,7 @@ class Store::Impl {
   bool erase(KeyHash hash, FeatureId feature, std::string_view key, Millis now, unsigned* accesses);
   void erase_matching(bool all, FeatureId feature);
   void maintain(Millis now);
+  void set_memory_limit(std::size_t bytes);
   std::uint64_t scan(std::uint64_t cursor, std::size_t count, Millis now,
                      const std::function<void(const Visited&)>& visit) const;
   StoreStats stats() const;
@@ -95,12 +99,23 @@ class Store::Impl {
   ValueBlock* make_block(std::string_view value);  // the caller has charged it
   void drop_block(ValueBlock* block);
   PutResult refuse(const PutRequest& request, PutResult why);
+  PutResult put_entry(const PutRequest& request);
+  void note_stored(const PutRequest& request);
+  void note_erased(KeyHash hash, FeatureId feature);
+  void give_back_withheld();
+  void shrink();
 
+  AccessLog accesses_;
   HitPath hit_path_;
   std::size_t features_max_;
   StoreMemory memory_;
   std::vector<std::unique_ptr<Shard>> shards_;
   std::size_t fixed_bytes_ = 0;  // held by an empty store
+
+  // Limits below the first one: the difference is charged like anything else, so that no writer can overlook
+  // it.
+  std::atomic<std::size_t> wanted_limit_;
+  std::atomic<std::size_t> withheld_{0};
 
   Mutex erase_mutex_;  // one erase_feature() or clear() at a time
   Mutex maintain_mutex_;
@@ -109,15 +124,19 @@ class Store::Impl {
 };
 
 Store::Impl::Impl(const StoreOptions& options, const PolicyFactory& policy)
-    : hit_path_(options.hash_seed, shards_for(options)),
+    : accesses_(options.features_max, options.access_stripes, options.stripe_accesses),
+      hit_path_(options.hash_seed, shards_for(options)),
       features_max_(options.features_max),
       memory_(options.memory_limit, segment_bytes_for(options.memory_limit, hit_path_.shard_mask + 1),
-              hit_path_.shard_mask + 1) {
+              hit_path_.shard_mask + 1),
+      wanted_limit_(options.memory_limit) {
+  hit_path_.accesses = &accesses_;
   memory_.evicted = options.evicted;
   hit_path_.unit_shift = memory_.arena.unit_shift();
   hit_path_.arena_base = memory_.arena.at(1) - (std::size_t{1} << hit_path_.unit_shift);
   memory_.budget.charge(sizeof(Impl) + memory_.arena.overhead_bytes() +
-                        memory_.arena.segment_count() * sizeof(SegmentInfo));
+                        memory_.arena.segment_count() * sizeof(SegmentInfo) + accesses_.memory_bytes() +
+                        options.reserved_bytes);
   for (unsigned i = 0; i <= hit_path_.shard_mask; ++i) {
     shards_.push_back(std::make_unique<Shard>(
         memory_, hit_path_.views[i], policy(mix64(options.hash_seed + i)), i, hit_path_.seed, features_max_));
@@ -150,6 +169,8 @@ void Store::Impl::find_many(EpochDomain::Slot& reader, std::span<Lookup> lookups
     for (Lookup& lookup : batch) {
       lookup.found =
           hit_path_.find<true>(reader, lookup.hash.value, lookup.feature, lookup.key, now, &lookup.view);
+      hit_path_.note_read(reader, lookup.hash.value, lookup.feature,
+                          lookup.found ? access_bytes(lookup.key.size(), lookup.view.value.size()) : 0);
     }
   }
 }
@@ -211,7 +232,33 @@ Store::PutResult Store::Impl::refuse(const PutRequest& request, PutResult why) {
   return why;
 }
 
+void Store::Impl::note_stored(const PutRequest& request) {
+  if (!accesses_.watches(request.hash.value, request.feature)) return;
+  Access access;
+  access.hash = request.hash.value;
+  access.feature = request.feature;
+  access.bytes = access_bytes(request.key.size(), request.value.size());
+  access.expires_at = request.meta.expires_at;
+  access.kind = Access::Kind::kStored;
+  accesses_.record(shard_of_hash(access.hash), access);
+}
+
+void Store::Impl::note_erased(KeyHash hash, FeatureId feature) {
+  if (!accesses_.watches(hash.value, feature)) return;
+  Access access;
+  access.hash = hash.value;
+  access.feature = feature;
+  access.kind = Access::Kind::kErased;
+  accesses_.record(shard_of_hash(hash.value), access);
+}
+
 Store::PutResult Store::Impl::put(const PutRequest& request) {
+  const PutResult result = put_entry(request);
+  if (result == PutResult::kStored) note_stored(request);
+  return result;
+}
+
+Store::PutResult Store::Impl::put_entry(const PutRequest& request) {
   CANDOR_ASSERT(request.feature.value < features_max_);
   const EntryShape entry_shape = shape(request.key, request.value.size(), request.meta);
   if (is_too_large(request.key, request.value.size(), entry_shape))
@@ -260,6 +307,7 @@ Store::PutResult Store::Impl::update(KeyHash hash, FeatureId feature, std::strin
         break;
       }
       if (update.action == Update::Action::kErase) {
+        note_erased(hash, feature);
         home.erase(hash.value, feature, key, now);
         result = PutResult::kStored;
         break;
@@ -284,6 +332,7 @@ Store::PutResult Store::Impl::update(KeyHash hash, FeatureId feature, std::strin
         request.value = update.value;
         request.meta = update.meta;
         if (home.put(request, entry_shape, block) == Shard::PutOutcome::kStored) {
+          note_stored(request);
           result = PutResult::kStored;
           break;
         }
@@ -304,6 +353,7 @@ Store::PutResult Store::Impl::update(KeyHash hash, FeatureId feature, std::strin
 
 bool Store::Impl::erase(KeyHash hash, FeatureId feature, std::string_view key, Millis now,
                         unsigned* accesses) {
+  note_erased(hash, feature);
   Shard& home = shard(hash.value);
   const MutexLock lock(home.mutex);
   return home.erase(hash.value, feature, key, now, accesses);
@@ -311,6 +361,7 @@ bool Store::Impl::erase(KeyHash hash, FeatureId feature, std::string_view key, M
 
 void Store::Impl::erase_matching(bool all, FeatureId feature) {
   const MutexLock one_at_a_time(erase_mutex_);
+  accesses_.record_erased(all ? nullptr : &feature);
   for (const auto& shard : shards_) {
     const MutexLock lock(shard->mutex);
     shard->begin_erase(all, feature);
@@ -324,6 +375,44 @@ void Store::Impl::erase_matching(bool all, FeatureId feature) {
   for (const auto& shard : shards_) {
     const MutexLock lock(shard->mutex);
     shard->end_erase();
+  }
+}
+
+void Store::Impl::set_memory_limit(std::size_t bytes) {
+  const std::size_t full = memory_.budget.limit();
+  const std::size_t least = std::min(full, fixed_bytes_ + full / kMemoryLimitPart);
+  const std::size_t wanted = std::clamp(bytes, least, full);
+  wanted_limit_.store(wanted, std::memory_order_relaxed);
+  give_back_withheld();
+}
+
+void Store::Impl::give_back_withheld() {
+  const std::size_t wanted = memory_.budget.limit() - wanted_limit_.load(std::memory_order_relaxed);
+  std::size_t withheld = withheld_.load(std::memory_order_relaxed);
+  while (withheld > wanted) {
+    if (!withheld_.compare_exchange_weak(withheld, wanted, std::memory_order_relaxed)) continue;
+    memory_.budget.release(withheld - wanted);
+    return;
+  }
+}
+
+// One step: entries leave, and what they held is withheld before somebody else takes it.
+void Store::Impl::shrink() {
+  const std::size_t full = memory_.budget.limit();
+  const std::size_t step = std::max(full / kShrinkSteps, memory_.arena.segment_bytes());
+  for (std::size_t done = 0; done < step;) {
+    const std::size_t withheld = withheld_.load(std::memory_order_relaxed);
+    const std::size_t wanted = full - wanted_limit_.load(std::memory_order_relaxed);
+    if (withheld >= wanted) return;
+    const std::size_t piece = std::min(wanted - withheld, memory_.arena.segment_bytes());
+    memory_.arena.trim(0);
+    if (!memory_.budget.try_charge(piece)) {
+      if (!release_room(piece)) return;
+      memory_.arena.trim(0);
+      if (!memory_.budget.try_charge(piece)) return;
+    }
+    withheld_.fetch_add(piece, std::memory_order_relaxed);
+    done += piece;
   }
 }
 
@@ -346,6 +435,8 @@ void Store::Impl::maintain(Millis now) {
       if (!shard->tidy(now)) break;
     }
   }
+  give_back_withheld();  // the limit may have risen while the last step shrank
+  shrink();
   memory_.arena.trim(kSpareSegments * shards_.size());
   maintain_mutex_.unlock();
 }
@@ -398,8 +489,9 @@ StoreStats Store::Impl::stats() const {
     const MutexLock lock(shard->mutex);
     shard->add_to(&stats);
   }
-  stats.bytes_used = memory_.budget.used();
-  stats.memory_limit = memory_.budget.limit();
+  const std::size_t withheld = withheld_.load(std::memory_order_relaxed);
+  stats.bytes_used = memory_.budget.used() - std::min(memory_.budget.used(), withheld);
+  stats.memory_limit = memory_.budget.limit() - withheld;
   return stats;
 }
 
@@ -460,6 +552,7 @@ bool Store::erase(KeyHash hash, FeatureId feature, std::string_view key, Millis 
 void Store::erase_feature(FeatureId feature) { impl_->erase_matching(false, feature); }
 void Store::clear() { impl_->erase_matching(true, FeatureId{}); }
 void Store::maintain(Millis now) { impl_->maintain(now); }
+void Store::set_memory_limit(std::size_t bytes) { impl_->set_memory_limit(bytes); }
 
 std::uint64_t Store::scan(std::uint64_t cursor, std::size_t count, Millis now,
                           const std::function<void(const Visited&)>& visit) const {

@@ -45,9 +45,12 @@ enum class PolicyKind : std::uint8_t { kDefault, kS3Fifo, kSieve, kLru, kWTinyLf
 struct StoreOptions {
   std::size_t memory_limit = std::size_t{256} << 20;
   PolicyKind policy = PolicyKind::kDefault;
-  unsigned shards = 0;              // 0: chosen from the limit; a power of two
-  std::uint64_t hash_seed = 0;      // drawn at start
-  std::size_t features_max = 64;    // size of the per-feature accounting
+  unsigned shards = 0;             // 0: chosen from the limit; a power of two
+  std::uint64_t hash_seed = 0;     // drawn at start
+  std::size_t features_max = 64;   // size of the per-feature accounting
+  std::size_t reserved_bytes = 0;  // of the limit, for what others hold on this tier's account
+  unsigned access_stripes = 0;     // of access_log(); 0: nobody can follow keys
+  std::size_t stripe_accesses = 1024;
   EvictionSink* evicted = nullptr;  // is shown what eviction takes; null: nobody. Outlives the store's users
 };
 
@@ -62,7 +65,7 @@ struct FeatureUsage {
 
 struct StoreStats {
   std::size_t bytes_used = 0;
-  std::size_t memory_limit = 0;
+  std::size_t memory_limit = 0;  // now; see set_memory_limit()
   std::size_t index_bytes = 0;
   std::size_t segment_bytes = 0;
   std::size_t live_entry_bytes = 0;
@@ -107,7 +110,10 @@ class Store {
   // Cost: two dependent cache misses on a large store, about 100 ns; 20 ns when cached.
   [[nodiscard]] [[gnu::always_inline]] bool find(const ReadGuard& guard, KeyHash hash, FeatureId feature,
                                                  std::string_view key, Millis now, EntryView* out) const {
-    return hit_path_->find<true>(*guard.slot_, hash.value, feature, key, now, out);
+    const bool found = hit_path_->find<true>(*guard.slot_, hash.value, feature, key, now, out);
+    hit_path_->note_read(*guard.slot_, hash.value, feature,
+                         found ? access_bytes(key.size(), out->value.size()) : 0);
+    return found;
   }
 
   // The same without being an access (EXISTS, TTL, explain).
@@ -163,6 +169,15 @@ class Store {
   // per lock hold).
   void erase_feature(FeatureId feature);
   void clear();
+
+  // Shrinks the tier, or lets it grow again up to the limit it was made with; a part of it
+  // stays. Growing is done at once; to shrink, maintain() makes entries leave by the policy, an eighth of the
+  // store in a second, and the limit follows what is used. Never above the limit on the way.
+  void set_memory_limit(std::size_t bytes);
+  static constexpr std::size_t kMemoryLimitPart = 16;  // of the limit stays at least
+
+  // Which keys' accesses are recorded, and what was.
+  [[nodiscard]] AccessLog& access_log() const { return *hit_path_->accesses; }
 
   // One step of background work: removes expired entries that nobody touches, compacts, gives memory back.
   // Called by the owner about every 100 ms; holds a shard's lock at most about a millisecond at a time.

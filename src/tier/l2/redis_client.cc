@@ -97,7 +97,8 @@ ClientStats Client::stats() const {
   ClientStats stats = stats_;
   stats.connected = state_ == State::kReady;
   stats.breaker_opened = breaker_.times_opened();
-  stats.breaker_open = breaker_.state(executor_->now()) != Breaker::State::kClosed;
+  stats.breaker = breaker_.state(executor_->now());
+  stats.breaker_open = stats.breaker != Breaker::State::kClosed;
   return stats;
 }
 

@@ -78,6 +78,7 @@ struct ClientOptions {
 struct ClientStats {
   bool connected = false;
   bool breaker_open = false;
+  Breaker::State breaker = Breaker::State::kClosed;
   std::uint64_t commands = 0, writes = 0;  // commands / writes: how well batching works
   std::uint64_t errors = 0;                // answers that were errors of the connection or the server's state
   std::uint64_t timeouts = 0, late_replies = 0;

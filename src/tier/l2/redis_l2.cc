@@ -323,6 +323,7 @@ L2Stats RedisL2::stats() const {
   const redis::ClientStats client = client_.stats();
   stats.connected = client.connected;
   stats.breaker_open = client.breaker_open;
+  stats.breaker = client.breaker;
   stats.breaker_opened = client.breaker_opened;
   stats.demotions = client.demotions;
   stats.timeouts = client.timeouts;
