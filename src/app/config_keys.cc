@@ -56,7 +56,6 @@ constexpr bool kNotReloaded = false;
 constexpr bool kRequired = true;
 constexpr bool kOptional = false;
 constexpr bool kActive = true;
-constexpr bool kNotYet = false;
 constexpr bool kIsBuilt = true;
 
 constexpr std::int64_t kMiB = std::int64_t{1} << 20;

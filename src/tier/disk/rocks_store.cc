@@ -22,6 +22,8 @@ constexpr std::string_view kMarkKey{"\0mark", 5};
 constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
 // Logs of RocksDB itself, manifest, and what is written before the oldest file goes.
 constexpr std::uint64_t kOwnFilesBytes = 256 << 10;
+// Files that may be written before the background thread has dropped the oldest.
+constexpr std::uint64_t kFilesAhead = 4;
 // A point read fetches one block: small for the read, large for the index, which has an entry for each.
 constexpr std::size_t kBlockBytes = std::size_t{8} << 10;
 
@@ -51,7 +53,7 @@ class RocksStore final : public ByteStore {
         std::max(options.memory_bytes - std::min(options.memory_bytes, 2 * buffer), kMiB));
     settings_.create_if_missing = true;
     settings_.compaction_style = rocksdb::kCompactionStyleFIFO;
-    const std::uint64_t own = kOwnFilesBytes + buffer;
+    const std::uint64_t own = kOwnFilesBytes + kFilesAhead * buffer;
     settings_.compaction_options_fifo.max_table_files_size =
         options.disk_bytes > 2 * own ? options.disk_bytes - own : options.disk_bytes / 2;
     settings_.write_buffer_size = buffer;
