@@ -38,8 +38,8 @@ struct Arguments {
 
 // The second is the first again: what lies between them is chance.
 constexpr std::array<const char*, 11> kNames = {
-    "no monitor",  "the same again", "no budget",      "by traffic", "0.1 % checked",
-    "1 % checked", "100 % checked",  "inspection off", "hot keys",   "and a trace", "curves"};
+    "no monitor",    "the same again", "no budget", "by traffic",  "0.1 % checked", "1 % checked",
+    "100 % checked", "inspection off", "hot keys",  "and a trace", "curves"};
 constexpr std::array<double, 11> kSample = {0, 0, 0, 0, 0.001, 0.01, 1.0, 0, 0, 0, 0};
 constexpr std::size_t kTapped = 2, kMonitored = 3, kInspected = 7, kHotKeys = 8, kTraced = 9;
 // No monitor either, but the capacity model of a node follows some keys (docs/capacity.md).
