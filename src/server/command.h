@@ -56,9 +56,7 @@ class CommandTable {
  public:
   explicit CommandTable(std::uint64_t seed);
   [[nodiscard]] const Command* find(std::string_view name) const;
-  [[nodiscard]] const std::vector<const Command*>& all() const {
-    return all_;
-  }  // by name
+  [[nodiscard]] const std::vector<const Command*>& all() const { return all_; }  // by name
 
  private:
   std::uint64_t seed_;

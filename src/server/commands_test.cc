@@ -454,7 +454,8 @@ TEST_F(CommandsTest, CandorGetSaysWhereTheValueCameFrom) {
 TEST_F(CommandsTest, CandorsOwnCommandsAreListed) {
   const std::string listed = run("COMMAND LIST FILTERBY PATTERN candor.*");
   EXPECT_TRUE(listed.starts_with("*8\r\n")) << listed;
-  for (const std::string name : {"budget", "explain", "get", "hotkeys", "invalidate", "session", "token", "warm"})
+  for (const std::string name :
+       {"budget", "explain", "get", "hotkeys", "invalidate", "session", "token", "warm"})
     EXPECT_NE(listed.find("candor." + name + "\r\n"), std::string::npos) << name;
 }
 
