@@ -738,6 +738,7 @@ std::string everything_of(const FeatureConfig& f) {
     out += " " + std::to_string(number);
   out += std::to_string(static_cast<int>(f.consistency));
   out += f.watch ? "watched" + f.watch->table + f.watch->key : "unwatched";
+  out += std::to_string(static_cast<int>(f.priority));
   out += f.warm->query + f.warm->priority;
   for (const std::string& key : f.warm->keys) out += key;
   for (const std::string& tag : f.tags) out += tag;
@@ -748,6 +749,7 @@ std::string everything_of(const FeatureConfig& f) {
 FeatureConfig whole_feature() {
   FeatureConfig feature;
   feature.serve_stale = 1h;
+  feature.priority = Priority::kCritical;  // another one than what a word that is none stands for
   feature.watch.emplace();
   feature.warm.emplace();
   feature.write_behind.emplace();

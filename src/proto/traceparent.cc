@@ -67,6 +67,7 @@ std::string span_id_text(std::uint64_t id) {
 
 // The last seven bytes, which callers draw at random.
 bool is_in_share(const TraceId& id, double share) {
+  if (share >= 1.0) return true;  // the largest numbers are not told from 2^56
   std::uint64_t drawn = 0;
   for (std::size_t i = 9; i < id.bytes.size(); ++i) drawn = (drawn << 8U) | id.bytes[i];
   return static_cast<double>(drawn) < share * 0x1.0p56;

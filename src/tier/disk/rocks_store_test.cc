@@ -116,7 +116,8 @@ TEST_F(RocksStoreTest, FlippedBitsAreFoundAndTheRestGoesOn) {
     ASSERT_TRUE(store->stop("mark"));
   }
   ASSERT_GT(change_files(".sst",
-                         [](std::fstream& file, std::uint64_t) {
+                         [](std::fstream& file, std::uint64_t bytes) {
+                           if (bytes < 20'000) return;  // a longer file is another fault: no store opens then
                            file.seekp(10'000);
                            file.put('\x55');
                          }),
