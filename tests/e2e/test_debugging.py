@@ -67,7 +67,13 @@ def test_explain_tells_a_keys_life(watched, shop):
     assert client.get("item:1") == b"item 1"
     held = wait_for(lambda: (e := explained(watched, "item:1"))[b"next_read"] == b"l1" and e, what="L1 has it")
     assert held[b"tiers"][b"l1"][b"value_bytes"] == 6 and held[b"tiers"][b"l1"][b"served"] is True
-    assert held[b"tiers"][b"l2"][b"held"] is True
+
+    def loaded_into_l2():  # which is not believed before the river has caught up
+        client.execute_command("CANDOR.INVALIDATE", "item:1")
+        client.get("item:1")
+        return explained(watched, "item:1")[b"tiers"][b"l2"][b"held"]
+
+    wait_for(loaded_into_l2, what="L2 has it", every=0.2)
     assert held[b"proof"][b"watched"] is True and held[b"proof"][b"applied_position"] is not None
 
     shop.execute("update item set body = 'new' where id = '1'")
@@ -90,7 +96,7 @@ def test_explain_tells_a_keys_life(watched, shop):
 
 
 def test_explain_says_why_an_entry_is_not_served(start, shop):
-    node = start(SHOP.replace("[features.item]", '[features.item]\nttl = "200ms"\non_origin_failure = { serve_stale = "10m" }'))
+    node = start(SHOP.replace('ttl   = "60s"', 'ttl = "200ms"\non_origin_failure = { serve_stale = "10m" }', 1))
     client = node.client()
     client.get("item:1")
     time.sleep(0.4)
@@ -240,7 +246,7 @@ def test_a_trace_shows_what_happens_and_ends_with_ctrl_c(watched, shop):
     # Nobody watches any more: the place is free again.
     for _ in range(6):
         again = Trace(watched, "--kind", "fill")
-        assert again.end() == 0
+        assert again.end() in (0, -signal.SIGINT), "before it listens for the signal, the signal ends it"
 
 
 def test_a_trace_filters(watched):
@@ -308,7 +314,7 @@ def test_a_trace_survives_a_broken_pipe_and_its_daemon(start, shop):
 # ---- ttls ----
 
 def test_the_ttl_picture_shows_expiries_ahead(start, shop):
-    node = start(SHOP.replace("[features.item]", '[features.item]\nttl = "30s"\nttl_jitter = 0.0'))
+    node = start(SHOP.replace('ttl   = "60s"', 'ttl = "30s"\nttl_jitter = 0.0', 1))
     node.client().mget([f"item:{i}" for i in range(50)])
     node.client().mget([f"item:{i}" for i in range(10)])
     picture = json.loads(node.http("/api/v1/ttl?feature=item")[2])["features"][0]
@@ -402,7 +408,7 @@ def test_top_draws_follows_a_resize_and_gives_the_terminal_back(watched, way):
     screen.resize(10, 40)
     wait_for(lambda: b"more than fits" in screen.read(), what="the smaller screen")
     frame = screen.seen.split(b"\x1b[H")[-1].split(b"\x1b[J")[0]
-    assert all(len(line.replace(b"\x1b[K", b"").decode(errors="replace")) <= 40 for line in frame.split(b"\r\n"))
+    assert all(len(line.replace(b"\x1b[K", b"").replace(b"\r", b"").decode(errors="replace")) <= 40 for line in frame.split(b"\r\n"))
     ends = {"q": lambda: os.write(screen.master, b"q"), "ctrl-c": lambda: os.write(screen.master, b"\x03"),
             "term": lambda: screen.child.send_signal(signal.SIGTERM)}
     assert screen.end(ends[way]) == 0
