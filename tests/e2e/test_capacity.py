@@ -93,7 +93,7 @@ def test_hits_are_predicted_for_other_sizes(start, shop):
     node = start(l1="8MiB", resp_extra="threads = 1")
     client, rng = node.client(socket_timeout=60), random.Random(1)
     # 12,000 rows of 1.5 kB: twice what L1 holds, all of it in four times as much.
-    for _ in range(300):
+    for _ in range(120):
         read(client, [f"k{rng.randrange(12_000)}" for _ in range(400)])
     got = wait_for(lambda: (c := capacity(node))["curves"]["features"] and c["curves"]["all"]["reads_per_second"] and c, 30,
                    "reads were counted")

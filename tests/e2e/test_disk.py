@@ -1,6 +1,7 @@
 """The disk tier of real daemons: what L1 evicts comes back from flash, and nothing that a change made old does."""
 import json
 import os
+import random
 import signal
 import subprocess
 import time
@@ -12,7 +13,7 @@ from support import BUILD, wait_for
 
 DISK = '[disk]\npath = "disk"\nsize = "{size}"\nmemory = "4MiB"\nwrite_rate = "0B"\n'
 ROWS = 12_000
-VALUE = "x" * 2000
+VALUE = random.Random(7).randbytes(64_000).hex()  # each row has a piece of its own: nothing to compress
 
 
 def body(size="64MiB"):
@@ -20,7 +21,7 @@ def body(size="64MiB"):
 
 
 def text(i):
-    return f"{i} {VALUE}"
+    return f"{i} {VALUE[7 * i:7 * i + 2000]}"
 
 
 @pytest.fixture
@@ -80,9 +81,10 @@ def test_what_was_evicted_comes_back_from_the_disk(start, rows, tmp_path, featur
     node = start_disk(start, tmp_path)
     demote(node, feature)
     before = loads(node)
-    found = on_disk(node, feature, range(0, 300, 3))
+    asked = range(0, ROWS, 40)  # which of them L1 still holds is its policy's business
+    found = on_disk(node, feature, asked)
     assert len(found) > 30
-    assert loads(node) - before <= 100 - len(found)
+    assert loads(node) - before <= len(asked) - len(found)
     assert node.metric("candor_reads_total", feature=feature, tier="disk") >= len(found)
     tier = disk_tier(node)
     assert tier["on"] and tier["lookups"]["hit"] >= len(found) and 0 < tier["memory_bytes"] < 32 << 20
@@ -121,11 +123,12 @@ def test_a_good_end_keeps_it_and_what_changed_meanwhile_is_not_served_old(start,
     rows.executemany("update item set body = ? where id = ?", [(f"while down {i}", str(i)) for i in range(0, 200)])
     node.start()
     wait_for(lambda: node.http("/readyz")[0] == 200, 10, "ready")
-    client = node.client()
-    wait_for(lambda: on_disk(node, "item", [2000 + client.incr("cache:next")]), 10, "watched entries are served once a floor has settled")
+    time.sleep(1)  # a floor settles, and warming has ended
+    # A watched entry of before is as good as a load, wherever it comes from (docs/disk-tier.md, Restarts).
+    client, asked = node.client(), range(4000, ROWS, 80)
+    assert [client.get(f"item:{i}") for i in asked] == [text(i).encode() for i in asked]
     assert read(node, "item", range(200)) == [f"while down {i}".encode() for i in range(200)]
-    assert len(on_disk(node, "item", range(1000, 1100))) > 20
-    assert len(on_disk(node, "loose", range(6100, 6200))) > 20, "by its ttl"
+    assert len(on_disk(node, "loose", range(4000, ROWS, 40))) > 20, "by its ttl"
 
 
 def test_after_a_crash_nothing_of_before_is_served(start, rows, tmp_path):
