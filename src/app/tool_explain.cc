@@ -124,11 +124,26 @@ std::string event_text_of(const json& one) {
   return text_or(one.value("cause", json()), "?");
 }
 
+// Hits in a row say little one by one.
+std::size_t hits_that_follow(const json& history, std::size_t from) {
+  std::size_t count = 0;
+  while (from + count < history.size() && text_or(history[from + count]["event"], "") == "hit") ++count;
+  return count;
+}
+
 void print_history(const json& answer) {
   const json& reach = answer["history_reaches_ms"];
   if (!reach.is_object()) return fmt::print("\nnothing is kept of what happened: [explain] memory is 0\n");
   fmt::print("\nwhat happened, the latest first (hits are a sample; the rest is complete):\n");
-  for (const json& one : answer["history"]) {
+  const json& history = answer["history"];
+  for (std::size_t i = 0; i < history.size(); ++i) {
+    const json& one = history[i];
+    if (const std::size_t more = hits_that_follow(history, i); more > 1) {
+      fmt::print("{:>10} ago  {:<12} the latest of {} in a row\n", millis_or_dash(one["ago_ms"]), "hit",
+                 more);
+      i += more - 1;
+      continue;
+    }
     const std::string of = one.contains("of") ? fmt::format(" [{}]", text_or(one["of"], "")) : std::string();
     fmt::print("{:>10} ago  {:<12} {}{}\n", millis_or_dash(one["ago_ms"]), text_or(one["event"], "?"),
                event_text_of(one), of);
