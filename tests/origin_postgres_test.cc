@@ -393,7 +393,10 @@ TEST_F(PostgresOriginTest, ALoadThatIsLostIsRepeatedOnceOutOfItsBudget) {
     protection_.retry_share = share;
     open(32, 1);
     auto slow = bind({.load = "select pg_sleep(0.5)::text || 'here' where :key <> ''"});
+    auto quick = bind_t();
     EXPECT_TRUE(wait(origin_->prepare()));
+    // A server that drops a connection which never answered has not come back: that is another case.
+    EXPECT_EQ(value(*quick, "a"), "one");
     std::optional<Result<OriginRow>> row;
     start(slow->load("x", in(5s)), &row);
     EXPECT_TRUE(turn_until([&] {
@@ -402,7 +405,7 @@ TEST_F(PostgresOriginTest, ALoadThatIsLostIsRepeatedOnceOutOfItsBudget) {
     }));
     sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'candor'");
     ASSERT_TRUE(turn_until([&] { return row.has_value(); }));
-    EXPECT_EQ(row->has_value(), share > 0) << share;
+    EXPECT_EQ(row->has_value(), share > 0) << share << ": " << (*row ? std::string() : row->error().message);
     EXPECT_EQ(origin_->stats().retries, share > 0 ? 1U : 0U);
     if (!*row) {
       EXPECT_EQ(row->error().code, ErrorCode::kOriginDown);
