@@ -223,7 +223,7 @@ class Trace:
 
     def end(self):
         self.child.send_signal(signal.SIGINT)
-        code = self.child.wait(10)
+        code = self.child.wait(25)  # a wait for the daemon's next word ends with it, or after 10 s of silence
         return code
 
 
