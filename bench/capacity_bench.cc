@@ -23,12 +23,12 @@
 #include "app/trace_reader.h"
 #include "capacity/capacity_model.h"
 #include "tier/l1/store.h"
+#include "trace_names.h"
 
 namespace candor {
 namespace {
 
 using app::NumberedTrace;
-using app::TraceFormat;
 using capacity::kFactors;
 
 constexpr std::size_t kSizes = 40;
@@ -37,22 +37,6 @@ constexpr std::size_t kValueBytes = 64;
 constexpr std::size_t kEntryBytes = 119;  // of such an entry, index included: for choosing sizes only
 constexpr std::size_t kStoreMin = std::size_t{512} << 10;
 constexpr FeatureId kFeature{};
-
-TraceFormat format_of(std::string_view name) {
-  using Kind = TraceFormat::Kind;
-  if (name.find(".lis") != std::string_view::npos) return {Kind::kArc};
-  if (name.find(".oracleGeneral") != std::string_view::npos) return {Kind::kOracle};
-  if (name.find(".be64") != std::string_view::npos || name.starts_with("scarab")) return {Kind::kBe64};
-  if (name.starts_with("lirs-")) return {Kind::kLirs};
-  if (name.starts_with("address-")) return {.kind = Kind::kCsvKey, .field = 1};
-  return {Kind::kBe32};
-}
-
-bool is_trace(std::string_view name) {
-  for (const std::string_view part : {".trace", ".lis", ".oracleGeneral", ".be64"})
-    if (name.find(part) != std::string_view::npos) return true;
-  return false;
-}
 
 // misses[size]: of an exact LRU cache with that many entries. Shares no code with what it judges.
 std::vector<std::uint64_t> exact_lru(const NumberedTrace& trace) {
@@ -91,7 +75,7 @@ std::vector<std::uint64_t> exact_lru(const NumberedTrace& trace) {
 // One store under a trace, with or without a model that listens.
 class Replayed {
  public:
-  Replayed(std::size_t memory, std::size_t model_memory, std::uint64_t seed = 1) : memory_(memory) {
+  Replayed(std::size_t memory, std::size_t model_memory, std::uint64_t seed = 1) {
     l1::StoreOptions options;
     options.memory_limit = memory;
     options.hash_seed = seed;
@@ -161,7 +145,6 @@ class Replayed {
     model_->count(kFeature, kBatch, 0);
   }
 
-  std::size_t memory_;
   std::string value_ = std::string(kValueBytes, 'v');
   std::unique_ptr<l1::Store> store_;
   std::unique_ptr<capacity::CapacityModel> model_;
@@ -249,7 +232,7 @@ int main(int argc, char** argv) {
   if (memories.empty()) memories.push_back(2'600'000);
   std::vector<std::filesystem::path> files;
   for (const auto& file : std::filesystem::directory_iterator(argv[1]))
-    if (candor::is_trace(file.path().filename().string())) files.push_back(file.path());
+    if (candor::bench::is_trace(file.path().filename().string())) files.push_back(file.path());
   std::sort(files.begin(), files.end());
   for (const std::size_t memory : memories) {
     fmt::print(
@@ -260,7 +243,7 @@ int main(int argc, char** argv) {
     candor::Totals totals;
     for (const auto& file : files) {
       const std::string name = file.filename().string();
-      const auto trace = candor::app::read_numbered_trace(file.string(), candor::format_of(name));
+      const auto trace = candor::app::read_numbered_trace(file.string(), candor::bench::format_of(name));
       if (trace) candor::measure(name.substr(0, name.find('.')), *trace, memory, &totals);
     }
     if (totals.lru_count == 0) continue;

@@ -23,12 +23,12 @@
 #include "app/trace_reader.h"
 #include "tier/l1/policy.h"
 #include "tier/l1/queue_model.h"
+#include "trace_names.h"
 
 namespace candor {
 namespace {
 
 using app::NumberedTrace;
-using app::TraceFormat;
 using l1::PolicyKind;
 
 constexpr std::array kPolicies{PolicyKind::kDefault, PolicyKind::kS3Fifo, PolicyKind::kSieve,
@@ -37,23 +37,6 @@ constexpr std::array kPermille{1U, 10U, 100U};  // sizes, of the unique keys
 constexpr std::size_t kCapacityMin = 20;
 constexpr double kNoGap = 1e-3;  // less is noise: a share of it says nothing
 constexpr std::uint64_t kSeed = 1;
-
-// Formats by the names that the public files go by.
-TraceFormat format_of(std::string_view name) {
-  using Kind = TraceFormat::Kind;
-  if (name.find(".lis") != std::string_view::npos) return {Kind::kArc};
-  if (name.find(".oracleGeneral") != std::string_view::npos) return {Kind::kOracle};
-  if (name.find(".be64") != std::string_view::npos || name.starts_with("scarab")) return {Kind::kBe64};
-  if (name.starts_with("lirs-")) return {Kind::kLirs};
-  if (name.starts_with("address-")) return {.kind = Kind::kCsvKey, .field = 1};
-  return {Kind::kBe32};
-}
-
-bool is_trace(std::string_view name) {
-  return name.find(".trace") != std::string_view::npos || name.find(".lis") != std::string_view::npos ||
-         name.find(".oracleGeneral") != std::string_view::npos ||
-         name.find(".be64") != std::string_view::npos;
-}
 
 double miss_ratio(const NumberedTrace& trace, PolicyKind kind, std::size_t capacity) {
   l1::QueueModel model(l1::make_policy(kind, kSeed), capacity, kSeed);
@@ -124,7 +107,7 @@ std::vector<std::filesystem::path> traces_in(const std::filesystem::path& folder
   std::vector<std::filesystem::path> paths;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-    if (is_trace(entry.path().filename().string())) paths.push_back(entry.path());
+    if (bench::is_trace(entry.path().filename().string())) paths.push_back(entry.path());
   }
   std::sort(paths.begin(), paths.end());
   return paths;
@@ -140,7 +123,7 @@ int run(const std::filesystem::path& folder) {
   std::array<std::vector<Row>, kPermille.size()> tables;
   for (const std::filesystem::path& path : paths) {
     const std::string file = path.filename().string();
-    const Result<NumberedTrace> trace = app::read_numbered_trace(path.string(), format_of(file));
+    const Result<NumberedTrace> trace = app::read_numbered_trace(path.string(), bench::format_of(file));
     if (!trace) {
       fmt::print(stderr, "hit_ratio_bench: {}\n", trace.error().message);
       return 1;
