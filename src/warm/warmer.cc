@@ -89,10 +89,11 @@ void Warmer::add(std::size_t source, std::vector<WarmItem> items) {
   Source& from = sources_[source];
   for (WarmItem& item : items) {
     const std::uint64_t name = hash_bytes(item.key, 0x9e3779b97f4a7c15 + item.feature.value);
-    if (!named_.insert(name).second) continue;
+    const bool has_room = named_.size() < kKeysMax;
+    if (has_room && !named_.insert(name).second) continue;
     ++from.keys;
     WarmTally& tally = tallies_[static_cast<std::size_t>(from.of)];
-    const bool is_taken = item.key.size() <= kKeyBytesMax && named_.size() <= kKeysMax;
+    const bool is_taken = has_room && item.key.size() <= kKeyBytesMax;
     tally.add(WarmState::kWaiting);
     by_feature_[item.feature.value].add(WarmState::kWaiting);
     if (!is_taken) {

@@ -122,7 +122,7 @@ class Warmer {
 
   static constexpr std::size_t kBatchMax = 64;
   static constexpr unsigned kAttemptsMax = 3;
-  static constexpr std::size_t kKeysMax = 2'000'000;  // of one run, waiting; more are skipped
+  static constexpr std::size_t kKeysMax = 2'000'000;  // of one run; more are skipped
   static constexpr std::size_t kKeysPerTurn = 256;    // held keys cost home some 0.5 µs each
   static constexpr Duration kAwayPause = 1s, kBusyPause = 20ms;
 
