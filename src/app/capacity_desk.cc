@@ -18,7 +18,8 @@ using capacity::kFactors;
 constexpr std::size_t kL1Min = std::size_t{8} << 20;
 // Readers' stripes: threads share one when there are more.
 constexpr unsigned kStripesMax = 8;
-constexpr std::size_t kStripeRecords = 512;
+constexpr std::size_t kStripeRecords = 2048;
+constexpr double kTurnsPerSecond = 10;  // about: the engine's upkeep
 // Until L1 is full nobody knows how well it packs; measured on small rows.
 constexpr double kPacking = 0.93;
 constexpr std::size_t kIndexBytes = 7;  // of an entry, as access_bytes() has it
@@ -72,6 +73,10 @@ CapacityDesk::CapacityDesk(const Config& config, std::size_t features, std::uint
   options.half_life = config.capacity.half_life;
   options.policy = config.l1.policy;
   options.seed = seed;
+  // All reads may come over one thread, and not evenly: on average a stripe is to be half full.
+  options.records_per_second_max =
+      std::min(options.records_per_second_max,
+               static_cast<double>(store->access_log().stripe_accesses()) * kTurnsPerSecond / 2);
   model_ = std::make_unique<capacity::CapacityModel>(options, &store->access_log());
   set_capacity();
 }
@@ -131,11 +136,15 @@ void CapacityDesk::set_capacity() {
                                : packed);
 }
 
+void CapacityDesk::take(MonoTime now) {
+  records_.clear();
+  store_->access_log().drain(&records_);
+  model_->take(records_, now.ms());
+}
+
 void CapacityDesk::turn(MonoTime now) {
   if (model_ != nullptr) {
-    records_.clear();
-    store_->access_log().drain(&records_);
-    model_->take(records_, now.ms());
+    take(now);
     model_->settle(now);
   }
   if (counted_at_.ns != 0 && now - counted_at_ < kCountPeriod) return;
@@ -255,6 +264,10 @@ std::shared_ptr<const CapacityReport> CapacityDesk::report(MonoTime now) {
   const Duration period = features_.size() > kFewFeatures ? kReportPeriodOfMany : kReportPeriod;
   if (report_ != nullptr && now - reported_at_ < period) return report_;
   reported_at_ = now;
+  if (model_ != nullptr) {  // misses and reads of the same moment: on a young node one second is much
+    take(now);
+    count();
+  }
   report_ = make_report();
   return report_;
 }

@@ -51,6 +51,7 @@ class CapacityDesk {
     std::uint64_t reads = 0, hits = 0, loads = 0;
   };
   [[nodiscard]] static Counted counted(const Feature& feature);
+  void take(MonoTime now);
   void count();
   void watch_memory(MonoTime now);
   void remember(MonoTime now);

@@ -99,6 +99,23 @@ void CapacityModel::take(std::span<const l1::Access> accesses, l1::Millis now) {
         break;
     }
   }
+  count_lost();
+}
+
+// A lost record of a read must not pass for a hit: the reads were counted, the miss was not.
+void CapacityModel::count_lost() {
+  const std::uint64_t dropped = log_->dropped();
+  if (dropped == dropped_) return;
+  records_ += dropped - dropped_;
+  dropped_ = dropped;
+  for (std::size_t i = 0; i < features_.size(); ++i) {
+    const FeatureId id{static_cast<std::uint16_t>(i)};
+    Feature& feature = *features_[i];
+    const std::uint64_t lost = log_->lost_reads(id);
+    feature.unplaced += stacks_.scale(id) * static_cast<double>(lost - feature.lost);
+    feature.records += lost - feature.lost;
+    feature.lost = lost;
+  }
 }
 
 void CapacityModel::read(const l1::Access& access, l1::Millis now) {
@@ -126,6 +143,7 @@ void CapacityModel::read_known(const l1::Access& access, SampledStacks::Key& key
   if (access.bytes != 0) stacks_.resize(key, access.bytes);
   const bool was_fill = access.kind == l1::Access::Kind::kMiss && overtaking_.erase(key.hash) != 0;
   const SampledStacks::Distance distance = stacks_.touch(key);
+  feature.placed += scale * access.reads;
   if (was_fill) {
     count_cold(access.feature, scale);
     return miniature_.miss(access.feature, scale);
@@ -147,13 +165,13 @@ void CapacityModel::read_unknown(const l1::Access& access) {
   if (access.kind == l1::Access::Kind::kMiss) {  // its fill is told of as such
     missed_.insert(access.hash);
     count_cold(access.feature, scale);
+    features_[access.feature.value]->placed += scale;
     return miniature_.look(access.hash, access.feature, scale);
   }
   // L1 has had it for longer than LRU would, or for longer than keys have been followed.
-  if (has_trimmed_)
-    count_cold(access.feature, scale);
-  else
-    features_[access.feature.value]->unplaced += scale;
+  (has_trimmed_ ? features_[access.feature.value]->placed : features_[access.feature.value]->unplaced) +=
+      scale * access.reads;
+  if (has_trimmed_) count_cold(access.feature, scale);
   if (has_trimmed_)
     miniature_.read(access.hash, access.feature, access.bytes, scale, access.reads);
   else
@@ -256,6 +274,7 @@ void CapacityModel::settle(MonoTime now) {
     feature->reads *= factor;
     feature->hits *= factor;
     feature->unplaced *= factor;
+    feature->placed *= factor;
   }
   all_bytes_.fade(factor);
   all_objects_.fade(factor);
@@ -276,21 +295,27 @@ void CapacityModel::raise_rates() {
 // --- estimates
 
 CapacityModel::Estimate CapacityModel::estimate(const ReuseHistogram& curve, double reads, double hits,
-                                                double unplaced) const {
+                                                double placed) const {
   Estimate out;
   out.reads = reads;
   out.seconds = seconds_ + std::chrono::duration<double>(settled_at_ - faded_at_).count();
-  const double placed = std::max(reads - unplaced, 1.0);
   out.hit_ratio = reads > 0 ? std::clamp(hits / reads, 0.0, 1.0) : 0;
   out.cold = std::clamp(curve.cold() / placed, 0.0, 1.0);
   out.working_set_bytes = curve.size_for(0.99);
   return out;
 }
 
+double CapacityModel::placed_reads_of_all() const {
+  double sum = 0;
+  for (const auto& feature : features_)
+    if (feature->reads > 0) sum += feature->placed_reads();
+  return std::max(sum, 1.0);
+}
+
 CapacityModel::Estimate CapacityModel::of(FeatureId id) const {
   const Feature& feature = *features_[id.value];
-  Estimate out = estimate(feature.bytes, feature.reads, feature.hits, feature.unplaced);
-  const double placed = std::max(feature.reads - feature.unplaced, 1.0);
+  const double placed = feature.placed_reads();
+  Estimate out = estimate(feature.bytes, feature.reads, feature.hits, placed);
   for (std::size_t i = 0; i < kFactors.size(); ++i)
     out.predicted[i] = std::clamp(1.0 - miniature_.misses(i, id) / placed, 0.0, 1.0);
   out.rate = feature.is_followed ? stacks_.rate(id) : 0;
@@ -299,36 +324,30 @@ CapacityModel::Estimate CapacityModel::of(FeatureId id) const {
 }
 
 CapacityModel::Estimate CapacityModel::of_all() const {
-  double reads = 0, hits = 0, unplaced = 0;
+  double reads = 0, hits = 0;
   for (const auto& feature : features_) {
     reads += feature->reads;
     hits += feature->hits;
-    unplaced += feature->unplaced;
   }
-  Estimate out = estimate(all_bytes_, reads, hits, unplaced);
+  const double placed = placed_reads_of_all();
+  Estimate out = estimate(all_bytes_, reads, hits, placed);
   for (std::size_t i = 0; i < kFactors.size(); ++i)
-    out.predicted[i] = std::clamp(1.0 - miniature_.misses(i) / std::max(reads - unplaced, 1.0), 0.0, 1.0);
+    out.predicted[i] = std::clamp(1.0 - miniature_.misses(i) / placed, 0.0, 1.0);
   out.keys = stacks_.size();
   return out;
 }
 
 double CapacityModel::lru_miss_ratio(FeatureId id, double bytes) const {
   const Feature& feature = *features_[id.value];
-  return std::clamp(feature.bytes.misses(bytes) / std::max(feature.reads - feature.unplaced, 1.0), 0.0, 1.0);
+  return std::clamp(feature.bytes.misses(bytes) / feature.placed_reads(), 0.0, 1.0);
 }
 
 double CapacityModel::lru_miss_ratio_of_all(double bytes) const {
-  const Estimate all = of_all();
-  double unplaced = 0;
-  for (const auto& feature : features_) unplaced += feature->unplaced;
-  return std::clamp(all_bytes_.misses(bytes) / std::max(all.reads - unplaced, 1.0), 0.0, 1.0);
+  return std::clamp(all_bytes_.misses(bytes) / placed_reads_of_all(), 0.0, 1.0);
 }
 
 double CapacityModel::lru_miss_ratio_of_all_by_objects(double objects) const {
-  const Estimate all = of_all();
-  double unplaced = 0;
-  for (const auto& feature : features_) unplaced += feature->unplaced;
-  return std::clamp(all_objects_.misses(objects) / std::max(all.reads - unplaced, 1.0), 0.0, 1.0);
+  return std::clamp(all_objects_.misses(objects) / placed_reads_of_all(), 0.0, 1.0);
 }
 
 std::size_t CapacityModel::memory_bytes() const {

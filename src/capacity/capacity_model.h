@@ -84,7 +84,17 @@ class CapacityModel {
   struct Feature {
     ReuseHistogram bytes;
     double reads = 0, hits = 0;  // true counts, faded
-    double unplaced = 0;         // reads of keys that were in L1 before they were followed
+    // Reads that would have been placed, had all been recorded and known: of the true count, so that what
+    // the sample happens to hold of the hottest keys cancels out.
+    [[nodiscard]] double placed_reads() const {
+      const double sampled = placed + unplaced;
+      return std::max(sampled > 0 ? reads * placed / sampled : reads, 1.0);
+    }
+    // Reads of keys that were in L1 before they were followed, and reads whose record was lost: neither hits
+    // nor misses of any size.
+    double unplaced = 0;
+    double placed = 0;       // the other recorded reads
+    std::uint64_t lost = 0;  // of the log's lost_reads(), taken into account
     bool is_followed = false;
     l1::Millis grace = 0;
     double mean_bytes = 128;
@@ -100,13 +110,15 @@ class CapacityModel {
   bool make_room(std::uint64_t hash, FeatureId feature);
   void change_rate(FeatureId feature, double factor);
   void trim();
+  void count_lost();
   void count_cold(FeatureId feature, double scale);
   void raise_rates();
   void watch(FeatureId feature);
   [[nodiscard]] FeatureId largest() const;
   [[nodiscard]] FeatureId busiest() const;
+  [[nodiscard]] double placed_reads_of_all() const;
   [[nodiscard]] Estimate estimate(const ReuseHistogram& curve, double reads, double hits,
-                                  double unplaced) const;
+                                  double placed) const;
 
   Options options_;
   l1::AccessLog* log_;
@@ -122,7 +134,8 @@ class CapacityModel {
   // Of one take(): reads and fills of one key come over different threads, in no order.
   std::unordered_set<std::uint64_t> missed_;      // unknown keys, of which a fill may follow
   std::unordered_set<std::uint64_t> overtaking_;  // fills of keys that were unknown and not asked for yet
-  std::uint64_t records_ = 0;                     // since the last look
+  std::uint64_t records_ = 0;                     // since the last look; with those that were lost
+  std::uint64_t dropped_ = 0;                     // of the log's, taken into account
   double records_per_second_ = 0;
 };
 

@@ -240,6 +240,27 @@ TEST(CapacityModel, MoreRecordsThanItHasTimeForMakeTheSampleSmaller) {
   EXPECT_GT(world.model_.of(kFirst).keys, 20U);
 }
 
+TEST(CapacityModel, AReadWhoseRecordIsLostIsNoHit) {
+  World world(unhurried(l1::PolicyKind::kLru), 1000.0 * kBytes);
+  Random random(1);
+  std::vector<Access> records;
+  for (int i = 0; i < 100'000; ++i) {  // nearly all of them miss
+    const std::uint64_t hash = mix64(random.below(1'000'000));
+    world.model_.count(kFirst, 1, 0);
+    if (!world.log_.watches(hash, kFirst)) continue;
+    world.log_.record_read(0, hash, kFirst, 0);
+    if (i % 1000 != 0) continue;  // of 64 that fit
+    records.clear();
+    world.log_.drain(&records);
+    world.model_.take(records, 0);
+  }
+  EXPECT_GT(world.log_.lost_reads(kFirst), 50'000U);
+  EXPECT_EQ(world.log_.lost_reads(kSecond), 0U);
+  for (const double predicted : world.model_.of(kFirst).predicted) EXPECT_LT(predicted, 0.02);
+  EXPECT_LT(world.model_.of_all().predicted[0], 0.02);
+  EXPECT_NEAR(world.model_.lru_miss_ratio(kFirst, 1000.0 * kBytes), 1, 0.02);
+}
+
 TEST(CapacityModel, TheCurveFollowsTheLoad) {
   auto options = unhurried(l1::PolicyKind::kLru);
   options.half_life = 60s;

@@ -15,6 +15,7 @@ AccessLog::AccessLog(std::size_t features, unsigned stripes, std::size_t stripe_
     : below_(std::make_unique<std::atomic<std::uint32_t>[]>(features)),
       features_(features),
       stripe_accesses_(stripe_accesses),
+      lost_reads_(std::make_unique<std::atomic<std::uint64_t>[]>(features)),
       erased_(std::make_unique<std::atomic<bool>[]>(features)) {
   CANDOR_ASSERT(stripe_accesses <= 0xFFFF);  // Stripe::recent
   for (unsigned i = 0; i < stripes; ++i) {
@@ -26,7 +27,7 @@ AccessLog::AccessLog(std::size_t features, unsigned stripes, std::size_t stripe_
 void AccessLog::record(unsigned thread, const Access& access) {
   Stripe& stripe = *stripes_[thread % stripes_.size()];
   if (stripe.busy.test_and_set(std::memory_order_acquire)) {
-    dropped_.fetch_add(1, std::memory_order_relaxed);
+    drop(access);
     return;
   }
   std::uint16_t& recent = stripe.recent[access.hash % kRecent];
@@ -39,9 +40,15 @@ void AccessLog::record(unsigned thread, const Access& access) {
     recent = static_cast<std::uint16_t>(stripe.accesses.size());
     stripe.accesses.push_back(access);
   } else {
-    dropped_.fetch_add(1, std::memory_order_relaxed);
+    drop(access);
   }
   stripe.busy.clear(std::memory_order_release);
+}
+
+void AccessLog::drop(const Access& access) {
+  dropped_.fetch_add(1, std::memory_order_relaxed);
+  if (access.kind == Access::Kind::kHit || access.kind == Access::Kind::kMiss)
+    lost_reads_[access.feature.value].fetch_add(1, std::memory_order_relaxed);
 }
 
 void AccessLog::record_read(unsigned thread, std::uint64_t hash, FeatureId feature, std::uint32_t bytes) {
@@ -77,7 +84,7 @@ void AccessLog::drain(std::vector<Access>* out) {
 }
 
 std::size_t AccessLog::memory_bytes() const {
-  return features_ * (sizeof(std::uint32_t) + 1) +
+  return features_ * (sizeof(std::uint32_t) + sizeof(std::uint64_t) + 1) +
          stripes_.size() * (sizeof(Stripe) + stripe_accesses_ * sizeof(Access));
 }
 

@@ -68,9 +68,17 @@ class AccessLog {
   // Appends what is there, stripe by stripe: between stripes order is lost.
   void drain(std::vector<Access>* out);
   [[nodiscard]] std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
+  // Reads among them, of this feature: whoever counts misses has not seen these either way.
+  [[nodiscard]] std::uint64_t lost_reads(FeatureId feature) const {
+    return lost_reads_[feature.value].load(std::memory_order_relaxed);
+  }
+  // Records that fit between two drains when all come from one thread.
+  [[nodiscard]] std::size_t stripe_accesses() const { return stripe_accesses_; }
   [[nodiscard]] std::size_t memory_bytes() const;
 
  private:
+  void drop(const Access& access);
+
   static constexpr unsigned kRecent = 256;  // records that a following read of the same key may join
   struct alignas(64) Stripe {
     std::atomic_flag busy;
@@ -83,6 +91,7 @@ class AccessLog {
   std::size_t stripe_accesses_;
   std::vector<std::unique_ptr<Stripe>> stripes_;
   std::atomic<std::uint64_t> dropped_{0};
+  std::unique_ptr<std::atomic<std::uint64_t>[]> lost_reads_;  // by feature
   std::atomic<bool> all_erased_{false};
   std::unique_ptr<std::atomic<bool>[]> erased_;
 };

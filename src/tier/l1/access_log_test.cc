@@ -111,6 +111,7 @@ TEST(AccessLog, AFullStripeLosesAndCounts) {
   for (int i = 0; i < 20; ++i) (void)recorded.read(kFirst, std::to_string(i));
   EXPECT_EQ(recorded.drain().size(), 16U);
   EXPECT_EQ(recorded.store.access_log().dropped(), 4U);
+  EXPECT_EQ(recorded.store.access_log().lost_reads(kFirst), 4U);
   (void)recorded.read(kFirst, "again");
   EXPECT_EQ(recorded.drain().size(), 1U);
 }
