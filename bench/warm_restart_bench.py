@@ -34,7 +34,9 @@ max_concurrency = 32
 origin = "shop"
 load = "select body from item, pg_sleep(0.002) where id = :key"
 ttl = "1h"
+{load_many}
 """
+LOAD_MANY = 'load_many = "select id, body from item, pg_sleep(0.002) where id = any(:keys)"'
 
 
 class Readers:
@@ -76,11 +78,11 @@ def counters(node):
 
 
 def watch(node, seconds, until=None):
-    """[(when, hit rate, loads a second)] each half second, until that hit rate in two of them in a row."""
+    """[(when, hit rate, loads a second)] each quarter of a second, until that hit rate in two of them in a row."""
     seen, before, good = [], counters(node), 0
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        time.sleep(0.5)
+        time.sleep(0.25)
         now = counters(node)
         reads, span = now[1] - before[1], now[3] - before[3]
         rate = (now[0] - before[0]) / reads if reads > 0 else 0.0
@@ -126,8 +128,11 @@ def peak_of_start(node):
             return rates
 
 
-def round_of(folder, server):
-    node = support.Candord(folder, CONFIG.format(url=server.url, hit_rate=0), l1="256MiB")
+def round_of(folder, server, load_many):
+    def config(hit_rate):
+        return CONFIG.format(url=server.url, hit_rate=hit_rate, load_many=load_many)
+
+    node = support.Candord(folder, config(0), l1="256MiB")
     readers = Readers(node)
     steady = statistics.mean(rate for _, rate, _ in watch(node, 45)[-10:])
     readers.stop()
@@ -135,10 +140,10 @@ def round_of(folder, server):
     stored = Path(folder) / "candord-data" / "hot-set"
     shutil.copy(stored, Path(folder) / "kept")
     stored.unlink()
-    cold = restart(node, CONFIG.format(url=server.url, hit_rate=0), 0.9 * steady)
+    cold = restart(node, config(0), 0.9 * steady)
     node.stop()
     shutil.copy(Path(folder) / "kept", stored)
-    warm = restart(node, CONFIG.format(url=server.url, hit_rate=0.9), 0.9 * steady)
+    warm = restart(node, config(0.9), 0.9 * steady)
     node.stop()
     return steady, cold, warm
 
@@ -147,17 +152,19 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default="build/release")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--load-many", action="store_true", help="keys that are missed together are loaded by one statement")
     arguments = parser.parse_args()
     support.BUILD = (ROOT / arguments.build).resolve()
     server = support.Postgres()
     try:
         server.sql("create table item(id text primary key, body text)")
         server.sql(f"insert into item select i::text, repeat('x', 200) from generate_series(0, {KEYS - 1}) i")
-        print(f"{READS_PER_SECOND} reads a second, Zipf {SKEW} over {KEYS} keys, loads of 2 ms, max_concurrency 32, origin_share 0.5")
+        print(f"{READS_PER_SECOND} reads a second, Zipf {SKEW} over {KEYS} keys, loads of 2 ms, max_concurrency 32, origin_share 0.5"
+              + (", load_many" if arguments.load_many else ""))
         print(f"{'hit rate':>9} {'cold: back after':>17} {'peak loads/s':>13} {'warm: back after':>17} {'ready after':>12} {'peak loads/s':>13} {'statements':>11} {'ratio':>6}")
         for _ in range(arguments.rounds):
             with tempfile.TemporaryDirectory() as folder:
-                steady, cold, warm = round_of(folder, server)
+                steady, cold, warm = round_of(folder, server, LOAD_MANY if arguments.load_many else "")
             print(f"{steady:9.3f} {cold[0]:15.1f} s {cold[1]:13.0f} {warm[0]:15.1f} s {warm[2]:10.1f} s {warm[1]:13.0f} {warm[3]:11d} {warm[0] / cold[0]:6.2f}", flush=True)
     finally:
         server.stop()

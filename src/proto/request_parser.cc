@@ -4,7 +4,6 @@
 #include <cstring>
 #include <utility>
 
-#include "base/assert.h"
 #include "proto/resp_number.h"
 
 namespace candor::resp {
@@ -119,9 +118,10 @@ void RequestParser::feed(std::string_view chunk) {
 }
 
 void RequestParser::resume() {
-  CANDOR_ASSERT(!in_array_);
   unquoted_.clear();
-  finishing_ = false;
+  finishing_ = in_array_ = false;  // kept_ begins where the request at hand does
+  args_.clear();
+  bulk_bytes_ = kBulkHeaderUnread;
   replayed_.swap(kept_);
   kept_.clear();
   base_ = at_ = replayed_.data();

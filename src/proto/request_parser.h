@@ -53,8 +53,8 @@ class RequestParser {
 
   // Begins a chunk. The bytes must stay where they are until keep_rest().
   void feed(std::string_view chunk);
-  // Begins with what keep_rest() kept after a caller stopped early. Requires: the last next() gave a whole
-  // request.
+  // Begins with what keep_rest() kept after a caller stopped early; a request of which a part has come is
+  // parsed from its beginning.
   void resume();
 
   // The next request, if it is complete. Empty requests ("*0", an empty line) are skipped.

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/random.h"
 #include "proto/command_writer.h"
 
 namespace candor::resp {
@@ -145,6 +146,56 @@ TEST(RequestParserTest, CallerMayStopEarlyAndResume) {
   EXPECT_EQ(names, "bcd");
   parser.keep_rest();
   EXPECT_TRUE(parser.is_idle());
+}
+
+// However the bytes are cut, and wherever the caller stops for a while.
+TEST(RequestParserTest, StoppingAndResumingAnywhereLosesNothing) {
+  std::string bytes;
+  Requests expected;
+  for (int i = 0; i < 60; ++i) {
+    std::vector<std::string> request{"SET", "key" + std::to_string(i),
+                                     std::string(static_cast<std::size_t>(i * i % 900), 'v')};
+    if (i % 7 == 0) {
+      request = {"PING", std::to_string(i)};
+      bytes += "PING " + request[1] + "\r\n";
+    } else {
+      bytes += "*3\r\n";
+      for (const std::string& arg : request)
+        bytes += "$" + std::to_string(arg.size()) + "\r\n" + arg + "\r\n";
+    }
+    expected.push_back(std::move(request));
+  }
+  for (std::uint64_t seed = 0; seed < 2000; ++seed) {
+    Random random(seed);
+    RequestParser parser;
+    Requests got;
+    std::size_t at = 0;
+    bool is_stopped = false;
+    const auto run = [&] {
+      while (!is_stopped && parser.next() == RequestParser::Status::kRequest) {
+        got.emplace_back(parser.args().begin(), parser.args().end());
+        is_stopped = random.below(4) == 0;
+      }
+      if (random.below(8) == 0) is_stopped = true;  // as a batch that is answered at the end of a chunk may
+    };
+    while (at < bytes.size() || is_stopped) {
+      if (is_stopped && (at == bytes.size() || random.below(2) == 0)) {
+        is_stopped = false;
+        parser.resume();
+        run();
+        parser.keep_rest();
+        continue;
+      }
+      const std::string chunk = bytes.substr(at, 1 + random.below(2000));
+      at += chunk.size();
+      parser.feed(chunk);
+      run();
+      parser.keep_rest();
+    }
+    ASSERT_EQ(parser.error(), "") << "seed " << seed;
+    ASSERT_EQ(got, expected) << "seed " << seed;
+    EXPECT_TRUE(parser.is_idle());
+  }
 }
 
 TEST(RequestParserTest, IdleOnlyBetweenRequests) {

@@ -372,6 +372,28 @@ TEST_F(SessionTest, PendingReadsOfOneChunkAreBounded) {
   EXPECT_EQ(calls.size(), 300U);
 }
 
+TEST_F(SessionTest, AStallInTheMiddleOfARequestIsGotOver) {
+  context.options.pending_max = 3;
+  hold_answers();
+  Client& client = connect();
+  std::string bytes;
+  for (int i = 0; i < 50; ++i) {
+    const std::string key = "row:" + std::to_string(100 + i);
+    bytes += "*2\r\n$3\r\nGET\r\n$7\r\n" + key + "\r\n";
+  }
+  client.send(bytes.substr(0, bytes.size() - 9));  // the last one's key is missing
+  EXPECT_TRUE(client.peer.paused_);
+  client.send(bytes.substr(bytes.size() - 9, 3));
+  for (std::size_t i = 0; i < 49; ++i) let_go(i);
+  EXPECT_FALSE(client.peer.paused_);
+  std::string answered = client.send(bytes.substr(bytes.size() - 6));
+  let_go(49);
+  answered += client.take();
+  std::string expected;
+  for (int i = 0; i < 50; ++i) expected += "$-1\r\n";
+  EXPECT_EQ(answered, expected);
+}
+
 TEST_F(SessionTest, ClientThatNeverReadsIsCutOff) {
   Client& client = connect();
   client.peer.reads_ = false;

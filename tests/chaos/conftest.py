@@ -15,6 +15,7 @@ def postgres():
     server = support.Postgres()
     server.sql("create table item(id text primary key, body text)")
     server.sql("insert into item select i::text, 'item ' || i from generate_series(0, 1999) i")
+    server.sql("create table note(id text primary key, body text)")
     yield server
     if not server.process.alive():
         server.start()

@@ -91,7 +91,7 @@ HEAD = ("| fault | lasted | reads | answered before / during / after | p50, ms |
 
 def row(outcome):
     lines = []
-    for i, kind in enumerate(("hot", "aging", "watched", "cold")):
+    for i, kind in enumerate(dict.fromkeys(("hot", "aging", "watched", "cold", *outcome.fault.setting.reads))):
         spans = [outcome.span(phase, kind) for phase in ("before", "during", "after")]
         shares = " / ".join("100 %" if s.share == 1 else f"{100 * s.share:.2f} %" for s in spans)
         p50, p99 = (" / ".join("–" if getattr(s, which) != getattr(s, which) else f"{getattr(s, which):.1f}" for s in spans)

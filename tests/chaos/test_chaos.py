@@ -7,7 +7,7 @@ from faults import FAULTS
 from judge import HEAD, Outcome, row
 from world import CAP, World
 
-BEFORE_S = 6.0
+BEFORE_S = 5.0
 # A scheduler's hiccup of a shared machine; below it "twice as long" is noise.
 NOISE_MS = 10.0
 RECOVERY_S = 7.0  # the breaker's longest pause, a reconnect, and two looks
@@ -18,14 +18,16 @@ rows = {}
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
 def test_fault(fault, tmp_path, postgres):
     seconds = float(os.environ.get("CANDOR_CHAOS_SECONDS", fault.seconds))
-    world = World(tmp_path, postgres)
+    world = World(tmp_path, postgres, fault.setting)
     try:
         reads, began, ended = world.run(fault.begin, fault.end, BEFORE_S, seconds, fault.after)
+        assert world.node.process.alive(), f"the daemon ended with {world.node.process.child.returncode}:\n{world.node.process.log()}"
         outcome = Outcome(fault, reads, began, ended, world.looks)
+        rows[fault.name] = row(outcome)
+        print("\n" + HEAD + rows[fault.name])
+        fault.check(world, outcome)
     finally:
         world.close()
-    rows[fault.name] = row(outcome)
-    print("\n" + HEAD + rows[fault.name])
     for kind, least in fault.answered.items():
         for phase in ("before", "during", "after"):
             span = outcome.span(phase, kind)

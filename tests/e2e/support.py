@@ -56,12 +56,13 @@ def dies_with_parent():
 class Process:
     """A child in its own session; stop() ends it and nothing else."""
 
-    def __init__(self, command, folder, name, cwd=None, ignore_file_limit_signal=False):
+    def __init__(self, command, folder, name, cwd=None, ignore_file_limit_signal=False, environment=None):
         self.log_path = Path(folder) / f"{name}.log"
         self.log_file = open(self.log_path, "ab")
         self.child = subprocess.Popen([str(c) for c in command], cwd=cwd or folder, stdin=subprocess.DEVNULL,
                                       stdout=self.log_file, stderr=subprocess.STDOUT, start_new_session=True,
-                                      preexec_fn=dies_with_parent, restore_signals=not ignore_file_limit_signal)
+                                      preexec_fn=dies_with_parent, restore_signals=not ignore_file_limit_signal,
+                                      env={**os.environ, **(environment or {})})
 
     @property
     def pid(self):
@@ -99,7 +100,8 @@ class Candord:
     """A daemon with the configuration `body`; its listeners and data folder are added here."""
 
     def __init__(self, folder, body, name="candord", resp_extra="", http_extra="", node_extra="", ready=True, l1="64MiB",
-                 ignore_file_limit_signal=False):
+                 ignore_file_limit_signal=False, environment=None):
+        self.environment = environment
         self.folder, self.name, self.ignore_file_limit_signal = Path(folder), name, ignore_file_limit_signal
         self.port, self.http_port = free_port(), free_port()
         self.config = self.folder / f"{name}.toml"
@@ -115,7 +117,7 @@ class Candord:
 
     def start(self):
         self.process = Process([BUILD / "candord", "--config", self.config], self.folder, self.name,
-                               ignore_file_limit_signal=self.ignore_file_limit_signal)
+                               ignore_file_limit_signal=self.ignore_file_limit_signal, environment=self.environment)
         def ready():
             if not self.process.alive():
                 raise SystemExit(f"candord ended with {self.process.child.returncode}:\n{self.process.log()}")

@@ -91,7 +91,7 @@ class DiskTier final : public l1::EvictionSink {
   static constexpr std::size_t kOpsMax = 131'072;
   // A larger value would push out hundreds of others, and takes long to read within kReadPatience.
   static constexpr std::size_t kValueBytesMax = std::size_t{1} << 20;
-  static constexpr Duration kRetryEvery = 30s;
+  static constexpr Duration kRetryEvery = 10s;
 
   // Blocks on the store. `store` was opened; what it holds is taken over or cleared.
   DiskTier(World world, Options options, std::shared_ptr<ByteStore> store);

@@ -13,6 +13,7 @@
 #include <filesystem>
 
 #include "base/mutex.h"
+#include "tier/disk/spared_files.h"
 
 namespace candor::disk {
 namespace {
@@ -42,6 +43,13 @@ bool is_in_use(const rocksdb::Status& status) {
   return status.IsIOError() && status.ToString().find("/LOCK") != std::string::npos;
 }
 
+// RocksDB's own log would be one more file that fails; what matters it says in a status.
+class NoLog final : public rocksdb::Logger {
+ public:
+  using rocksdb::Logger::Logv;
+  void Logv(const char*, va_list) override {}
+};
+
 rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
 
 class RocksStore final : public ByteStore {
@@ -60,9 +68,8 @@ class RocksStore final : public ByteStore {
     settings_.max_write_buffer_number = 2;
     settings_.compression = rocksdb::kLZ4Compression;
     settings_.max_background_jobs = 2;
-    settings_.keep_log_file_num = 1;
-    settings_.max_log_file_size = 64 << 10;
-    settings_.info_log_level = rocksdb::WARN_LEVEL;
+    settings_.env = env_.get();
+    settings_.info_log = std::make_shared<NoLog>();
     settings_.max_manifest_file_size = 128 << 10;
     settings_.stats_dump_period_sec = 0;
     settings_.stats_persist_period_sec = 0;
@@ -109,7 +116,7 @@ class RocksStore final : public ByteStore {
     if (batch.Count() == 0) return {};
     rocksdb::WriteOptions how;
     how.disableWAL = true;
-    return result_of(db->Write(how, &batch));
+    return outcome(db->Write(how, &batch));
   }
 
   Result<std::string> take_mark() override {
@@ -123,18 +130,17 @@ class RocksStore final : public ByteStore {
     rocksdb::WriteOptions how;
     how.sync = true;
     const rocksdb::Status gone = db->Delete(how, slice(kMarkKey));
-    if (!gone.ok()) return std::unexpected(error_of(gone));
+    if (Result<void> written = outcome(gone); !written) return std::unexpected(written.error());
     return mark;
   }
 
   Result<void> stop(std::string_view mark) override {
     const std::shared_ptr<rocksdb::DB> db = this->db();
     if (db == nullptr) return fail(ErrorCode::kUnavailable, "the store is not open");
-    if (const auto flushed = db->Flush(rocksdb::FlushOptions()); !flushed.ok())
-      return std::unexpected(error_of(flushed));
+    if (Result<void> flushed = outcome(db->Flush(rocksdb::FlushOptions())); !flushed) return flushed;
     rocksdb::WriteOptions how;
     how.sync = true;
-    return result_of(db->Put(how, slice(kMarkKey), slice(mark)));
+    return outcome(db->Put(how, slice(kMarkKey), slice(mark)));
   }
 
   Result<void> clear() override {
@@ -142,7 +148,8 @@ class RocksStore final : public ByteStore {
     db_.reset();  // readers that are under way hold it a moment longer
     const rocksdb::Status gone = rocksdb::DestroyDB(options_.path, settings_);
     if (!gone.ok()) return std::unexpected(error_of(gone));
-    return result_of(open_locked());
+    failures_->forget();
+    return outcome(open_locked());
   }
 
   [[nodiscard]] Usage usage() const override {
@@ -167,8 +174,16 @@ class RocksStore final : public ByteStore {
   rocksdb::Status open_locked() CANDOR_REQUIRES(swap_) {
     rocksdb::DB* db = nullptr;
     const rocksdb::Status status = rocksdb::DB::Open(settings_, options_.path, &db);
-    if (status.ok()) db_.reset(db);
-    return status;
+    if (!status.ok()) return status;
+    db_.reset(db);
+    if (!failures_->any()) return status;
+    db_.reset();
+    return rocksdb::Status::IOError(failures_->first());
+  }
+  // A write that failed in the background is told of by the next step: what it was to hold is lost.
+  Result<void> outcome(const rocksdb::Status& status) const {
+    if (failures_->any()) return fail(ErrorCode::kUnavailable, failures_->first());
+    return result_of(status);
   }
   std::shared_ptr<rocksdb::DB> db() const {
     const MutexLock lock(swap_);
@@ -176,6 +191,8 @@ class RocksStore final : public ByteStore {
   }
 
   RocksOptions options_;
+  std::shared_ptr<WriteFailures> failures_ = std::make_shared<WriteFailures>();
+  std::unique_ptr<rocksdb::Env> env_ = make_sparing_env(failures_);  // outlives every database
   rocksdb::Options settings_;
   std::shared_ptr<rocksdb::Cache> cache_;
   mutable Mutex swap_;

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 
@@ -142,6 +144,37 @@ TEST_F(RocksStoreTest, FlippedBitsAreFoundAndTheRestGoesOn) {
   EXPECT_GT(right, 150);
   fill(*store, 300, 400);
   EXPECT_EQ(*store->get("f:399"), value(399));
+}
+
+// Files cannot grow beyond some size, as on a full disk. The library's assertions must not end the process.
+TEST_F(RocksStoreTest, WritesThatFailAreToldAndAClearedStoreWorksAgain) {
+  (void)std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  auto store = open().store;
+  for (const rlim_t room : {rlim_t{0}, rlim_t{100}, rlim_t{5000}, rlim_t{100'000}}) {
+    fill(*store, 0, 500);
+    rlimit small = before;
+    small.rlim_cur = room;
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+    std::string problem;
+    for (int i = 0; i < 4000 && problem.empty(); ++i) {
+      const std::vector<ByteStore::Op> ops{{fmt::format("f:{}", i), value(i)}};
+      if (const auto written = store->write(ops); !written) problem = written.error().message;
+    }
+    const bool is_cleared = store->clear().has_value();
+    const bool is_stopped = is_cleared && store->stop("a mark").has_value();
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+    EXPECT_NE(problem, "") << room;
+    EXPECT_FALSE(is_stopped && room < 100) << room;
+    ASSERT_TRUE(store->clear()) << room;
+    EXPECT_EQ(*store->get("f:1"), std::nullopt);
+    fill(*store, 0, 1000);
+    EXPECT_EQ(*store->get("f:999"), value(999));
+  }
+  ASSERT_TRUE(store->stop("mark"));
+  store.reset();
+  EXPECT_EQ(*open().store->take_mark(), "mark");
 }
 
 TEST_F(RocksStoreTest, WhatCannotBeOpenedIsSetAside) {
