@@ -13,6 +13,7 @@
 #include "io/clock.h"
 #include "io/loop.h"
 #include "io/thread_pool.h"
+#include "origin/sqlite_change_log.h"
 #include "origin/sqlite_origin.h"
 #include "tests/support/process.h"
 
@@ -471,7 +472,9 @@ TEST_F(SqliteFeedTest, ConfirmedRowsAreTrimmedUnlessAnotherReaderNeedsThem) {
   const auto rows = [&] { return sqlite_feed_state(path(), {}).value().log_rows; };
   EXPECT_FALSE(turn_until([&] { return rows() < 20000; }, 1s));
   slow.confirm(other.reached);
-  EXPECT_TRUE(turn_until([&] { return rows() < 1000; }));
+  // Some are left for proofs of stamps of before.
+  EXPECT_TRUE(turn_until([&] { return rows() < kSqliteProofRows + 1000; }));
+  EXPECT_FALSE(turn_until([&] { return rows() < kSqliteProofRows; }, 1s));
   EXPECT_THAT(changes_of("update user set body = 'x' where id = 1"), ElementsAre("user:1"));
   EXPECT_THAT(sink.breaks, IsEmpty());
 }

@@ -111,8 +111,8 @@ CapacityDesk::Counted CapacityDesk::counted(const Feature& feature) {
   // A plain feature's "no such key" is no hit of anything.
   const std::uint64_t negatives = c.negative_hits.value();
   out.hits = c.hits_l1.value() + (feature.policy().plain ? 0 : negatives + c.served_stale.value());
-  out.reads = c.hits_l1.value() + negatives + c.served_stale.value() + c.reads_l2.value() +
-              c.reads_origin.value() + c.errors.value();
+  out.reads = c.hits_l1.value() + negatives + c.served_stale.value() + c.hits_disk.value() +
+              c.reads_l2.value() + c.reads_origin.value() + c.errors.value();
   out.loads = c.loads_ok.value() + c.loads_absent.value() + c.loads_failed.value() + c.loads_timeout.value();
   return out;
 }

@@ -598,6 +598,7 @@ Engine::~Engine() {
   // ground away is worse than leaving it to the end of the process.
   home_->stop();
   (void)parts_.release();
+  (void)home_.release();  // a thread of the disk's pool that is stuck in a write will still post to it
 }
 
 namespace {

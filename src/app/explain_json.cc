@@ -102,6 +102,7 @@ std::string next_read(const KeyReport& report) {
   if (tiers.is_pending) return "the acknowledged write that waits for its batch";
   if (tiers.l1.served) return "l1";
   if (tiers.is_loading) return "the load that is under way";
+  if (tiers.disk.served) return "disk";
   if (tiers.l2.served) return "l2";
   if (report.is_plain) return "nothing is held";
   return "origin";
@@ -210,7 +211,10 @@ json explain_json(const KeyReport& report) {
           {"at_ms", report.wall.ms()},
           {"level", consistency_name(report.tiers.level)},
           {"next_read", next_read(report)},
-          {"tiers", {{"l1", tier_json(report.tiers.l1)}, {"l2", tier_json(report.tiers.l2)}}},
+          {"tiers",
+           {{"l1", tier_json(report.tiers.l1)},
+            {"disk", tier_json(report.tiers.disk)},
+            {"l2", tier_json(report.tiers.l2)}}},
           {"proof", proof_json(report)},
           {"state", state_json(report.tiers)},
           {"hot", std::move(hot)},

@@ -166,6 +166,10 @@ bool HttpConnection::start_stream(std::string_view first) {
       "close\r\n";
   for (const auto& [name, value] : security_headers()) out += fmt::format("{}: {}\r\n", name, value);
   out += "\r\n";
+  if (head_only_) {  // nobody would read it
+    close();
+    return false;
+  }
   out += first;
   peer_->flush();
   peer_->pause_reading(false);  // so that the client's end is noticed

@@ -74,8 +74,10 @@ void ProcessMemory::look_at_v2(const std::string& path) {
     for (bool more = true; more; group = parent(group)) {
       const std::string folder = root + group;
       take(number(folder + "/memory.max"), "cgroup v2 " + (group.empty() ? "/" : group),
-           {folder + "/memory.current", folder + "/memory.stat", folder + "/memory.pressure",
-            "inactive_file"});
+           {folder + "/memory.current",
+            folder + "/memory.stat",
+            folder + "/memory.pressure",
+            {"inactive_file", "active_file"}});
       more = !group.empty();
     }
   }
@@ -86,8 +88,10 @@ void ProcessMemory::look_at_v1(const std::string& path) {
   for (bool more = true; more; group = parent(group)) {
     const std::string folder = "/sys/fs/cgroup/memory" + group;
     take(number(folder + "/memory.limit_in_bytes"), "cgroup v1 " + (group.empty() ? "/" : group),
-         {folder + "/memory.usage_in_bytes", folder + "/memory.stat", "/proc/pressure/memory",
-          "total_inactive_file"});
+         {folder + "/memory.usage_in_bytes",
+          folder + "/memory.stat",
+          "/proc/pressure/memory",
+          {"total_inactive_file", "total_active_file"}});
     more = !group.empty();
   }
 }
@@ -130,7 +134,11 @@ capacity::MemorySeen ProcessMemory::seen() const {
     return seen;
   }
   const std::size_t used = number(files_->used).value_or(0);
-  const std::size_t droppable = value_of(read_(files_->stat).value_or(""), files_->droppable, 1);
+  // Pages of files, also those in use: RocksDB and SQLite read through them, and the kernel takes them back
+  // before it runs out. Where they are missed, tasks stall (`stalled`).
+  const std::string stat = read_(files_->stat).value_or("");
+  std::size_t droppable = 0;
+  for (const std::string& name : files_->droppable) droppable += value_of(stat, name, 1);
   seen.used = used - std::min(used, droppable);
   seen.stalled = stalled_part(read_(files_->pressure).value_or(""));
   return seen;

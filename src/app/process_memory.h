@@ -27,7 +27,7 @@ class ProcessMemory {
  private:
   struct Files {  // of the cgroup whose limit holds
     std::string used, stat, pressure;
-    const char* droppable = "";  // the line of `stat` that says what the kernel can drop at once
+    std::vector<std::string> droppable{};  // the lines of `stat` that say what the kernel can take back
   };
   void look_at_v2(const std::string& path);
   void look_at_v1(const std::string& path);

@@ -37,7 +37,8 @@ TEST(ProcessMemory, OfNestedGroupsTheTightestHolds) {
   files["/sys/fs/cgroup/shop/cache/memory.max"] = "max\n";
   files["/sys/fs/cgroup/shop/memory.max"] = "500000\n";
   files["/sys/fs/cgroup/shop/memory.current"] = "300000\n";
-  files["/sys/fs/cgroup/shop/memory.stat"] = "anon 1\ninactive_file_x 7\ninactive_file 50000\n";
+  files["/sys/fs/cgroup/shop/memory.stat"] =
+      "anon 1\ninactive_file_x 7\ninactive_file 40000\nactive_file 10000\n";
   files["/sys/fs/cgroup/shop/memory.pressure"] = "some avg10=12.50 avg60=0.00 avg300=0.00 total=1\n";
   const ProcessMemory memory(reading(&files), 0);
   EXPECT_EQ(memory.source(), "cgroup v2 /shop");
@@ -62,7 +63,8 @@ TEST(ProcessMemory, GroupsOfTheOldKindCountAsWell) {
   files["/sys/fs/cgroup/memory/shop/memory.limit_in_bytes"] = "600000\n";
   files["/sys/fs/cgroup/memory/memory.limit_in_bytes"] = "9223372036854771712\n";
   files["/sys/fs/cgroup/memory/shop/memory.usage_in_bytes"] = "200000\n";
-  files["/sys/fs/cgroup/memory/shop/memory.stat"] = "inactive_file 1\ntotal_inactive_file 20000\n";
+  files["/sys/fs/cgroup/memory/shop/memory.stat"] =
+      "inactive_file 1\ntotal_inactive_file 15000\ntotal_active_file 5000\n";
   const ProcessMemory memory(reading(&files), 0);
   EXPECT_EQ(memory.source(), "cgroup v1 /shop");
   EXPECT_EQ(memory.seen().used, 180'000U);

@@ -160,6 +160,7 @@ void print_text(const json& answer) {
              printable(text_or(answer["region"], "?")), text_or(answer["level"], "?"));
   fmt::print("the next read is answered by: {}\n\n", text_or(answer["next_read"], "?"));
   print_tier("l1", answer["tiers"]["l1"]);
+  if (answer["tiers"].contains("disk")) print_tier("disk", answer["tiers"]["disk"]);
   print_tier("l2", answer["tiers"]["l2"]);
   const json& proof = answer["proof"];
   fmt::print("\nproof: {}\n", text_or(proof["rests_on"], "?"));

@@ -88,13 +88,13 @@ Result<std::vector<std::string>> read_trace(const WarmArguments& arguments) {
   }
 }
 
-// JSON is UTF-8: a key of other bytes would arrive as another key.
-bool is_sendable(const std::string& key) {
+// In JSON, with what follows it. 0: it cannot be sent; JSON is UTF-8, and a key of other bytes would arrive
+// as another key.
+std::size_t sent_size(const std::string& key) {
   try {
-    (void)json(key).dump();
-    return true;
+    return json(key).dump().size() + 1;
   } catch (const json::type_error&) {
-    return false;
+    return 0;
   }
 }
 
@@ -103,23 +103,23 @@ Result<json> send_keys(const WarmArguments& arguments, const std::vector<std::st
   std::size_t unsendable = 0;
   for (std::size_t at = 0; at < keys.size();) {
     json part = json::array();
-    // Six bytes for one is the worst that JSON makes of a control character.
-    for (std::size_t bytes = 0; at < keys.size() && bytes + keys[at].size() * 6 < kBodyKeyBytes * 2; ++at) {
-      if (!is_sendable(keys[at])) {
+    for (std::size_t bytes = 0; at < keys.size(); ++at) {
+      const std::size_t size = sent_size(keys[at]);
+      if (size == 0 || size > kBodyKeyBytes) {
         ++unsendable;
         continue;
       }
-      const std::size_t size = json(keys[at]).dump().size() + 1;
-      if (bytes > 0 && bytes + size > kBodyKeyBytes) break;
+      if (bytes + size > kBodyKeyBytes) break;
       bytes += size;
       part.push_back(keys[at]);
     }
-    if (part.empty()) break;
+    if (part.empty()) continue;  // none is left
     const json body = {{"feature", arguments.feature}, {"keys", std::move(part)}};
     answer = post_to_daemon(arguments.file, "/api/v1/warm", body, kAnswerTimeout);
     if (!answer) return answer;
   }
-  if (unsendable > 0) fmt::print(stderr, "candor warm: {} keys are no UTF-8 and were left out\n", unsendable);
+  if (unsendable > 0)
+    fmt::print(stderr, "candor warm: {} keys are no UTF-8, or too long, and were left out\n", unsendable);
   return answer;
 }
 
@@ -185,11 +185,29 @@ Result<json> watch(const WarmArguments& arguments, json progress, bool is_drawn)
   return progress;
 }
 
+// Keys are sent in parts, and the daemon may have ended a run between two of them: what was done is what came
+// since `before`.
+void count_since(const json& before, json* progress) {
+  json& keys = (*progress)["keys"];
+  std::uint64_t total = keys["waiting"].get<std::uint64_t>();
+  for (auto& [state, count] : keys.items()) {
+    if (state == "total" || state == "waiting") continue;
+    const auto since = (*progress)["keys_ever"][state].get<std::uint64_t>() -
+                       before["keys_ever"][state].get<std::uint64_t>();
+    count = since;
+    total += since;
+  }
+  keys["total"] = total;
+}
+
 void warm(const WarmArguments& arguments, ToolRun& run) {
+  auto before = post_to_daemon(arguments.file, "/api/v1/warm-progress", json::object(), kAnswerTimeout);
+  if (!before) return report_failure(run, "warm", before.error().message);
   auto progress = begin(arguments);
   if (progress && !arguments.no_wait)
     progress = watch(arguments, std::move(*progress), ::isatty(STDERR_FILENO) != 0 && !run.json);
   if (!progress) return report_failure(run, "warm", progress.error().message);
+  count_since(*before, &*progress);
   if ((*progress)["keys"]["failed"].get<std::uint64_t>() > 0) run.exit_code = kExitFinding;
   if (run.json)
     fmt::print("{}\n", progress->dump(2, ' ', false, json::error_handler_t::replace));

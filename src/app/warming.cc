@@ -14,6 +14,8 @@ namespace {
 using warm::WarmClass;
 using warm::WarmItem;
 
+// A query that could not be asked, because the origin is away or has no room, is asked again after that.
+constexpr Duration kQueryAgain = 1s;
 // A peer that is slow to read its file must not hold up the end of a run.
 constexpr Duration kPeerTimeout = 10s;
 
@@ -28,7 +30,8 @@ double tightness(const FeatureConfig& feature) {
 
 std::uint64_t reads_of(const Feature& feature) {
   const FeatureCounters& c = feature.counters;
-  return c.hits_l1.value() + c.negative_hits.value() + c.reads_l2.value() + c.reads_origin.value();
+  return c.hits_l1.value() + c.negative_hits.value() + c.hits_disk.value() + c.reads_l2.value() +
+         c.reads_origin.value();
 }
 
 }  // namespace
@@ -39,6 +42,7 @@ struct Warming::Handing {
   std::vector<WarmItem> items;
   std::size_t done = 0;
   std::string problem;
+  bool is_the_origins = false;
 };
 
 Warming::Warming(const Config& config, World world)
@@ -126,21 +130,46 @@ void Warming::ask_queries(std::vector<std::vector<Query>> queries) {
     if (!queries[origin].empty()) spawn(run_queries(origin, std::move(queries[origin])));
 }
 
+// Was it the origin's state, and not the query?
+bool Warming::may_be_asked_again(const Error& error, std::size_t origin) const {
+  switch (error.code) {
+    case ErrorCode::kOriginDown:
+    case ErrorCode::kUnavailable:
+    case ErrorCode::kOverloaded:
+      return true;
+    case ErrorCode::kTimeout:
+      return !world_.origins[origin].origin->stats().connected;
+    default:
+      return false;
+  }
+}
+
 // One after the other: an origin that has just started has better things to do than to sort ten tables at
 // once.
 Task<void> Warming::run_queries(std::size_t origin, std::vector<Query> queries) {
   const std::shared_ptr<bool> alive = alive_;
   for (Query& query : queries) {
-    const MonoTime deadline = world_.home->now() + config_.query_timeout;
-    auto asked = world_.origins[origin].origin->list_keys(std::move(query.sql), config_.keys_max, deadline);
-    Result<std::vector<std::string>> keys = co_await asked;
-    if (!*alive) co_return;
+    const std::string& feature = (*world_.features)[query.feature.value].name;
+    bool has_said = false;
+    Result<std::vector<std::string>> keys;
+    for (;;) {
+      const MonoTime deadline = world_.home->now() + config_.query_timeout;
+      auto asked = world_.origins[origin].origin->list_keys(query.sql, config_.keys_max, deadline);
+      keys = co_await asked;
+      if (!*alive) co_return;
+      if (keys || !may_be_asked_again(keys.error(), origin)) break;
+      if (!std::exchange(has_said, true))
+        world_.log(true, fmt::format("warming: the query of feature {} waits for its origin: {}", feature,
+                                     keys.error().message));
+      co_await sleep_for(*world_.home, kQueryAgain);
+      if (!*alive) co_return;
+    }
     if (!keys)
-      world_.log(true, fmt::format("warming: the query of feature {} failed: {}",
-                                   (*world_.features)[query.feature.value].name, keys.error().message));
+      world_.log(true,
+                 fmt::format("warming: the query of feature {} failed: {}", feature, keys.error().message));
     std::string problem = keys ? std::string() : keys.error().message;
     hand(query.source, keys ? items_of(query.feature, std::move(*keys)) : std::vector<WarmItem>(),
-         std::move(problem));
+         std::move(problem), true);
   }
 }
 
@@ -212,11 +241,13 @@ std::vector<WarmItem> Warming::items_of(FeatureId id, std::vector<std::string> k
   return items;
 }
 
-void Warming::hand(std::size_t source, std::vector<WarmItem> items, std::string problem) {
+void Warming::hand(std::size_t source, std::vector<WarmItem> items, std::string problem,
+                   bool is_the_origins) {
   auto handing = std::make_shared<Handing>();
   handing->source = source;
   handing->items = std::move(items);
   handing->problem = std::move(problem);
+  handing->is_the_origins = is_the_origins;
   hand_more(handing);
 }
 
@@ -226,7 +257,8 @@ void Warming::hand_more(const std::shared_ptr<Handing>& handing) {
   const auto to = handing->items.begin() + static_cast<std::ptrdiff_t>(end);
   warmer_.add(handing->source, {std::make_move_iterator(from), std::make_move_iterator(to)});
   handing->done = end;
-  if (end == handing->items.size()) return warmer_.close_source(handing->source, handing->problem);
+  if (end == handing->items.size())
+    return warmer_.close_source(handing->source, handing->problem, handing->is_the_origins);
   world_.home->post([this, alive = alive_, handing] {
     if (*alive) hand_more(handing);
   });
@@ -328,7 +360,7 @@ void Warming::tick() {
   hot_set_->say();
   const MonoTime now = world_.clock->now();
   // A node that is still being warmed, or that nobody reads, would overwrite what is better.
-  if (now < next_save_ || warmer_.is_running()) return;
+  if (now < next_save_ || warmer_.is_busy()) return;
   save_hot_set();
   next_save_ = now + std::max(config_.hot_set_period, hot_set_->rest());
 }
@@ -343,7 +375,7 @@ void Warming::save_hot_set() {
 
 void Warming::stop(bool save) {
   *alive_ = false;
-  const bool is_whole = !warmer_.is_running();
+  const bool is_whole = !warmer_.is_busy();
   warmer_.halt();
   if (hot_set_ == nullptr) return;
   auto rates = read_rates();

@@ -82,11 +82,13 @@ class Warming {
   [[nodiscard]] std::size_t origin_of(FeatureId id) const;
   void open_declared(FeatureId id, std::vector<std::vector<Query>>* queries);
   void ask_queries(std::vector<std::vector<Query>> queries);
+  [[nodiscard]] bool may_be_asked_again(const Error& error, std::size_t origin) const;
   Task<void> run_queries(std::size_t origin, std::vector<Query> queries);
   void open_hot_set();
   void open_peers();
   void take_hot_set(std::size_t source, Result<std::string> bytes, bool is_file);
-  void hand(std::size_t source, std::vector<warm::WarmItem> items, std::string problem = {});
+  void hand(std::size_t source, std::vector<warm::WarmItem> items, std::string problem = {},
+            bool is_the_origins = false);
   void hand_more(const std::shared_ptr<Handing>& handing);
   [[nodiscard]] static std::vector<warm::WarmItem> items_of(FeatureId id, std::vector<std::string> keys);
   [[nodiscard]] std::vector<warm::HotSetBuilder::Feature> read_rates();

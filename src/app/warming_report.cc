@@ -29,6 +29,9 @@ json origins_json(const warm::WarmProgress& progress) {
   return out;
 }
 
+// A database's words may quote values.
+constexpr std::string_view kWithheld = "the origin refused it; `candor warm` and the log have its words";
+
 }  // namespace
 
 json warming_json(const warm::WarmProgress& progress, const std::vector<std::string>& names, bool problems) {
@@ -44,15 +47,16 @@ json warming_json(const warm::WarmProgress& progress, const std::vector<std::str
   }
   json sources = json::array();
   for (const auto& source : progress.sources)
-    sources.push_back({{"source", source.name},
-                       {"keys", source.keys},
-                       {"done", !source.is_open},
-                       {"problem", source.problem}});
-  json out = {{"running", progress.is_running},   {"runs", progress.runs},
-              {"took_ms", progress.took / 1ms},   {"keys_per_second", progress.keys_per_second},
-              {"keys", tally_json(progress.all)}, {"by_priority", std::move(by_priority)},
-              {"features", std::move(features)},  {"sources", std::move(sources)},
-              {"origins", origins_json(progress)}};
+    sources.push_back(
+        {{"source", source.name},
+         {"keys", source.keys},
+         {"done", !source.is_open},
+         {"problem", !problems && source.is_the_origins ? std::string(kWithheld) : source.problem}});
+  json out = {{"running", progress.is_running},        {"runs", progress.runs},
+              {"took_ms", progress.took / 1ms},        {"keys_per_second", progress.keys_per_second},
+              {"keys", tally_json(progress.all)},      {"keys_ever", tally_json(progress.ever)},
+              {"by_priority", std::move(by_priority)}, {"features", std::move(features)},
+              {"sources", std::move(sources)},         {"origins", origins_json(progress)}};
   out["eta_ms"] = progress.eta ? json(*progress.eta / 1ms) : json(nullptr);
   out["predicted_hit_rate"] =
       progress.predicted_hit_rate ? json(*progress.predicted_hit_rate) : json(nullptr);

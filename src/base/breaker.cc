@@ -45,6 +45,10 @@ void Breaker::record(Ticket ticket, bool ok, MonoTime now) {
   if (!ok && too_many_failures(now)) open(now);
 }
 
+void Breaker::forget(Ticket ticket) {
+  if (ticket.period == period_ && state_ == State::kHalfOpen && probes_out_ > 0) --probes_out_;
+}
+
 void Breaker::trip(MonoTime now) {
   if (state_ == State::kClosed) open(now);
 }

@@ -46,6 +46,8 @@ class Breaker {
   // nullopt: do not call. Otherwise call, and report the outcome with record().
   [[nodiscard]] std::optional<Ticket> admit(MonoTime now);
   void record(Ticket ticket, bool ok, MonoTime now);
+  // Instead of record(): the call's outcome says nothing of the peer. Another may be a probe in its place.
+  void forget(Ticket ticket);
 
   // The owner knows that the peer has failed without counting outcomes: a closed breaker opens.
   void trip(MonoTime now);

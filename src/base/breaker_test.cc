@@ -107,6 +107,19 @@ TEST_F(BreakerTest, OutcomesFromBeforeTheOpeningDoNotCount) {
   EXPECT_EQ(breaker.state(now), Breaker::State::kHalfOpen);
 }
 
+TEST_F(BreakerTest, AProbeThatSaysNothingMakesRoomForAnother) {
+  open_it();
+  now = now + 1s;
+  for (int i = 0; i < 20; ++i) {
+    const auto ticket = breaker.admit(now);
+    ASSERT_TRUE(ticket);
+    breaker.forget(*ticket);
+  }
+  EXPECT_TRUE(breaker.admit(now));
+  EXPECT_TRUE(breaker.admit(now));
+  EXPECT_FALSE(breaker.admit(now));
+}
+
 TEST_F(BreakerTest, LostProbesAreAskedAgainAfterPatience) {
   open_it();
   now = now + 1s;

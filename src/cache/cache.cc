@@ -74,9 +74,14 @@ CacheCore::CacheCore(Parts parts) : parts_(parts), miss_(std::make_unique<MissPa
   parts_.disk->use_history([miss = miss_.get()](FeatureId feature, l1::Millis loaded_at) {
     return miss->history_of(feature, loaded_at);
   });
+  parts_.disk->use_dropped([this](FeatureId feature, std::string_view key, l1::Millis loaded_at) {
+    return features_[feature.value]->is_dropped(key, loaded_at);
+  });
 }
 CacheCore::~CacheCore() {
-  if (parts_.disk != nullptr) parts_.disk->use_history({});
+  if (parts_.disk == nullptr) return;
+  parts_.disk->use_history({});
+  parts_.disk->use_dropped({});
 }
 void CacheCore::close() { miss_->close(); }
 void CacheCore::set_region_barrier(RegionBarrier* barrier) { miss_->barrier = barrier; }

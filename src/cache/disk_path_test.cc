@@ -246,7 +246,9 @@ TEST_P(DiskPathTest, ANewerLoadReplacesIt) {
   EXPECT_EQ(*read("7", origin_level).value, "new");
   prove();
   push_out();
-  if (is_watched()) EXPECT_EQ(value("7"), "new") << "a reader of this node has seen it";
+  if (is_watched()) {
+    EXPECT_EQ(value("7"), "new") << "a reader of this node has seen it";
+  }
 }
 
 TEST_P(DiskPathTest, AChangeWhileTheDiskIsReadWins) {

@@ -4,6 +4,7 @@
 
 #include "cache/freshness.h"
 #include "cache/miss_path.h"
+#include "tier/disk/disk_tier.h"
 
 namespace candor {
 
@@ -64,6 +65,42 @@ TierExplanation CacheCore::MissPath::explain_l1(const Feature& feature, std::str
   out.served = reason == nullptr || feature.policy().origin_fraction > 0.0;
   out.why = reason == nullptr ? "it may be served" : reason;
   return out;
+}
+
+Task<TierExplanation> CacheCore::MissPath::explain_disk(Feature* feature, std::string key) {
+  TierExplanation out;
+  out.exists = parts_.disk != nullptr && parts_.disk->holds(feature->id());
+  if (!out.exists) co_return out;
+  const std::string name = name_of(*feature, key);
+  const std::optional<disk::Hit> hit =
+      co_await parts_.disk->get(feature->id(), parts_.l1->hash(feature->id(), key), name);
+  out.why = parts_.disk->is_on() ? "not held, or not to be had in time" : "the tier is off: its disk failed";
+  if (!hit) co_return out;
+  const l1::Millis now = now_ms();
+  out.held = true;
+  out.value_bytes = hit->value.size();
+  out.stamp.up_to = hit->meta.stamp.up_to;
+  out.age = std::chrono::milliseconds(now - hit->meta.loaded_at);
+  if (hit->meta.expires_at != 0) out.ttl_left = std::chrono::milliseconds(hit->meta.expires_at - now);
+  out.age_is_l2s = (hit->meta.user_flags & kAgeFromL2) != 0;
+  const bool is_in_doubt =
+      (hit->is_of_earlier_run && feature->trust() != nullptr) || feature->is_suspect(hit->meta.loaded_at);
+  const char* reason = nullptr;
+  if (!parts_.disk->is_current(feature->id(), name, *hit))
+    reason = "forgotten: it was invalidated, or replaced";
+  else if (feature->is_dropped(key, hit->meta.loaded_at))
+    reason = "dropped: its feature or one of its tags was invalidated";
+  else if (!is_fresh(feature->policy(), hit->meta, now))
+    reason = "its ttl is over";
+  else if (!markers_allow(*feature, name, Stamp{hit->meta.stamp.up_to}))
+    reason = "it lacks a change that this node has heard of";
+  else if (is_in_doubt && !confirmable(*feature, *hit))
+    reason = "changes may have been missed since: a load is cheaper than to ask whether its row changed";
+  out.served = reason == nullptr;
+  out.why = reason != nullptr ? reason
+            : is_in_doubt     ? "it may be served, once the origin has confirmed its row"
+                              : "it may be served";
+  co_return out;
 }
 
 Task<TierExplanation> CacheCore::MissPath::explain_l2(Feature* feature, std::string key) {
@@ -140,6 +177,7 @@ void CacheCore::MissPath::explain_state(const Feature& feature, std::string_view
 Task<KeyExplanation> CacheCore::MissPath::explain(Feature* feature, std::string key) {
   KeyExplanation out;
   ++tasks_;
+  out.disk = co_await explain_disk(feature, key);
   out.l2 = co_await explain_l2(feature, key);
   --tasks_;
   out.l1 = explain_l1(*feature, key);

@@ -39,7 +39,7 @@ struct MarkerExplanation {
 
 struct KeyExplanation {
   Consistency level{};
-  TierExplanation l1, l2;
+  TierExplanation l1, disk, l2;
 
   // ---- the proof ----
   bool is_watched = false;             // the origin's changes are heard of

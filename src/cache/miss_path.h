@@ -269,6 +269,7 @@ class CacheCore::MissPath {
                      const Result<ReadResult>& result) const;
   void tell_l2_hit(const Feature& feature, std::string_view key, const Loaded& hit, bool keeps) const;
   [[nodiscard]] TierExplanation explain_l1(const Feature& feature, std::string_view key) const;
+  Task<TierExplanation> explain_disk(Feature* feature, std::string key);
   Task<TierExplanation> explain_l2(Feature* feature, std::string key);
   void explain_state(const Feature& feature, std::string_view key, KeyExplanation* out) const;
   std::optional<ReadResult> stale_copy(const Feature& feature, std::string_view key, const char* reason);

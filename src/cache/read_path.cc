@@ -20,6 +20,12 @@ constexpr const char* kShed = "overloaded";
 constexpr const char* kSoftTimeout = "soft timeout";
 constexpr const char* kHardTimeout = "origin timeout";
 
+template <typename Flight>
+bool has_reader(const Flight& flight) {
+  return std::ranges::any_of(flight.waiters,
+                             [](const auto& waiter) { return waiter->is_reader && !waiter->served; });
+}
+
 const char* reason_of(const Error& error) {
   return error.code == ErrorCode::kOverloaded ? kShed : kOriginFailed;
 }
@@ -363,8 +369,12 @@ void CacheCore::MissPath::refresh(FeatureId id, std::string key, l1::Millis expi
 Task<void> CacheCore::MissPath::run_flight(FlightPtr flight, std::string key) {
   Feature* feature = this->feature(flight->feature);
   Result<Loaded> loaded;
+  const bool was_for_nobody = !has_reader(*flight);
   if (feature->origin() != nullptr) {
     loaded = co_await fetch(feature, key, flight);
+    // Its time went by while nobody waited: who joined since has more of it.
+    if (!loaded && loaded.error().code == ErrorCode::kTimeout && was_for_nobody && has_reader(*flight))
+      loaded = co_await fetch(feature, key, flight);
   } else {
     loaded = co_await fetch_plain(feature, flight->name);
   }
@@ -385,7 +395,8 @@ Task<void> CacheCore::MissPath::run_flight(FlightPtr flight, std::string key) {
     const auto readers = static_cast<std::size_t>(
         std::ranges::count_if(flight->waiters, [](const auto& waiter) { return waiter->is_reader; }));
     count_shed(*feature, loaded.error(), readers);
-    auto held = rescue(*feature, key, reason_of(loaded.error()), readers);
+    // An old value is for readers who would have nothing else.
+    auto held = readers > 0 ? rescue(*feature, key, reason_of(loaded.error()), readers) : std::nullopt;
     if (held) {
       result = std::move(*held);
     } else {
@@ -402,7 +413,9 @@ Task<void> CacheCore::MissPath::run_flight(FlightPtr flight, std::string key) {
     if (unproven && !waiter->served) {
       spawn(bypass(feature, key, waiter, parts_.home->now() + feature->policy().hard_timeout));
     } else {
-      answer(*feature, key, *waiter, strictly(*feature, *waiter, result));
+      const bool is_for_nobody = !loaded && !waiter->is_reader;
+      answer(*feature, key, *waiter,
+             is_for_nobody ? std::unexpected(loaded.error()) : strictly(*feature, *waiter, result));
     }
   }
   for (const auto& origin : watched_) retire_what_may(*origin);

@@ -408,7 +408,8 @@ Result<void> SqliteLog::save(Position confirmed, Found* found) {
   return {};
 }
 
-// Never the last confirmed row itself: it is the readers' anchor.
+// Never the last confirmed row itself: it is the readers' anchor. Nor those before it that a proof of an
+// older stamp reads: of an entry that was kept over a restart, say.
 Result<void> SqliteLog::trim(MonoTime now) {
   if (!positioned_ || now - trimmed_at_ < kTrimPeriod || options_.file.mode == SqliteMode::kReadOnly)
     return {};
@@ -417,11 +418,12 @@ Result<void> SqliteLog::trim(MonoTime now) {
   const auto first = db_->number("select coalesce(min(seq), 0) from candor_changes");
   if (!first) return std::unexpected(first.error());
   const auto low = static_cast<std::uint64_t>(*first);
-  if (low == 0 || low >= needed->value) return {};
-  if (needed->value - low < kTrimWorthwhile && now - trimmed_at_ < kTrimPatience) return {};
+  const std::uint64_t upto = needed->value - std::min(needed->value, kSqliteProofRows);
+  if (low == 0 || low >= upto) return {};
+  if (upto - low < kTrimWorthwhile && now - trimmed_at_ < kTrimPatience) return {};
   trimmed_at_ = now;
-  const auto done = db_->execute(
-      fmt::format("delete from candor_changes where seq < {}", std::min(needed->value, low + kTrimRows)));
+  const auto done =
+      db_->execute(fmt::format("delete from candor_changes where seq < {}", std::min(upto, low + kTrimRows)));
   return done;
 }
 

@@ -89,6 +89,10 @@ std::optional<std::uint64_t> LiveTrace::open(TraceFilter filter, double first) {
     drawn_with_ = first;
     paced_at_ = clock_->now();
     hits_looked_at_.store(0, std::memory_order_relaxed);
+  } else if (!filter.sample) {
+    // Watchers who want no hits may have let it grow to "all of them".
+    paced_.set(std::min(paced_.get(), first));
+    drawn_with_ = paced_.get();
   }
   const std::uint64_t id = next_++;
   watchers_[id].filter = std::move(filter);

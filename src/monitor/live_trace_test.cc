@@ -133,6 +133,18 @@ TEST_F(LiveTraceTest, OnlySoManyMayWatch) {
   EXPECT_FALSE(trace_.open({}, 1.0).has_value());
 }
 
+TEST_F(LiveTraceTest, ASecondWatcherDoesNotBeginWithEveryHit) {
+  TraceFilter changes;
+  changes.kinds = {Kind::kChange};
+  ASSERT_TRUE(trace_.open(changes, 0.01));
+  for (int i = 0; i < 40; ++i) {
+    clock_.advance(100ms);
+    (void)trace_.pace();
+  }
+  ASSERT_TRUE(trace_.open({}, 0.01));
+  EXPECT_LE(trace_.chance(kFeature), 0.01);
+}
+
 TEST_F(LiveTraceTest, ManyHitsLowerTheChanceAndFewRaiseIt) {
   (void)open({});
   for (int i = 0; i < 50'000; ++i) hit("a");

@@ -102,7 +102,8 @@ void ConcurrencyLimit::look(MonoTime now) {
       grow();
     }
   }
-  if (was_reached) dip_if_due(now, votes_ == 0 ? kFirstBaselineAge : kBaselineAge);
+  // As for a vote: a baseline that is too high would keep what it grants for ever, reached or not.
+  if (in_flight_max_ * 2 > limit()) dip_if_due(now, votes_ == 0 ? kFirstBaselineAge : kBaselineAge);
   begin_window(now);
 }
 

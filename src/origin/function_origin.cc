@@ -148,6 +148,7 @@ class FunctionOrigin::State : public std::enable_shared_from_this<FunctionOrigin
       const auto held = raised.lock();
       if (state == nullptr || held == nullptr || !state->leave_line(held)) return;
       held->load_class = held->order.urgency->get();
+      held->arrived = state->executor.now();  // in this class's line
       state->line_of(held).push_back(held);
       state->waiting_bytes += held->order.bytes;
     });

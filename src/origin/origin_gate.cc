@@ -62,15 +62,18 @@ std::optional<Error> OriginGate::refuse_long_line(const Arrival& arrival, const 
 void OriginGate::on_outcome(const Pass& pass, const Error* error, std::optional<MonoTime> sent,
                             MonoTime now) {
   if (error == nullptr || is_answer(error->code)) {
-    if (sent) note_answer(pass, now);
+    if (sent) return note_answer(pass, now);
+    if (pass.is_counted) breaker_.forget(pass.ticket);
     return;
   }
   if (!pass.is_counted) return;
   const bool was_late = error->code == ErrorCode::kTimeout;
-  if (was_late && sent) note_silence(*error, *sent, now);
-  // A full line, or a reader in a hurry, is no proof; of a probe it has to be one.
-  const bool is_proof = !was_late || (sent && now - *sent >= kPatience);
-  if (is_proof || breaker_.state(now) == Breaker::State::kHalfOpen) note_failure(pass, *error, now);
+  const bool is_dead = was_late && sent && is_silent(*sent, now);
+  // A full line, or a reader in a hurry, is no proof, also of a probe: it makes room for another.
+  const bool is_proof = is_dead || !was_late || (sent && now - *sent >= kPatience);
+  if (!is_proof) return breaker_.forget(pass.ticket);
+  note_failure(pass, *error, now);
+  if (is_dead) breaker_.trip(now);
 }
 
 void OriginGate::note_answer(const Pass& pass, MonoTime now) {
@@ -85,12 +88,10 @@ void OriginGate::note_failure(const Pass& pass, const Error& error, MonoTime now
 }
 
 // A server that is stopped, or behind a cable that was pulled, refuses nothing: it only says nothing.
-void OriginGate::note_silence(const Error& error, MonoTime sent, MonoTime now) {
-  if (sent < last_answer_) return;
+bool OriginGate::is_silent(MonoTime sent, MonoTime now) {
+  if (sent < last_answer_) return false;
   if (silent_++ == 0) silent_since_ = sent;
-  if (silent_ < kSilentMax || now - silent_since_ < kSilence || is_shut(now)) return;
-  last_failure_ = error;
-  breaker_.trip(now);
+  return silent_ >= kSilentMax && now - silent_since_ >= kSilence;
 }
 
 bool OriginGate::is_shut(MonoTime now) const {

@@ -105,7 +105,8 @@ class OriginGate {
                                                       MonoTime now) const;
   void note_answer(const Pass& pass, MonoTime now);
   void note_failure(const Pass& pass, const Error& error, MonoTime now);
-  void note_silence(const Error& error, MonoTime sent, MonoTime now);
+  // After one more that was sent, and not answered in its time: has the origin fallen silent?
+  [[nodiscard]] bool is_silent(MonoTime sent, MonoTime now);
 
   Options options_;
   ConcurrencyLimit limit_;

@@ -59,13 +59,29 @@ TEST_F(OriginGateTest, HalfOpenLetsThreeThroughAndTheirAnswersOpenTheGate) {
   EXPECT_TRUE(admit());
 }
 
-TEST_F(OriginGateTest, AProbeThatWasNeverAnsweredShutsItAgain) {
+TEST_F(OriginGateTest, ProbesThatProveNothingMakeRoomForOthers) {
   fail_often();
   now = now + 600ms;
-  const auto pass = admit();
-  ASSERT_TRUE(pass);
-  gate.on_outcome(*pass, &kLate, std::nullopt, now + 100ms);
-  EXPECT_TRUE(gate.is_shut(now + 100ms));
+  for (int i = 0; i < 10; ++i) {  // in a hurry, while the origin is well
+    EXPECT_TRUE(one(&kLate, 20ms));
+    const auto never_sent = admit();
+    ASSERT_TRUE(never_sent);
+    gate.on_outcome(*never_sent, &kLate, std::nullopt, now);
+    EXPECT_FALSE(gate.is_shut(now));
+  }
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(one(nullptr));
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(admit()) << "it is open";
+}
+
+TEST_F(OriginGateTest, ProbesThatAreNeverAnsweredShutItAgain) {
+  fail_often();
+  now = now + 600ms;
+  EXPECT_TRUE(one(&kLate, 2s)) << "long enough to say so";
+  EXPECT_TRUE(gate.is_shut(now));
+  now = now + 6s;
+  // None of them is long enough; all of them together are.
+  for (int i = 0; i < 3 && !gate.is_shut(now); ++i) EXPECT_TRUE(one(&kLate, 400ms));
+  EXPECT_TRUE(gate.is_shut(now));
 }
 
 TEST_F(OriginGateTest, ThreeInARowWithoutAnAnswerWhileNothingElseIsAnsweredShutIt) {

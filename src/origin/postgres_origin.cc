@@ -464,7 +464,7 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
     const auto failure = classify_sqlstate(outcome.sqlstate);
     // One bad key spoils only itself.
     if (job.role == StatementRole::kLoadMany && failure.code == ErrorCode::kRejected && !failure.stale_plan) {
-      return again(job);
+      return again_in_halves(job);
     }
     if (!is_answer(failure.code)) gate().lost(executor().now());
     // A statement that was not there, or whose plan was stale, did nothing: writes may go again too.
@@ -489,6 +489,16 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
 
   void again(const PostgresJob& job) {
     for (const auto& request : job.requests) again_alone(request);
+  }
+
+  // Some key of them is no good: some twenty statements find it among five hundred, and the others are not
+  // asked about one by one.
+  void again_in_halves(const PostgresJob& job) {
+    const auto half = static_cast<std::uint32_t>((job.requests.size() + 1) / 2);
+    for (const auto& request : job.requests) {
+      request->batch_max = half;
+      half <= 1 ? again_alone(request) : again_together(request);
+    }
   }
 
   // One statement again for one that was lost, out of the budget for that.

@@ -306,6 +306,7 @@ void RedisOrigin::listen_for_raise(const LoadUrgencyPtr& urgency, LoadClass from
       auto& line = queue_[of];
       const auto job = std::ranges::find(line, to, &Job::urgency);
       if (job == line.end()) continue;
+      job->arrived = executor_->now();  // in this class's line
       queue_[static_cast<std::size_t>(to->get())].push_back(std::move(*job));
       line.erase(job);
       return;

@@ -149,7 +149,8 @@ void SqlDesk::listen_for_raise(const LoadUrgencyPtr& urgency, const SqlRequestPt
     const auto desk = weak.lock();
     const auto waits = raised.lock();
     const auto now_is = to.lock();
-    if (desk != nullptr && waits != nullptr && now_is != nullptr) desk->line_.raise(waits, now_is->get());
+    if (desk != nullptr && waits != nullptr && now_is != nullptr)
+      desk->line_.raise(waits, now_is->get(), desk->executor_.now());
   });
 }
 

@@ -81,11 +81,12 @@ void WaitingLine::remove(const SqlRequestPtr& request) {
   }
 }
 
-void WaitingLine::raise(const SqlRequestPtr& request, LoadClass to) {
+void WaitingLine::raise(const SqlRequestPtr& request, LoadClass to, MonoTime now) {
   const SqlRequestPtr keep = request;
   if (!keep->waiting || to >= keep->load_class) return;
   remove(keep);
   keep->load_class = to;
+  keep->arrived = now;  // in this class's line: it must not look as if that one had stood still
   insert(keep, false);
 }
 
@@ -118,6 +119,8 @@ std::vector<SqlRequestPtr> WaitingLine::take_loads_of(const SqlFeature& feature,
     for (auto it = list.begin(); it != list.end() && taken.size() < count_max;) {
       const SqlRequestPtr request = *it++;
       if (request->alone && !taken.empty()) continue;
+      if (taken.size() >= request->batch_max) continue;
+      count_max = std::min<std::size_t>(count_max, request->batch_max);
       taken.push_back(request);
       remove(request);
       if (request->alone) return taken;

@@ -56,8 +56,9 @@ struct SqlRequest {
   TimerId timer;
   bool waiting = false;  // in the line; else in flight or answered
   bool alone = false;  // shares neither a statement nor a transaction: it, or a neighbour, failed in company
-  std::uint8_t failed = 0;   // attempts that were lost with their connection
-  std::uint64_t number = 0;  // order of arrival
+  std::uint32_t batch_max = UINT32_MAX;  // it shares a statement with fewer: a larger one failed by some key
+  std::uint8_t failed = 0;               // attempts that were lost with their connection
+  std::uint64_t number = 0;              // order of arrival
   std::list<std::shared_ptr<SqlRequest>>::iterator in_line, in_feature;
 
   [[nodiscard]] bool is_answered() const { return answer.is_set(); }
@@ -93,7 +94,7 @@ class WaitingLine {
   void push_front(SqlRequestPtr request);
   void remove(const SqlRequestPtr& request);
   // A load that waits goes to the end of a better class.
-  void raise(const SqlRequestPtr& request, LoadClass to);
+  void raise(const SqlRequestPtr& request, LoadClass to, MonoTime now);
 
   // Of the best class that waits.
   [[nodiscard]] SqlRequestPtr oldest_load() const;

@@ -9,6 +9,7 @@
 // of the log is complete up to the highest seq.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,10 @@ namespace candor {
 // The highest seq ever given out, also when the log was trimmed since.
 inline constexpr const char* kSqlitePositionQuery =
     "select seq from sqlite_sequence where name = 'candor_changes'";
+
+// A proof reads at most so many rows of the log, about 1 ms; with more changes since a stamp the caller
+// loads. So many confirmed rows are kept for it.
+inline constexpr std::uint64_t kSqliteProofRows = 10'000;
 
 // How candor_watches names a table and its key columns: lower case (SQLite's names have none), columns
 // quoted. kConfiguration: another schema than main.

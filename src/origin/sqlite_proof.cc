@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <map>
+#include <string_view>
 #include <utility>
 
 namespace candor {
@@ -9,10 +12,6 @@ namespace {
 
 // For a rollback journal's writers, who keep readers out while they commit.
 constexpr Duration kPatience = 1s;
-// A confirmation reads at most this many rows of the log, about 1 ms; with more it is in doubt, and the
-// caller loads.
-constexpr std::uint64_t kRowsMax = 10'000;
-
 }  // namespace
 
 Result<void> SqliteProof::open() {
@@ -42,6 +41,7 @@ Result<void> SqliteProof::answer(const std::vector<Question*>& questions) {
 Result<void> SqliteProof::answer_in_snapshot(const std::vector<Question*>& questions) {
   const auto probe = read_probe();
   if (!probe) return std::unexpected(probe.error());
+  std::vector<Doubt> doubts;
   for (Question* question : questions) {
     question->probe = *probe;
     std::int64_t number = 0;
@@ -57,9 +57,48 @@ Result<void> SqliteProof::answer_in_snapshot(const std::vector<Question*>& quest
       break;
     }
     if (question->failed || !question->key) continue;
-    auto unchanged = is_unchanged(number, *question->key, question->stamp, probe->position);
-    if (!unchanged) return std::unexpected(unchanged.error());
-    question->confirmed = *unchanged;
+    const std::uint64_t stamp = question->stamp.up_to.value, position = probe->position.value;
+    question->confirmed = question->stamp.is_known() && stamp == position;
+    if (question->stamp.is_known() && stamp < position && position - stamp <= kSqliteProofRows)
+      doubts.push_back({question, number});
+  }
+  return settle(doubts);
+}
+
+// Unchanged is only what every row of the log above its stamp is still there for, and none is of its key. The
+// log is read once for all of them: after a gap, or a restart, they come by the hundred.
+Result<void> SqliteProof::settle(const std::vector<Doubt>& doubts) {
+  if (doubts.empty()) return {};
+  const auto first = db_->number("select coalesce(min(seq), 0) from candor_changes");
+  if (!first) return std::unexpected(first.error());
+  if (*first == 0) return {};
+  std::uint64_t lowest = UINT64_MAX;
+  std::map<std::pair<std::int64_t, std::string_view>, std::uint64_t> changed;  // the highest seq of a key
+  for (const Doubt& doubt : doubts) {
+    lowest = std::min(lowest, doubt.question->stamp.up_to.value);
+    changed.try_emplace({doubt.watch, *doubt.question->key}, 0);
+  }
+  std::map<std::int64_t, std::uint64_t> all_changed;  // of a watch whose keys are not told; 0: of all watches
+  auto rows = db_->query("select seq, watch, key from candor_changes where seq > ?1 order by seq");
+  if (!rows) return std::unexpected(rows.error());
+  rows->bind(1, static_cast<std::int64_t>(lowest));
+  for (;;) {
+    const auto more = rows->step();
+    if (!more) return std::unexpected(more.error());
+    if (!*more) break;
+    const auto seq = static_cast<std::uint64_t>(rows->integer(0));
+    const std::int64_t watch = rows->integer(1);
+    if (watch == 0 || rows->is_null(2)) {
+      all_changed[watch] = seq;
+    } else if (const auto asked = changed.find({watch, rows->text(2)}); asked != changed.end()) {
+      asked->second = seq;
+    }
+  }
+  for (const Doubt& doubt : doubts) {
+    const std::uint64_t stamp = doubt.question->stamp.up_to.value;
+    const std::uint64_t last =
+        std::max({changed[{doubt.watch, *doubt.question->key}], all_changed[0], all_changed[doubt.watch]});
+    doubt.question->confirmed = static_cast<std::uint64_t>(*first) <= stamp + 1 && last <= stamp;
   }
   return {};
 }
@@ -88,25 +127,6 @@ Result<std::int64_t> SqliteProof::watch_number(const Watch& watch) {
   const auto table = sqlite_watch_table(watch.table);
   if (!table) return std::unexpected(table.error());
   return find_sqlite_watch(*db_, *table, sqlite_watch_columns(watch.columns));
-}
-
-// True only if every row of the log above the stamp is still there and none is of this key.
-Result<bool> SqliteProof::is_unchanged(std::int64_t watch, const std::string& key, StampBound stamp,
-                                       Position position) {
-  if (!stamp.is_known() || stamp.up_to.value > position.value) return false;
-  if (stamp.up_to.value == position.value) return true;
-  if (position.value - stamp.up_to.value > kRowsMax) return false;
-  const auto first = db_->number("select coalesce(min(seq), 0) from candor_changes");
-  if (!first) return std::unexpected(first.error());
-  if (*first == 0 || static_cast<std::uint64_t>(*first) > stamp.up_to.value + 1) return false;
-  auto rows = db_->query(
-      "select 1 from candor_changes where seq > ?1 and (watch = ?2 and (key is null or key = ?3) or watch = "
-      "0) limit 1");
-  if (!rows) return std::unexpected(rows.error());
-  rows->bind(1, static_cast<std::int64_t>(stamp.up_to.value)).bind(2, watch).bind(3, std::string_view(key));
-  const auto changed = rows->step();
-  if (!changed) return std::unexpected(changed.error());
-  return !*changed;
 }
 
 }  // namespace candor

@@ -42,8 +42,12 @@ class SqliteProof {
   [[nodiscard]] Result<void> answer_in_snapshot(const std::vector<Question*>& questions);
   [[nodiscard]] Result<OriginProbe> read_probe();
   [[nodiscard]] Result<std::int64_t> watch_number(const Watch& watch);
-  [[nodiscard]] Result<bool> is_unchanged(std::int64_t watch, const std::string& key, StampBound stamp,
-                                          Position position);
+  // Changes came since its stamp: were they of its key?
+  struct Doubt {
+    Question* question = nullptr;
+    std::int64_t watch = 0;
+  };
+  [[nodiscard]] Result<void> settle(const std::vector<Doubt>& doubts);
 
   std::string path_;
   std::optional<SqliteHandle> db_;

@@ -85,12 +85,26 @@ std::size_t Warmer::open_source(std::string name, WarmClass of) {
   return static_cast<std::size_t>(found - sources_.begin());
 }
 
+std::uint64_t Warmer::name_of(const WarmItem& item) {
+  return hash_bytes(item.key, 0x9e3779b97f4a7c15 + item.feature.value);
+}
+
+// A key that waits in a worse line goes into the better one as well: whichever comes later finds it held. One
+// that is done may have been forgotten since: it is asked for again. Its reads are counted once.
+bool Warmer::note_name(WarmClass of, WarmItem* item) {
+  const auto [at, is_new] = named_.try_emplace(name_of(*item), Named{.of = of});
+  if (is_new) return true;
+  if (!at->second.is_done && at->second.of <= of) return false;
+  at->second = {.of = std::min(of, at->second.of)};
+  item->reads = 0;
+  return true;
+}
+
 void Warmer::add(std::size_t source, std::vector<WarmItem> items) {
   Source& from = sources_[source];
   for (WarmItem& item : items) {
-    const std::uint64_t name = hash_bytes(item.key, 0x9e3779b97f4a7c15 + item.feature.value);
-    const bool has_room = named_.size() < kKeysMax;
-    if (has_room && !named_.insert(name).second) continue;
+    const bool has_room = named_.size() < kKeysMax || named_.contains(name_of(item));
+    if (has_room && !note_name(from.of, &item)) continue;
     ++from.keys;
     WarmTally& tally = tallies_[static_cast<std::size_t>(from.of)];
     const bool is_taken = has_room && item.key.size() <= kKeyBytesMax;
@@ -105,9 +119,12 @@ void Warmer::add(std::size_t source, std::vector<WarmItem> items) {
   wake(world_.home->now());
 }
 
-void Warmer::close_source(std::size_t source, std::string problem) {
+void Warmer::close_source(std::size_t source, std::string problem, bool is_the_origins) {
   --sources_[source].open;
-  if (!problem.empty()) sources_[source].problem = std::move(problem);
+  if (!problem.empty()) {
+    sources_[source].problem = std::move(problem);
+    sources_[source].is_the_origins = is_the_origins;
+  }
   wake(world_.home->now());
 }
 
@@ -222,6 +239,10 @@ void Warmer::on_warmed(const std::shared_ptr<Flying>& flying, std::size_t index,
   WarmLine& line = lanes_[flying->lane].line;
   if (is_transient && is_of_the_origin(*error)) {
     line.put_back(flying->group.of, std::move(item), WarmLine::Again::kNext);
+  } else if (is_transient && error->code == ErrorCode::kTimeout &&
+             world_.health(flying->lane) != Health::kWell) {
+    // Its time went by in a line that readers went ahead of.
+    line.put_back(flying->group.of, std::move(item), WarmLine::Again::kLast);
   } else if (is_transient && ++item.attempts < kAttemptsMax) {
     line.put_back(flying->group.of, std::move(item), WarmLine::Again::kLast);
   } else {
@@ -246,6 +267,8 @@ void Warmer::on_landed(Flying& flying) {
 void Warmer::finish(WarmClass of, const WarmItem& item, WarmState state) {
   tallies_[static_cast<std::size_t>(of)].end(state);
   by_feature_[item.feature.value].end(state);
+  ever_.add(state);
+  if (const auto named = named_.find(name_of(item)); named != named_.end()) named->second.is_done = true;
   // "No such row" is an answer too.
   if (state == WarmState::kLoaded || state == WarmState::kHeld || state == WarmState::kAbsent)
     warmed_reads_ += item.reads;
@@ -264,6 +287,13 @@ void Warmer::end_run_if_done() {
 }
 
 // ---- how it stands ----
+
+bool Warmer::is_busy() const {
+  for (std::size_t i = 0; i < lanes_.size(); ++i)
+    if ((lanes_[i].line.size() > 0 || lanes_[i].statements > 0) && world_.health(i) != Health::kAway)
+      return true;
+  return false;
+}
 
 bool Warmer::is_critical_done() const {
   for (const Source& source : sources_)
@@ -284,6 +314,7 @@ WarmProgress Warmer::progress() const {
   out.runs = runs_;
   if (runs_ > 0) out.took = (is_running_ ? world_.home->now() : ended_) - began_;
   out.by_class = tallies_;
+  out.ever = ever_;
   for (const WarmTally& tally : tallies_)
     for (std::size_t i = 0; i < kWarmStates; ++i) out.all.keys[i] += tally.keys[i];
   const std::uint64_t waiting = out.all.of(WarmState::kWaiting);
@@ -296,7 +327,8 @@ WarmProgress Warmer::progress() const {
     if (by_feature_[i].total() > 0)
       out.features.push_back({FeatureId{static_cast<std::uint16_t>(i)}, by_feature_[i], problems_[i]});
   for (const Source& source : sources_)
-    out.sources.push_back({source.name, source.keys, (source.open > 0), source.problem});
+    out.sources.push_back(
+        {source.name, source.keys, (source.open > 0), source.problem, source.is_the_origins});
   const MonoTime now = world_.home->now();
   for (std::size_t i = 0; i < lanes_.size(); ++i)
     out.origins.push_back({world_.lanes[i].origin, lanes_[i].statements, lanes_[i].pace.window(now),

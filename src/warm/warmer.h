@@ -18,7 +18,7 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_set>
+#include <unordered_map>
 #include <vector>
 
 #include "base/executor.h"
@@ -54,6 +54,7 @@ struct WarmProgress {
   double keys_per_second = 0.0;
   std::optional<Duration> eta;  // null: not running, or no pace yet
   WarmTally all;
+  WarmTally ever;  // of this and all runs before; nothing in it waits
   std::array<WarmTally, kWarmClasses> by_class;
   struct OfFeature {
     FeatureId feature;
@@ -66,6 +67,7 @@ struct WarmProgress {
     std::uint64_t keys = 0;  // named, and not named before
     bool is_open = false;
     std::string problem;
+    bool is_the_origins = false;  // `problem`
   };
   std::vector<OfSource> sources;
   struct OfOrigin {
@@ -107,12 +109,15 @@ class Warmer {
   std::size_t open_source(std::string name, WarmClass of);
   void add(std::size_t source, std::vector<WarmItem> items);
   // `problem`: why it named none, or not all.
-  void close_source(std::size_t source, std::string problem = {});
+  // `is_the_origins`: in its words, which may quote values.
+  void close_source(std::size_t source, std::string problem = {}, bool is_the_origins = false);
   // Reads a second of the feature that the prediction is of; the first word on it holds for the run.
   void expect(FeatureId feature, double reads);
 
   [[nodiscard]] WarmProgress progress() const;
   [[nodiscard]] bool is_running() const { return is_running_; }
+  // Something is left to do that can be done now: not at origins that are away.
+  [[nodiscard]] bool is_busy() const;
   [[nodiscard]] const WarmTally& tally(WarmClass of) const { return tallies_[static_cast<std::size_t>(of)]; }
   // Nothing critical waits, is under way, or may still be named.
   [[nodiscard]] bool is_critical_done() const;
@@ -122,7 +127,7 @@ class Warmer {
 
   static constexpr std::size_t kBatchMax = 64;
   static constexpr unsigned kAttemptsMax = 3;
-  static constexpr std::size_t kKeysMax = 2'000'000;  // of one run; more are skipped
+  static constexpr std::size_t kKeysMax = 2'000'000;  // different ones of one run; more are skipped
   static constexpr std::size_t kKeysPerTurn = 256;    // held keys cost home some 0.5 µs each
   static constexpr Duration kAwayPause = 1s, kBusyPause = 20ms;
 
@@ -133,6 +138,7 @@ class Warmer {
     std::uint64_t keys = 0;
     unsigned open = 0;  // calls of open_source() that were not closed
     std::string problem;
+    bool is_the_origins = false;
   };
   struct LaneState {
     WarmLine line;
@@ -169,8 +175,16 @@ class Warmer {
   World world_;
   std::vector<LaneState> lanes_;
   std::vector<Source> sources_;
-  std::unordered_set<std::uint64_t> named_;  // hashes of feature and key, in this run
+  struct Named {
+    WarmClass of{};  // the best one so far
+    bool is_done = false;
+  };
+  [[nodiscard]] static std::uint64_t name_of(const WarmItem& item);
+  // Does it go into the line of that class, beside what was named before?
+  [[nodiscard]] bool note_name(WarmClass of, WarmItem* item);
+  std::unordered_map<std::uint64_t, Named> named_;  // by a hash of feature and key; of this run
   std::array<WarmTally, kWarmClasses> tallies_;
+  WarmTally ever_;
   std::vector<WarmTally> by_feature_;
   std::vector<std::string> problems_;
   std::vector<double> expected_;  // reads a second; 0: not known

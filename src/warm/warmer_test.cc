@@ -107,6 +107,64 @@ TEST(WarmerTest, AKeyThatIsNamedTwiceIsLoadedOnce) {
   EXPECT_EQ(world.keys(WarmState::kLoaded), 2U);
 }
 
+TEST(WarmerTest, AKeyOfTheHotSetThatIsNamedAsCriticalIsCritical) {
+  World world(1);
+  world.is_full = false;
+  world.name(WarmClass::kHot, kUser, World::numbered("k", 100), 5.0);
+  world.name(WarmClass::kCritical, kUser, {"k70", "k80"});
+  EXPECT_FALSE(world.warmer->is_critical_done());
+  world.home.advance(35ms);
+  EXPECT_TRUE(world.warmer->is_critical_done());
+  EXPECT_EQ(std::ranges::count(world.loaded, "k70") + std::ranges::count(world.loaded, "k80"), 2);
+  world.is_full = true;  // the hot ones are given up
+  world.home.advance(1s);
+  EXPECT_EQ(world.warmer->tally(WarmClass::kCritical).of(WarmState::kLoaded), 2U);
+  EXPECT_FALSE(world.warmer->is_running());
+}
+
+TEST(WarmerTest, AKeyThatIsDoneMayBeNamedAgainInTheSameRun) {
+  World world;
+  world.health[1] = Warmer::Health::kAway;  // keeps the run open
+  world.name(WarmClass::kHot, kOther, {"x"});
+  world.bad["x"] = Error{ErrorCode::kOriginDown, "gone"};
+  world.warmer->expect(kUser, 2.0);
+  world.name(WarmClass::kHot, kUser, {"a"});
+  world.home.advance(1s);
+  EXPECT_TRUE(world.warmer->is_running());
+  EXPECT_FALSE(world.warmer->is_busy()) << "nothing can be done now";
+  world.name(WarmClass::kHot, kUser, {"a"});  // it was flushed, say
+  EXPECT_TRUE(world.warmer->is_busy());
+  world.home.advance(1s);
+  EXPECT_EQ(std::ranges::count(world.loaded, "a"), 2);
+  EXPECT_EQ(world.warmer->predicted_hit_rate(), 0.5) << "its reads count once";
+}
+
+TEST(WarmerTest, TimeThatWentByBehindReadersIsNotTheKeysFault) {
+  World world(4);
+  world.health[0] = Warmer::Health::kBusy;
+  world.bad["a"] = Error{ErrorCode::kTimeout, "nothing was sent"};
+  world.name(WarmClass::kHot, kUser, {"a"});
+  world.home.advance(120s);
+  EXPECT_GT(world.loaded.size(), Warmer::kAttemptsMax);
+  EXPECT_EQ(world.keys(WarmState::kFailed), 0U);
+  world.bad.clear();
+  world.health[0] = Warmer::Health::kWell;
+  world.home.advance(10s);
+  EXPECT_EQ(world.keys(WarmState::kLoaded), 1U);
+}
+
+TEST(WarmerTest, WhatAllRunsDidIsCounted) {
+  World world;
+  for (int run = 0; run < 3; ++run) {
+    world.name(WarmClass::kHot, kUser, {"a", "b"});
+    world.home.advance(1s);
+  }
+  EXPECT_EQ(world.warmer->progress().runs, 3U);
+  EXPECT_EQ(world.warmer->progress().all.total(), 2U);
+  EXPECT_EQ(world.warmer->progress().ever.of(WarmState::kLoaded), 6U);
+  EXPECT_EQ(world.warmer->progress().ever.total(), 6U);
+}
+
 TEST(WarmerTest, NeverMoreStatementsThanTheOriginsShare) {
   World world(4);
   world.name(WarmClass::kHot, kUser, World::numbered("k", 200));

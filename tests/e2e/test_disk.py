@@ -126,7 +126,13 @@ def test_a_good_end_keeps_it_and_what_changed_meanwhile_is_not_served_old(start,
     time.sleep(1)  # a floor settles, and warming has ended
     # A watched entry of before is as good as a load, wherever it comes from (docs/disk-tier.md, Restarts).
     client, asked = node.client(), range(4000, ROWS, 80)
+    status, _, told = node.http("/api/v1/keys/item/4000", headers={"Authorization": f"Bearer {node.token()}"})
+    told = json.loads(told)
+    assert status == 200 and told["next_read"] == ("disk" if told["tiers"]["disk"]["held"] else "origin")
     assert [client.get(f"item:{i}") for i in asked] == [text(i).encode() for i in asked]
+    confirmed = node.metric("candor_reads_total", feature="item", tier="disk")
+    print("watched entries of before, asked one by one:", len(asked), "of these answered by the disk:", confirmed)
+    assert confirmed > len(asked) / 3, "their rows did not change, and the log of changes says so"
     assert read(node, "item", range(200)) == [f"while down {i}".encode() for i in range(200)]
     assert len(on_disk(node, "loose", range(4000, ROWS, 40))) > 20, "by its ttl"
 

@@ -61,7 +61,9 @@ def test_a_query_that_fails_is_told_and_holds_up_nobody(start, shop):
     done = warmed(node)
     assert done["keys"]["loaded"] == 1
     problems = [source["problem"] for source in done["sources"] if source["source"] == "query of item"]
-    assert "no such table: nowhere" in problems[0]
+    assert "the origin refused it" in problems[0], "whose words may quote values"
+    status, _, told = node.http("/api/v1/warm-progress", method="POST", headers={"Authorization": f"Bearer {node.token()}"}, data=b"{}")
+    assert status == 200 and b"no such table: nowhere" in told
     assert "the query of feature item failed" in node.log()
 
 

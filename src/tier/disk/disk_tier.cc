@@ -138,6 +138,12 @@ void DiskTier::drain() {
     if (!op.record) continue;
     op.record->sequence = op.sequence;
     op.record->boot = options_.boot;
+    const std::string_view key =
+        std::string_view(op.name).substr(features_[op.feature.value].name.size() + 1);
+    if (is_dropped_ && is_dropped_(op.feature, key, op.record->meta.loaded_at)) {
+      op.record.reset();
+      continue;
+    }
     if (history_of_) op.record->history = history_of_(op.feature, op.record->meta.loaded_at);
   }
   write(std::move(batch));
@@ -182,10 +188,20 @@ void DiskTier::written(const Batch& batch, const Result<void>& result) {
       ++stats_.demoted;
     } else {
       ++stats_.removals;
-      forgotten_.removed(op.name, op.sequence);
+      settled_.push_back({op.name, op.sequence, next_read_});
     }
   }
+  end_read(0);
   drain();
+}
+
+void DiskTier::end_read(std::uint64_t number) {
+  reading_.erase(number);
+  const std::uint64_t oldest = reading_.empty() ? next_read_ : *reading_.begin();
+  while (!settled_.empty() && settled_.front().after <= oldest) {
+    forgotten_.removed(settled_.front().name, settled_.front().sequence);
+    settled_.pop_front();
+  }
 }
 
 // ---- a disk that fails ----
@@ -256,6 +272,7 @@ void DiskTier::forget_all() {
   queue_.clear();
   queue_bytes_ = 0;
   forgotten_.clear();
+  settled_.clear();
 }
 
 void DiskTier::keep_for_this_run(FeatureId feature) {
@@ -304,6 +321,8 @@ Task<std::optional<Hit>> DiskTier::get(FeatureId feature, l1::KeyHash hash, std:
     co_return std::nullopt;
   }
   ++reads_;
+  const std::uint64_t number = next_read_++;
+  reading_.insert(number);
   OneShot<Found> shot;
   auto work = [this, alive = alive_, store = store_, home = world_.home, name, shot] {
     Found found = read(*store, name);
@@ -315,23 +334,31 @@ Task<std::optional<Hit>> DiskTier::get(FeatureId feature, l1::KeyHash hash, std:
   world_.pool->run(std::move(work));
   const TimerId timer =
       world_.home->schedule(world_.home->now() + kReadPatience, [shot] { (void)shot.set(Found{}); });
+  const std::shared_ptr<bool> alive = alive_;
   Found found = co_await shot;
+  if (!*alive) co_return std::nullopt;
   world_.home->cancel(timer);
+  std::optional<Hit> hit = judged(feature, hash, name, std::move(found));
+  end_read(number);
+  co_return hit;
+}
+
+std::optional<Hit> DiskTier::judged(FeatureId feature, l1::KeyHash hash, const std::string& name,
+                                    Found found) {
   if (!found.answered) {
     ++stats_.slow;
-    co_return std::nullopt;
+    return std::nullopt;
   }
   if (found.is_corrupt) {
     ++stats_.corrupt;
     forget(feature, hash, name);
-    co_return std::nullopt;
+    return std::nullopt;
   }
   if (!found.record) {
     ++stats_.misses;
-    co_return std::nullopt;
+    return std::nullopt;
   }
-  std::optional<Hit> hit = judge(feature, name, std::move(*found.record));
-  co_return hit;
+  return judge(feature, name, std::move(*found.record));
 }
 
 // Moves the times of a record of an earlier boot to this one's clock. False: nobody knows how old it is.
@@ -381,6 +408,11 @@ void DiskTier::close() {
   if (std::exchange(is_closed_, true) || is_off_.load(std::memory_order_relaxed) || !is_idle()) return;
   life_.end = {options_.boot, world_.clock->now(), world_.clock->wall()};
   life_.next_sequence = next_sequence();
+  {
+    // What is below it was not looked for any more when it was to be forgotten.
+    const MutexLock lock(mutex_);
+    life_.floor = std::max(life_.floor, presence_.floor());
+  }
   life_.features.clear();
   for (const FeatureState& feature : features_)
     if (feature.is_held) life_.features[feature.name] = feature.life;

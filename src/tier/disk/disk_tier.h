@@ -19,9 +19,11 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -107,9 +109,17 @@ class DiskTier final : public l1::EvictionSink {
   using HistoryOf = std::function<std::uint64_t(FeatureId, l1::Millis loaded_at)>;
   void use_history(HistoryOf history_of) { history_of_ = std::move(history_of); }
 
+  // Was what L1 held of it dropped without being erased, as a tag's entries are? Such an entry is evicted
+  // after what dropped it was told, and would outlive it here. On home.
+  using IsDropped = std::function<bool(FeatureId, std::string_view key, l1::Millis loaded_at)>;
+  void use_dropped(IsDropped is_dropped) { is_dropped_ = std::move(is_dropped); }
+
   void on_evicted(FeatureId feature, l1::KeyHash hash, std::string_view key,
                   const l1::EntryView& view) noexcept override;
 
+  [[nodiscard]] bool holds(FeatureId feature) const {
+    return feature.value < features_.size() && features_[feature.value].is_held;
+  }
   // Nothing: not held, or not to be had in time.
   [[nodiscard]] Task<std::optional<Hit>> get(FeatureId feature, l1::KeyHash hash, std::string name);
   // Was nothing of it forgotten since it was found?
@@ -161,8 +171,11 @@ class DiskTier final : public l1::EvictionSink {
   void drain();
   void write(Batch batch);
   void written(const Batch& batch, const Result<void>& result);
+  void end_read(std::uint64_t number);
   void go_off(const std::string& why);
   void try_again();
+  [[nodiscard]] std::optional<Hit> judged(FeatureId feature, l1::KeyHash hash, const std::string& name,
+                                          Found found);
   [[nodiscard]] std::optional<Hit> judge(FeatureId feature, std::string_view name, Record record);
   [[nodiscard]] bool dates(Record* record) const;
   [[nodiscard]] bool is_served(FeatureId feature, std::string_view name, std::uint64_t sequence) const;
@@ -177,11 +190,22 @@ class DiskTier final : public l1::EvictionSink {
 
   // ---- home's ----
   HistoryOf history_of_;
+  IsDropped is_dropped_;
   Life life_;
   std::uint64_t first_of_run_ = 1;
   Forgotten forgotten_;
   bool is_writing_ = false;
-  std::size_t reads_ = 0;
+  std::size_t reads_ = 0;  // on the pool
+  // Lines of `forgotten_` whose removal was written, but not before these reads began: what such a read finds
+  // may be of before.
+  struct Settled {
+    std::string name;
+    std::uint64_t sequence = 0;
+    std::uint64_t after = 0;  // all reads of a lower number have to be over
+  };
+  std::deque<Settled> settled_;
+  std::set<std::uint64_t> reading_;  // numbers of those that are not judged yet
+  std::uint64_t next_read_ = 1;
   Stats stats_;
   ByteStore::Usage usage_;           // as of the last write: asking the store may wait
   std::atomic<bool> is_off_{false};  // written on home

@@ -175,6 +175,29 @@ TEST_F(DiskTierTest, AKeyThatIsForgottenWhileItIsReadIsNotServed) {
   EXPECT_FALSE(**answer);
 }
 
+// The removal is on the disk before a read that began earlier comes home with what was there.
+TEST_F(DiskTierTest, AReadUnderWayOutlivesNoForgetting) {
+  demote(kUser, "7", "old");
+  pool_.holds = true;
+  forget(kUser, "7");
+  executor_->run_ready();
+  const Answer answer = ask(kUser, "7");
+  ASSERT_EQ(pool_.waiting.size(), 2U);
+  auto removal = std::move(pool_.waiting.front());
+  pool_.waiting.pop_front();
+  store_->found = [&] { removal(); };
+  pool_.run_one();
+  executor_->run_ready();
+  EXPECT_TRUE(store_->records.empty());
+  ASSERT_TRUE(*answer);
+  EXPECT_FALSE(**answer);
+  // Nothing is left of it.
+  store_->found = {};
+  pool_.holds = false;
+  demote(kUser, "7", "new");
+  EXPECT_EQ(get(kUser, "7"), "new");
+}
+
 TEST_F(DiskTierTest, AHitIsNotCurrentOnceItsKeyWasForgotten) {
   demote(kUser, "7", "old");
   const Answer answer = ask(kUser, "7");
@@ -356,6 +379,37 @@ TEST_F(DiskTierTest, WhatIsKeptForThisRunEndsWithIt) {
   open();
   EXPECT_EQ(get(kUser, "1"), "(nothing)");
   EXPECT_EQ(get(kUser, "2"), "v");
+}
+
+// A tag drops entries of L1 where they are; they are evicted later, and come back to life in no later run.
+TEST_F(DiskTierTest, WhatWasDroppedInL1IsNotDemoted) {
+  const l1::Millis dropped_before = executor_->now().ms() + 1;
+  tier_->use_dropped([&](FeatureId feature, std::string_view key, l1::Millis loaded_at) {
+    return feature == kUser && key == "1" && loaded_at < dropped_before;
+  });
+  demote(kUser, "1", "dropped");
+  demote(kUser, "2", "v");
+  EXPECT_EQ(get(kUser, "1"), "(nothing)");
+  end();
+  open();
+  EXPECT_EQ(get(kUser, "1"), "(nothing)");
+  EXPECT_EQ(get(kUser, "2"), "v");
+}
+
+// Beyond what the filters remember nothing is looked for, also when it is to be forgotten: a later run, which
+// looks for everything, must not find it either.
+TEST_F(DiskTierTest, WhatTheFiltersGaveUpIsServedByNoLaterRun) {
+  demote(kUser, "1", "old");
+  const std::string large(20'000, 'x');
+  for (int i = 0; i < 90; ++i) demote(kShop, std::to_string(i), large);
+  EXPECT_EQ(get(kUser, "1"), "(nothing)");
+  ASSERT_TRUE(store_->records.contains("user:1")) << "the disk still has it";
+  forget(kUser, "1");
+  executor_->run_ready();
+  end();
+  open();
+  EXPECT_EQ(get(kUser, "1"), "(nothing)");
+  EXPECT_EQ(get(kShop, "89"), large);
 }
 
 TEST_F(DiskTierTest, AnotherLoadStatementMakesTheRecordsWorthless) {

@@ -16,11 +16,14 @@ class TestingStore final : public ByteStore {
   std::string mark;
   bool is_full = false;  // writes and clear() fail
   int clears = 0, writes = 0;
+  std::function<void()> found{};  // between finding a record and answering
 
   Result<std::optional<std::string>> get(std::string_view name) override {
-    const auto found = records.find(name);
-    if (found == records.end()) return std::nullopt;
-    return found->second;
+    const auto at = records.find(name);
+    if (at == records.end()) return std::nullopt;
+    std::string bytes = at->second;
+    if (found) found();
+    return bytes;
   }
   Result<void> write(std::span<const Op> ops) override {
     if (is_full) return fail(ErrorCode::kUnavailable, "the disk is full");
