@@ -147,7 +147,13 @@ void CapacityDesk::turn(MonoTime now) {
     take(now);
     model_->settle(now);
   }
-  if (counted_at_.ns != 0 && now - counted_at_ < kCountPeriod) return;
+  if (counted_at_.ns != 0 && now - counted_at_ < kCountPeriod) {
+    // What comes in within a second may be a good part of what is left below the line.
+    const std::size_t before = line_.allowed();
+    const std::size_t allowed = line_.hold(process_.used_now(), store_->stats().bytes_used);
+    if (allowed != before) store_->set_memory_limit(allowed);
+    return;
+  }
   counted_at_ = now;
   watch_memory(now);
   if (model_ != nullptr) {

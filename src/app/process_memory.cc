@@ -127,6 +127,12 @@ std::size_t ProcessMemory::resident() const {
 }
 
 capacity::MemorySeen ProcessMemory::seen() const {
+  capacity::MemorySeen seen = used_now();
+  if (files_) seen.stalled = stalled_part(read_(files_->pressure).value_or(""));
+  return seen;
+}
+
+capacity::MemorySeen ProcessMemory::used_now() const {
   capacity::MemorySeen seen;
   seen.limit = limit_;
   if (!files_) {
@@ -140,7 +146,6 @@ capacity::MemorySeen ProcessMemory::seen() const {
   std::size_t droppable = 0;
   for (const std::string& name : files_->droppable) droppable += value_of(stat, name, 1);
   seen.used = used - std::min(used, droppable);
-  seen.stalled = stalled_part(read_(files_->pressure).value_or(""));
   return seen;
 }
 

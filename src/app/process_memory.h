@@ -20,6 +20,8 @@ class ProcessMemory {
   // Which limit holds; again when somebody may have changed it.
   void look_for_limit();
   [[nodiscard]] capacity::MemorySeen seen() const;
+  // As above, but for `stalled`, which is 0: some 50 µs.
+  [[nodiscard]] capacity::MemorySeen used_now() const;
   // "cgroup v2 /shop", "cgroup v1 /shop", "machine", "[capacity] process_memory"; empty: nothing is known.
   [[nodiscard]] const std::string& source() const { return source_; }
   [[nodiscard]] std::size_t limit() const { return limit_; }

@@ -30,4 +30,12 @@ std::size_t MemoryLine::decide(const MemorySeen& seen, std::size_t l1_used, Mono
   return allowed_;
 }
 
+std::size_t MemoryLine::hold(const MemorySeen& seen, std::size_t l1_used) {
+  const bool is_above = static_cast<double>(seen.used) > kWatermark * static_cast<double>(seen.limit);
+  // Not to the byte: what L1 holds goes up and down a little, and each time down would stay.
+  const std::size_t held = l1_used + l1_limit_ / kHeldRoomPart;
+  if (seen.limit != 0 && is_above) allowed_ = std::min(allowed_, std::max(held, l1_limit_ / kLeastPart));
+  return allowed_;
+}
+
 }  // namespace candor::capacity

@@ -32,8 +32,13 @@ class MemoryLine {
   static constexpr std::size_t kGrowPart = 32;   // a step, of L1's own limit
   static constexpr std::size_t kLeastPart = 16;  // of its limit L1 keeps, whatever comes
 
+  static constexpr std::size_t kHeldRoomPart = 50;  // of its limit L1 may still grow while it is held
+
   // L1's limit from now on. `l1_used`: what it holds.
   std::size_t decide(const MemorySeen& seen, std::size_t l1_used, MonoTime now);
+
+  // Between two decisions: above the watermark L1 may not grow.
+  std::size_t hold(const MemorySeen& seen, std::size_t l1_used);
 
   [[nodiscard]] std::size_t allowed() const { return allowed_; }
   // Less than configured because of others.

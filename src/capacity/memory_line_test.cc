@@ -29,6 +29,16 @@ TEST(MemoryLine, AboveItL1GivesWhatIsTooMuchAndNoMoreWhileItShrinks) {
   EXPECT_TRUE(line.is_pressed());
 }
 
+TEST(MemoryLine, BetweenTwoDecisionsItDoesNotGrowAboveTheWatermark) {
+  MemoryLine line(kL1);
+  EXPECT_EQ(line.hold({kProcess, 790}, 600), kL1);
+  EXPECT_EQ(line.hold({kProcess, 810}, 500), 500U + kL1 / MemoryLine::kHeldRoomPart);
+  EXPECT_EQ(line.hold({kProcess, 850}, 490), 490U + kL1 / MemoryLine::kHeldRoomPart);
+  EXPECT_EQ(line.hold({kProcess, 850}, 1), kL1 / MemoryLine::kLeastPart);
+  EXPECT_EQ(line.hold({kProcess, 700}, 10), kL1 / MemoryLine::kLeastPart) << "decide() lets it grow again";
+  EXPECT_EQ(MemoryLine(kL1).hold({0, 5000}, 10), kL1);
+}
+
 TEST(MemoryLine, ALeastPartStays) {
   MemoryLine line(kL1);
   EXPECT_EQ(line.decide({kProcess, 5000}, 600, MonoTime{1}), kL1 / MemoryLine::kLeastPart);

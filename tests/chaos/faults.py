@@ -41,7 +41,7 @@ def signal_server(which, number):
 
 ROOM = 16 << 10
 
-FULL = Setting(l1="8MiB", reads={"wide": (150, 16, 5000, "wide")}, extra="""
+FULL = Setting(l1="8MiB", reads={"wide": (400, 16, 5000, "wide")}, extra="""
 [disk]
 path = "disk"
 size = "64MiB"
@@ -49,8 +49,8 @@ memory = "4MiB"
 write_rate = "0B"
 [features.wide]
 origin = "pg"
-load = "select repeat(md5(:key), 100)"
-load_many = "select k, repeat(md5(k), 100) from unnest(cast(:keys as text[])) k"
+load = "select string_agg(md5(:key || i), '') from generate_series(1, 100) i"
+load_many = "select k, (select string_agg(md5(k || i), '') from generate_series(1, 100) i) from unnest(cast(:keys as text[])) k"
 ttl = "30m"
 [features.note]
 origin = "pg"
@@ -126,22 +126,23 @@ PRESSED = Setting(l1="150MiB", extra=f"""
 [capacity]
 process_memory = "{LINE}B"
 [features.bulk]
-origin = "none"
+origin = "pg"
+load = "select repeat(md5(:key), 6000)"
 ttl = "30m"
 """)
 
 
 def pour(world):
-    """While the fault lasts: forty megabytes a second of large values; and what the process holds."""
-    client, number, blob = world.node.client(), 0, os.urandom(200_000)
+    """While the fault lasts: thirty megabytes a second of large values; and what the process holds."""
+    client, number = world.node.client(), 0
     world.notes["resident"] = []
     while not world.over.is_set():
         if world.notes.get("pours"):
             pipe = client.pipeline(transaction=False)
-            for _ in range(10):
+            for _ in range(8):
                 number += 1
-                pipe.set(f"bulk:{number}", blob)
-            pipe.execute()
+                pipe.get(f"bulk:{number}")
+            assert all(pipe.execute())
         world.notes["resident"].append(world.resident_bytes())
         time.sleep(0.05)
 

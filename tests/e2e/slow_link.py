@@ -23,6 +23,8 @@ class SlowLink:
             except OSError:  # as the target would: nobody is there
                 here.close()
                 continue
+            for end in (here, there):
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # the link's delay is the only one
             self.open += [here, there]
             for a, b in ((here, there), (there, here)):
                 waiting = queue.Queue()

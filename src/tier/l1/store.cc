@@ -103,6 +103,7 @@ class Store::Impl {
   void note_stored(const PutRequest& request);
   void note_erased(KeyHash hash, FeatureId feature);
   void give_back_withheld();
+  void withhold_unused();
   void shrink();
 
   AccessLog accesses_;
@@ -384,6 +385,16 @@ void Store::Impl::set_memory_limit(std::size_t bytes) {
   const std::size_t wanted = std::clamp(bytes, least, full);
   wanted_limit_.store(wanted, std::memory_order_relaxed);
   give_back_withheld();
+  withhold_unused();
+}
+
+// Room that nobody holds goes at once: no entry has to leave for it, and nobody may fill it meanwhile.
+void Store::Impl::withhold_unused() {
+  const std::size_t piece = memory_.arena.segment_bytes();
+  const std::size_t wanted = memory_.budget.limit() - wanted_limit_.load(std::memory_order_relaxed);
+  while (withheld_.load(std::memory_order_relaxed) + piece <= wanted &&
+         memory_.budget.try_charge(piece, memory_.reserve_bytes))
+    withheld_.fetch_add(piece, std::memory_order_relaxed);
 }
 
 void Store::Impl::give_back_withheld() {

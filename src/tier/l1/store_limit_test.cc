@@ -49,6 +49,19 @@ TEST(StoreLimit, ShrinksStepByStepAndNeverAboveItsLimit) {
   EXPECT_GT(filled.store.stats().bytes_used, kLimit / 3);
 }
 
+TEST(StoreLimit, RoomThatNobodyHoldsGoesAtOnce) {
+  Filled filled;
+  filled.store.clear();
+  filled.maintain(100);
+  put(filled.store, 1, 100);
+  filled.store.set_memory_limit(kLimit / 2);
+  EXPECT_LT(filled.store.stats().memory_limit, kLimit / 2 + kLimit / 20);
+  for (std::uint64_t i = 0; i < 60'000; ++i) put(filled.store, 200'000 + i, 150);
+  EXPECT_LE(filled.store.stats().bytes_used, kLimit / 2 + kLimit / 20);
+  filled.store.set_memory_limit(kLimit);
+  EXPECT_EQ(filled.store.stats().memory_limit, kLimit);
+}
+
 TEST(StoreLimit, WritersMeanwhileStoreAndEvict) {
   Filled filled;
   filled.store.set_memory_limit(kLimit / 4);
