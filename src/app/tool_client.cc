@@ -14,6 +14,8 @@ namespace {
 
 // The largest answer of the API is a status of 4096 features, about 4 MiB.
 constexpr std::size_t kHttpAnswerBytesMax = std::size_t{64} << 20;
+// However steadily it comes.
+constexpr Duration kHttpAnswerPatience = 60s;
 
 std::string unreachable(const std::string& address, const std::string& reason) {
   return fmt::format(
@@ -137,11 +139,25 @@ Result<HttpAnswer> http_post(const std::string& address, const std::string& path
   const auto limit = std::chrono::duration_cast<std::chrono::microseconds>(timeout);
   client.set_connection_timeout(limit);
   client.set_read_timeout(limit);
-  const httplib::Headers headers = {{"Authorization", "Bearer " + token}};
-  const auto answer = client.Post(path, headers, body, "application/json");
+  // Neither one that never ends nor one that comes byte by byte may hold the caller for ever.
+  const MonoTime end = SystemClock().now() + kHttpAnswerPatience;
+  std::string received;
+  bool is_too_large = false;
+  httplib::Request request;
+  request.method = "POST";
+  request.path = path;
+  request.headers = {{"Authorization", "Bearer " + token}, {"Content-Type", "application/json"}};
+  request.body = body;
+  request.content_receiver = [&](const char* data, std::size_t size, std::uint64_t, std::uint64_t) {
+    is_too_large = received.size() + size > kHttpAnswerBytesMax;
+    if (is_too_large || SystemClock().now() > end) return false;
+    received.append(data, size);
+    return true;
+  };
+  const auto answer = client.send(request);
+  if (is_too_large) return fail(ErrorCode::kLimit, "the answer is too large");
   if (!answer) return fail(ErrorCode::kUnavailable, unreachable(address, httplib::to_string(answer.error())));
-  if (answer->body.size() > kHttpAnswerBytesMax) return fail(ErrorCode::kLimit, "the answer is too large");
-  return HttpAnswer{answer->status, answer->body};
+  return HttpAnswer{answer->status, std::move(received)};
 }
 
 Result<std::vector<resp::RespValue>> resp_ask(const std::string& address,

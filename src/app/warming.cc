@@ -19,6 +19,14 @@ constexpr Duration kQueryAgain = 1s;
 // A peer that is slow to read its file must not hold up the end of a run.
 constexpr Duration kPeerTimeout = 10s;
 
+Result<std::string> ask_peer(const std::string& peer, const std::string& token) {
+  auto answer = http_post(peer, "/api/v1/hot-set", token, "{}", kPeerTimeout);
+  if (!answer) return fail(ErrorCode::kUnavailable, "it does not answer");
+  if (answer->status != 200)
+    return fail(ErrorCode::kUnavailable, fmt::format("it answers with status {}", answer->status));
+  return std::move(answer->body);
+}
+
 WarmClass class_of(std::string_view priority) {
   if (priority == "critical") return WarmClass::kCritical;
   return priority == "hot" ? WarmClass::kHot : WarmClass::kRest;
@@ -186,25 +194,20 @@ void Warming::open_hot_set() {
       });
 }
 
+// One after the other: peers that do not answer take one thread of the pool, and not all of them.
 void Warming::open_peers() {
-  for (const std::string& peer : config_.peers) {
-    const std::size_t source = warmer_.open_source(fmt::format("hot set of {}", peer), WarmClass::kHot);
-    world_.pool->run(
-        [this, alive = std::weak_ptr(alive_), home = world_.home, peer, source, token = config_.peer_token] {
-          Result<std::string> bytes = fail(ErrorCode::kUnavailable, "");
-          const auto answer = http_post(peer, "/api/v1/hot-set", token, "{}", kPeerTimeout);
-          if (!answer)
-            bytes = fail(ErrorCode::kUnavailable, "it does not answer");
-          else if (answer->status != 200)
-            bytes = fail(ErrorCode::kUnavailable, fmt::format("it answers with status {}", answer->status));
-          else
-            bytes = answer->body;
-          home->post([this, alive, source, bytes = std::move(bytes)]() mutable {
-            if (const auto living = alive.lock(); living && *living)
-              take_hot_set(source, std::move(bytes), false);
-          });
-        });
-  }
+  if (config_.peers.empty()) return;
+  std::vector<std::size_t> sources;
+  for (const std::string& peer : config_.peers)
+    sources.push_back(warmer_.open_source(fmt::format("hot set of {}", peer), WarmClass::kHot));
+  world_.pool->run([this, alive = std::weak_ptr(alive_), home = world_.home, peers = config_.peers,
+                    sources = std::move(sources), token = config_.peer_token] {
+    for (std::size_t i = 0; i < peers.size() && !alive.expired(); ++i)
+      home->post([this, alive, source = sources[i], bytes = ask_peer(peers[i], token)]() mutable {
+        if (const auto living = alive.lock(); living && *living)
+          take_hot_set(source, std::move(bytes), false);
+      });
+  });
 }
 
 void Warming::take_hot_set(std::size_t source, Result<std::string> bytes, bool is_file) {
