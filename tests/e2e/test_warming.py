@@ -5,6 +5,7 @@ import subprocess
 import threading
 import time
 
+import river
 from support import BUILD, Candord, wait_for
 
 FEATURES = """
@@ -222,8 +223,17 @@ warm = {{ query = "select id from item order by id::int desc limit 60;", priorit
     postgres.kill()
     node.start()
     assert progress(node)["running"], "the hot set waits for the database"
+    node.stop()
+    (node.folder / "candord0-data" / "hot-set").unlink()
+    node.write_config(config.replace('"1s"', '"60s"'))
+    node.process = None
+    river.launch(node)
+    wait_for(lambda: "0 of 0 critical keys are done" in river.readiness(node)[1], 10, "the query waits, and /readyz for its keys")
+    time.sleep(1.5)
+    assert river.readiness(node)[0] == 503
     postgres.start()
-    assert warmed(node, 60)["keys"]["loaded"] > 0
+    wait_for(lambda: river.readiness(node)[0] == 200, 20, "it was asked again")
+    assert progress(node)["by_priority"]["critical"]["loaded"] == 60
 
 
 def test_the_end_does_not_wait_for_warming(start, shop):
