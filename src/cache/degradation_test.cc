@@ -145,6 +145,42 @@ TEST_F(DegradationTest, AReaderWhoJoinsABackgroundLoadMakesItUrgent) {
   EXPECT_EQ(desk_.asked.at(0).urgency->get(), LoadClass::kLow);
 }
 
+// Its time went by while it waited behind everybody; the reader has all of its own.
+TEST_F(DegradationTest, AReaderWhoJoinsABackgroundLoadDoesNotInheritItsEnd) {
+  const FeatureId id = add(policy());
+  int warmed = 0;
+  cache_->warm(id, "1", [&](CacheCore::Warmed, const Error*) { ++warmed; });
+  executor().advance(4s);
+  const Answer answer = read(id);
+  executor().advance(900ms);
+  desk_.answer(0, fail(ErrorCode::kTimeout, "nothing was sent"));
+  executor().run_ready();
+  EXPECT_EQ(text(answer), "(waits)");
+  ASSERT_EQ(desk_.asked.size(), 2U);
+  desk_.answer(1, row_of("v"));
+  executor().run_ready();
+  EXPECT_EQ(text(answer), "v");
+  EXPECT_EQ(warmed, 1);
+  // Without readers it is over.
+  cache_->warm(id, "2", [&](CacheCore::Warmed, const Error*) { ++warmed; });
+  desk_.answer(2, fail(ErrorCode::kTimeout, "nothing was sent"));
+  executor().run_ready();
+  EXPECT_EQ(warmed, 2);
+  EXPECT_EQ(desk_.asked.size(), 3U);
+}
+
+TEST_F(DegradationTest, WhoWarmsHearsWhyALoadFailedThoughAnOldValueIsHeld) {
+  const FeatureId id = add(policy());
+  hold_old(id, "old");
+  std::optional<ErrorCode> why;
+  cache_->warm(id, "1", [&](CacheCore::Warmed, const Error* error) { why = error->code; });
+  const Answer answer = read(id);
+  desk_.answer(1, fail(ErrorCode::kRejected, "no such column"));
+  executor().run_ready();
+  EXPECT_EQ(why, ErrorCode::kRejected);
+  EXPECT_EQ(text(answer), "old, origin failed") << "readers do";
+}
+
 TEST_F(DegradationTest, ARefusedLoadIsAnsweredWithTheOldValueAndCounted) {
   const FeatureId id = add(policy());
   hold_old(id, "old");
