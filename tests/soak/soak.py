@@ -61,7 +61,9 @@ class Versions:
             try:
                 raw = raw or self.world.node.raw()
                 answer = raw.command("GET", f"watched:{key}")
-            except (OSError, support.RespError):
+            except OSError:
+                raw, answer = None, support.RespError("the connection ended")
+            if isinstance(answer, support.RespError):
                 self.refused += 1
                 continue
             self.reads += 1
