@@ -49,8 +49,8 @@ memory = "4MiB"
 write_rate = "0B"
 [features.wide]
 origin = "pg"
-load = "select string_agg(md5(:key || i), '') from generate_series(1, 100) i"
-load_many = "select k, (select string_agg(md5(k || i), '') from generate_series(1, 100) i) from unnest(cast(:keys as text[])) k"
+load = "select string_agg(md5(:key || i), '') from generate_series(1, 200) i"
+load_many = "select k, (select string_agg(md5(k || i), '') from generate_series(1, 200) i) from unnest(cast(:keys as text[])) k"
 ttl = "30m"
 [features.note]
 origin = "pg"
@@ -59,6 +59,12 @@ store = "insert into note(id, body) values (:key, :value) on conflict (id) do up
 write = "behind"
 write_behind = { window = "50ms" }
 """)
+
+
+def fill_the_disk(world):
+    """What the tier holds is forgotten, so that it has something to write."""
+    world.limit(resource.RLIMIT_FSIZE, ROOM)
+    world.node.client().execute_command("CANDOR.INVALIDATE", "FEATURE", "wide")
 
 
 def write_notes(world):
@@ -174,7 +180,7 @@ FAULTS = [
     Fault("stream killed (NATS)", lambda w: w.stream.process.kill(), lambda w: w.stream.start(), 6, "stream", answered=ALL, setting=NATS),
     Fault("stream stopped (NATS, SIGSTOP)", signal_server("stream", signal.SIGSTOP), signal_server("stream", signal.SIGCONT), 6,
           "stream", answered=ALL, setting=NATS),
-    Fault("disk full", lambda w: w.limit(resource.RLIMIT_FSIZE, ROOM), lambda w: w.limit(resource.RLIMIT_FSIZE, None), 6, "disk_off",
+    Fault("disk full", fill_the_disk, lambda w: w.limit(resource.RLIMIT_FSIZE, None), 9, "disk_off",
           stays=("disk_off", "write_behind_stuck:note"),
           answered={**ALL, "wide": 1.0}, setting=replace(FULL, beside=(write_notes,)), check=notes_are_kept),
     Fault("no descriptors left", take_descriptors, lambda w: w.limit(resource.RLIMIT_NOFILE, None), 6, "", answered=ALL,
