@@ -51,6 +51,11 @@ bool CacheCore::MissPath::is_servable(const Feature& feature, std::string_view k
          markers_allow(feature, flight.name, stamp);
 }
 
+// Changes that came while this node was down, or in a gap, were not heard of.
+bool CacheCore::MissPath::is_in_doubt(const Feature& feature, const disk::Hit& hit) {
+  return (hit.is_of_earlier_run && feature.trust() != nullptr) || feature.is_suspect(hit.meta.loaded_at);
+}
+
 // What the origin may be asked about it; nothing: no word of it would prove anything, or a load is cheaper.
 std::optional<HeldRow> CacheCore::MissPath::confirmable(const Feature& feature, const disk::Hit& hit) const {
   const l1::Millis floor = feature.floor_ms.load(std::memory_order_relaxed);
@@ -84,9 +89,7 @@ Task<std::optional<CacheCore::MissPath::Loaded>> CacheCore::MissPath::ask_disk(F
   loaded.as_of = MonoTime{hit->meta.loaded_at * 1'000'000};
   loaded.flags = static_cast<std::uint8_t>(hit->meta.user_flags & kAgeFromL2);
   if (!hit->is_old && !hit->is_of_earlier_run) loaded.flags |= kHeldByDisk;
-  // Changes that came while this node was down were not heard of.
-  const bool is_unproven = hit->is_of_earlier_run && feature->trust() != nullptr;
-  if (is_unproven || feature->is_suspect(hit->meta.loaded_at)) {
+  if (is_in_doubt(*feature, *hit)) {
     const std::optional<HeldRow> held = confirmable(*feature, *hit);
     if (!held) co_return std::nullopt;
     const MonoTime asked = parts_.home->now();

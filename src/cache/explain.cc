@@ -83,8 +83,7 @@ Task<TierExplanation> CacheCore::MissPath::explain_disk(Feature* feature, std::s
   out.age = std::chrono::milliseconds(now - hit->meta.loaded_at);
   if (hit->meta.expires_at != 0) out.ttl_left = std::chrono::milliseconds(hit->meta.expires_at - now);
   out.age_is_l2s = (hit->meta.user_flags & kAgeFromL2) != 0;
-  const bool is_in_doubt =
-      (hit->is_of_earlier_run && feature->trust() != nullptr) || feature->is_suspect(hit->meta.loaded_at);
+  const bool must_be_confirmed = is_in_doubt(*feature, *hit);
   const char* reason = nullptr;
   if (!parts_.disk->is_current(feature->id(), name, *hit))
     reason = "forgotten: it was invalidated, or replaced";
@@ -94,12 +93,12 @@ Task<TierExplanation> CacheCore::MissPath::explain_disk(Feature* feature, std::s
     reason = "its ttl is over";
   else if (!markers_allow(*feature, name, Stamp{hit->meta.stamp.up_to}))
     reason = "it lacks a change that this node has heard of";
-  else if (is_in_doubt && !confirmable(*feature, *hit))
+  else if (must_be_confirmed && !confirmable(*feature, *hit))
     reason = "changes may have been missed since: a load is cheaper than to ask whether its row changed";
   out.served = reason == nullptr;
-  out.why = reason != nullptr ? reason
-            : is_in_doubt     ? "it may be served, once the origin has confirmed its row"
-                              : "it may be served";
+  out.why = reason != nullptr   ? reason
+            : must_be_confirmed ? "it may be served, once the origin has confirmed its row"
+                                : "it may be served";
   co_return out;
 }
 

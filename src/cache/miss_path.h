@@ -162,6 +162,7 @@ class CacheCore::MissPath {
   void forget_on_disk(const Feature& feature, std::string_view key);
   [[nodiscard]] bool is_servable(const Feature& feature, std::string_view key, const disk::Hit& hit,
                                  const Flights::Flight& flight) const;
+  [[nodiscard]] static bool is_in_doubt(const Feature& feature, const disk::Hit& hit);
   [[nodiscard]] std::optional<HeldRow> confirmable(const Feature& feature, const disk::Hit& hit) const;
   // May what this flight brings be stored? Not after an invalidation, nor while a write of the key is in
   // doubt.

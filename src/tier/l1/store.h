@@ -170,9 +170,9 @@ class Store {
   void erase_feature(FeatureId feature);
   void clear();
 
-  // Shrinks the tier, or lets it grow again up to the limit it was made with; a part of it
-  // stays. Growing is done at once; to shrink, maintain() makes entries leave by the policy, an eighth of the
-  // store in a second, and the limit follows what is used. Never above the limit on the way.
+  // Shrinks the tier, or lets it grow again up to the limit it was made with; a part of it stays. Growing,
+  // and giving up what nobody holds, is done at once; else maintain() makes entries leave by the policy, an
+  // eighth of the store in a second, and the limit follows what is used. Never above the limit on the way.
   void set_memory_limit(std::size_t bytes);
   static constexpr std::size_t kMemoryLimitPart = 16;  // of the limit stays at least
 
