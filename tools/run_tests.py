@@ -266,11 +266,13 @@ def run_fresh_seeds(suite, program, selected, timeout):
         try:
             said = json.loads(output[output.index("{"):output.rindex("}") + 1])
             checked = sum(check["checked"] for check in said["checks"])
-            good = code == 0 and not said["broken_seeds"] and checked > 0
         except ValueError:
-            good = False
-        if not good:
             outcome.fail(name, f"exit code {code}\n{tail(output)}")
+            continue
+        if code != 0 or said["broken_seeds"] or checked == 0:
+            rules = ", ".join(check["rule"] for check in said["checks"] if check["broken"])
+            again = "".join(f"\n  candor sim --seed {broken}" for broken in said["broken_seeds"])
+            outcome.fail(name, f"exit code {code}, {checked} checks, broken: {rules or 'none'}; again with:{again}")
             continue
         outcome.passed.append(name)
         print(f"sim: seeds {seed}..{seed + said['runs'] - 1}: {said['simulated_hours']:.1f} simulated hours, "

@@ -1,5 +1,7 @@
 #include "sim/database.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -21,6 +23,8 @@ std::pair<std::string, std::string> split(const std::string& name) {
   const auto colon = name.find(':');
   return {name.substr(0, colon), name.substr(colon + 1)};
 }
+
+Error is_over() { return {ErrorCode::kRejected, "the connection's server is gone"}; }
 
 }  // namespace
 
@@ -48,6 +52,13 @@ Incarnation Database::incarnation_of(const std::string& name) const {
   return slot == slots_.end() || !slot->second.is_good ? Incarnation{} : slot->second.incarnation;
 }
 
+PostgresPlace Database::place_of(const std::string& name) const {
+  const Incarnation incarnation = incarnation_of(name);
+  PostgresPlace place{true, timeline_, next_xid_, {}};
+  if (incarnation.value != 0) place.slots = fmt::format("{}_{:x}", name, incarnation.value);
+  return place;
+}
+
 Duration Database::service() {
   return Duration{static_cast<std::int64_t>(
       random_.below(static_cast<std::uint64_t>(options_.service_max.count()) / 2 + 1))};
@@ -61,8 +72,15 @@ void Database::after(Duration delay, Work work) {
 
 // ---- statements ----
 
-Task<Result<Database::Loaded>> Database::load(std::uint32_t key) {
+Task<Result<Database::Met>> Database::connect(std::string slot) {
   const std::uint64_t boot = boot_;
+  co_await sleep_for(process_, service());
+  if (boot != boot_) co_return fail(ErrorCode::kOriginDown, "the connection ended with the server");
+  co_return Met{boot, place_of(slot)};
+}
+
+Task<Result<Database::Loaded>> Database::load(Connection boot, std::uint32_t key) {
+  if (boot != boot_) co_return std::unexpected(is_over());
   co_await sleep_for(process_, service());
   Loaded loaded;
   loaded.version = row(key).visible.version;
@@ -72,7 +90,8 @@ Task<Result<Database::Loaded>> Database::load(std::uint32_t key) {
   co_return loaded;
 }
 
-Task<Result<std::uint64_t>> Database::store(std::uint32_t key, std::uint64_t version) {
+Task<Result<std::uint64_t>> Database::store(Connection boot, std::uint32_t key, std::uint64_t version) {
+  if (boot != boot_) co_return std::unexpected(is_over());
   co_await sleep_for(process_, service());
   OneShot<Result<std::uint64_t>> ended;
   transact({{key, version}}, 0s,
@@ -80,8 +99,8 @@ Task<Result<std::uint64_t>> Database::store(std::uint32_t key, std::uint64_t ver
   co_return co_await ended;
 }
 
-Task<Result<bool>> Database::confirm(std::string slot, std::uint32_t key, HeldRow held) {
-  const std::uint64_t boot = boot_;
+Task<Result<bool>> Database::confirm(Connection boot, std::string slot, std::uint32_t key, HeldRow held) {
+  if (boot != boot_) co_return std::unexpected(is_over());
   co_await sleep_for(process_, service());
   const RowState seen = row(key).visible;
   const bool is_absent = seen.version == kAbsent;
@@ -94,15 +113,16 @@ Task<Result<bool>> Database::confirm(std::string slot, std::uint32_t key, HeldRo
   co_return Result<bool>{same};
 }
 
-Task<Result<OriginProbe>> Database::probe(std::string slot) {
-  const std::uint64_t boot = boot_;
+Task<Result<Database::Probed>> Database::probe(Connection boot, std::string slot) {
+  if (boot != boot_) co_return std::unexpected(is_over());
   co_await sleep_for(process_, service());
   // As SQLite's: a proof is refused while a watched table lacks what tells of its changes.
   if (world_.now() < hidden_until_) co_return fail(ErrorCode::kUnavailable, "changes are not told");
-  OriginProbe probe{incarnation_of(slot), position_, ChangeId{xmin() - 1}, ChangeId{next_xid_}};
+  const Probed probed{{incarnation_of(slot), position_, ChangeId{xmin() - 1}, ChangeId{next_xid_}},
+                      place_of(slot)};
   co_await sleep_for(process_, service());
   if (boot != boot_) co_return fail(ErrorCode::kOriginDown, "the connection ended with the server");
-  co_return probe;
+  co_return probed;
 }
 
 // ---- transactions ----
@@ -373,6 +393,7 @@ void Database::failover(std::size_t lost_max, Random& random) {
     next_xid_ = std::max<std::uint64_t>(highest + 1, 1000);
   }
   for (auto& [name, slot] : slots_) slot.is_good = false;
+  ++timeline_;
   world_.trace().note(world_.now(), process_.name(), "fails over", position_.value, touched.size());
   after(kTick, [this] { tick(); });
 }

@@ -29,6 +29,7 @@
 #include "base/result.h"
 #include "base/task.h"
 #include "origin/origin.h"
+#include "origin/postgres_history.h"
 #include "sim/channel.h"
 #include "sim/history.h"
 #include "sim/network.h"
@@ -65,16 +66,28 @@ class Database {
   [[nodiscard]] Process& process() { return process_; }
 
   // ---- statements; on the database's process ----
+  // A connection ends with the server that it was made to, and every statement on it after that is kRejected:
+  // it has not begun.
+  using Connection = std::uint64_t;
+  struct Met {
+    Connection connection = 0;
+    PostgresPlace place;
+  };
   struct Loaded {
     std::uint64_t version = kAbsent;
     Stamp stamp;
   };
-  Task<Result<Loaded>> load(std::uint32_t key);
-  // The transaction's id once it is visible.
-  Task<Result<std::uint64_t>> store(std::uint32_t key, std::uint64_t version);
+  struct Probed {
+    OriginProbe probe;
+    PostgresPlace place;
+  };
   // As a client of a region, whose slot names the history.
-  Task<Result<bool>> confirm(std::string slot, std::uint32_t key, HeldRow held);
-  Task<Result<OriginProbe>> probe(std::string slot);
+  Task<Result<Met>> connect(std::string slot);
+  Task<Result<Loaded>> load(Connection connection, std::uint32_t key);
+  // The transaction's id once it is visible.
+  Task<Result<std::uint64_t>> store(Connection connection, std::uint32_t key, std::uint64_t version);
+  Task<Result<bool>> confirm(Connection connection, std::string slot, std::uint32_t key, HeldRow held);
+  Task<Result<Probed>> probe(Connection connection, std::string slot);
 
   // ---- other clients of the database ----
   // Writes row after row with `think` between them. On the database's process, or as an event of nature.
@@ -149,6 +162,7 @@ class Database {
   [[nodiscard]] Row& row(std::uint32_t key);
   [[nodiscard]] Stamp snapshot() const;
   [[nodiscard]] Incarnation incarnation_of(const std::string& slot) const;
+  [[nodiscard]] PostgresPlace place_of(const std::string& slot) const;
   [[nodiscard]] std::uint64_t xmin() const { return running_.empty() ? next_xid_ : *running_.begin(); }
   [[nodiscard]] Duration service();
   // On this process, unless it crashes before.
@@ -173,7 +187,8 @@ class Database {
   History* history_;
   Options options_;
   Random random_;
-  std::uint64_t boot_ = 0;  // counts crashes and failovers: what was under way is void
+  std::uint64_t boot_ = 1;  // counts crashes and failovers: what was under way is void
+  std::uint32_t timeline_ = 1;
   std::uint64_t next_xid_ = 1000;
   Position position_{1};
   std::set<std::uint64_t> running_;  // ids that new snapshots do not see

@@ -5,6 +5,8 @@
 #include <charconv>
 #include <utility>
 
+#include "version/mutant.h"
+
 namespace candor::sim {
 namespace {
 
@@ -21,40 +23,81 @@ Error down(Error error) {
 
 // ---- the origin ----
 
+struct DatabaseOrigin::Link {
+  Network& network;
+  const PlaceId node;
+  Database& database;
+  const std::string slot;
+  PostgresHistory history{};
+  Database::Connection connection = 0;  // 0: none
+  HistoryTold told{};
+
+  // False: of the history that was lost while the question was under way, perhaps.
+  bool is_of_now(const PostgresHistory::Mark& mark, const PostgresPlace& place) {
+    if (mutant(Mutant::kHistoryUncompared)) return true;
+    const auto verdict = history.compare(mark, place);
+    if (verdict.kind == PostgresHistory::Verdict::Kind::kLost && told) told(verdict);
+    return verdict.kind != PostgresHistory::Verdict::Kind::kOvertaken;
+  }
+  template <class T>
+  Task<Result<T>> call(Network::Serve<T> serve, MonoTime deadline) {
+    return network.call<T>(node, database.place(), std::move(serve), deadline);
+  }
+  [[nodiscard]] PostgresHistory::Mark mark() { return history.mark(); }
+
+  static Task<Result<Database::Connection>> connected(std::shared_ptr<Link> link, MonoTime deadline) {
+    while (link->connection == 0) {
+      const PostgresHistory::Mark mark = link->mark();
+      Network::Serve<Database::Met> serve = [database = &link->database, slot = link->slot] {
+        return database->connect(slot);
+      };
+      Result<Database::Met> met = co_await link->call<Database::Met>(std::move(serve), deadline);
+      if (!met) co_return std::unexpected(std::move(met.error()));
+      if (link->is_of_now(mark, met->place)) link->connection = met->connection;
+    }
+    co_return link->connection;
+  }
+
+  // A statement that finds its connection's server gone goes out again on a new one.
+  template <class T>
+  static Task<Result<T>> ask(std::shared_ptr<Link> link,
+                             std::function<Task<Result<T>>(Database::Connection)> statement,
+                             MonoTime deadline) {
+    while (true) {
+      Result<Database::Connection> on = co_await connected(link, deadline);
+      if (!on) co_return std::unexpected(down(std::move(on.error())));
+      Network::Serve<T> serve = [statement, connection = *on] { return statement(connection); };
+      Result<T> answer = co_await link->call<T>(std::move(serve), deadline);
+      if (answer) co_return answer;
+      if (answer.error().code != ErrorCode::kRejected)
+        co_return std::unexpected(down(std::move(answer.error())));
+      if (link->connection == *on) link->connection = 0;
+    }
+  }
+};
+
 class DatabaseOrigin::Bound final : public OriginFeature {
  public:
-  Bound(DatabaseOrigin* origin, std::string feature) : origin_(origin), feature_(std::move(feature)) {}
+  Bound(std::shared_ptr<Link> link, std::string feature)
+      : link_(std::move(link)), feature_(std::move(feature)) {}
 
   Task<Result<OriginRow>> load(std::string key, MonoTime deadline) override {
-    Database* database = &origin_->database_;
-    const std::uint32_t number = number_of(key);
-    Network::Serve<Database::Loaded> serve = [database, number] { return database->load(number); };
-    Result<Database::Loaded> loaded = co_await origin_->network_.call<Database::Loaded>(
-        origin_->node_, database->place(), std::move(serve), deadline);
-    if (!loaded) co_return std::unexpected(down(std::move(loaded.error())));
-    OriginRow row;
-    if (loaded->version != kAbsent) row.value = fmt::format("{}", loaded->version);
-    row.stamp = std::move(loaded->stamp);
-    co_return row;
+    return load_row(link_, number_of(key), deadline);
   }
   Task<Result<OriginWrite>> store(std::string key, std::string value, MonoTime deadline) override {
     std::uint64_t version = kAbsent;
     std::from_chars(value.data(), value.data() + value.size(), version);
-    return write(number_of(key), version, deadline);
+    return write(link_, number_of(key), version, deadline);
   }
   Task<Result<OriginWrite>> erase(std::string key, MonoTime deadline) override {
-    return write(number_of(key), kAbsent, deadline);
+    return write(link_, number_of(key), kAbsent, deadline);
   }
   Task<Result<bool>> confirm(std::string key, HeldRow held, MonoTime deadline) override {
-    Database* database = &origin_->database_;
-    const std::uint32_t number = number_of(key);
-    Network::Serve<bool> serve = [database, slot = origin_->slot_, number, held] {
-      return database->confirm(slot, number, held);
-    };
-    Result<bool> same =
-        co_await origin_->network_.call<bool>(origin_->node_, database->place(), std::move(serve), deadline);
-    if (!same) co_return std::unexpected(down(std::move(same.error())));
-    co_return same;
+    std::function<Task<Result<bool>>(Database::Connection)> statement =
+        [database = &link_->database, slot = link_->slot, number = number_of(key), held](auto connection) {
+          return database->confirm(connection, slot, number, held);
+        };
+    return Link::ask<bool>(link_, std::move(statement), deadline);
   }
   [[nodiscard]] bool can_confirm() const override { return true; }
   [[nodiscard]] bool confirms_by_row() const override { return true; }
@@ -63,36 +106,59 @@ class DatabaseOrigin::Bound final : public OriginFeature {
 
  private:
   [[nodiscard]] std::uint32_t number_of(const std::string& key) const {
-    return origin_->database_.key_number(feature_ + ":" + key);
+    return link_->database.key_number(feature_ + ":" + key);
   }
-  Task<Result<OriginWrite>> write(std::uint32_t number, std::uint64_t version, MonoTime deadline) {
-    Database* database = &origin_->database_;
-    Network::Serve<std::uint64_t> serve = [database, number, version] {
-      return database->store(number, version);
-    };
-    Result<std::uint64_t> xid = co_await origin_->network_.call<std::uint64_t>(
-        origin_->node_, database->place(), std::move(serve), deadline);
-    if (!xid) co_return std::unexpected(down(std::move(xid.error())));
+  static Task<Result<OriginRow>> load_row(std::shared_ptr<Link> link, std::uint32_t number,
+                                          MonoTime deadline) {
+    std::function<Task<Result<Database::Loaded>>(Database::Connection)> statement =
+        [database = &link->database, number](auto connection) { return database->load(connection, number); };
+    Result<Database::Loaded> loaded =
+        co_await Link::ask<Database::Loaded>(link, std::move(statement), deadline);
+    if (!loaded) co_return std::unexpected(std::move(loaded.error()));
+    OriginRow row;
+    if (loaded->version != kAbsent) row.value = fmt::format("{}", loaded->version);
+    row.stamp = std::move(loaded->stamp);
+    co_return row;
+  }
+  static Task<Result<OriginWrite>> write(std::shared_ptr<Link> link, std::uint32_t number,
+                                         std::uint64_t version, MonoTime deadline) {
+    std::function<Task<Result<std::uint64_t>>(Database::Connection)> statement =
+        [database = &link->database, number, version](auto connection) {
+          return database->store(connection, number, version);
+        };
+    Result<std::uint64_t> xid = co_await Link::ask<std::uint64_t>(link, std::move(statement), deadline);
+    if (!xid) co_return std::unexpected(std::move(xid.error()));
     co_return OriginWrite{1, ChangeId{*xid}};
   }
 
-  DatabaseOrigin* origin_;
+  std::shared_ptr<Link> link_;
   std::string feature_;
 };
 
+DatabaseOrigin::DatabaseOrigin(Network& network, PlaceId node, Database& database, std::string slot)
+    : link_(new Link{network, node, database, std::move(slot)}) {}
+
+void DatabaseOrigin::on_history_lost(HistoryTold told) { link_->told = std::move(told); }
+
 Result<std::unique_ptr<OriginFeature>> DatabaseOrigin::bind(OriginStatements statements) {
-  return std::make_unique<Bound>(this, std::move(statements.feature));
+  return std::make_unique<Bound>(link_, std::move(statements.feature));
 }
 
 Task<Result<void>> DatabaseOrigin::prepare() { co_return Result<void>{}; }
 
-Task<Result<OriginProbe>> DatabaseOrigin::probe(MonoTime deadline) {
-  Database* database = &database_;
-  Network::Serve<OriginProbe> serve = [database, slot = slot_] { return database->probe(slot); };
-  Result<OriginProbe> probe =
-      co_await network_.call<OriginProbe>(node_, database->place(), std::move(serve), deadline);
-  if (!probe) co_return std::unexpected(down(std::move(probe.error())));
-  co_return probe;
+Task<Result<OriginProbe>> DatabaseOrigin::probe(MonoTime deadline) { return probe_of(link_, deadline); }
+
+Task<Result<OriginProbe>> DatabaseOrigin::probe_of(std::shared_ptr<Link> link, MonoTime deadline) {
+  const PostgresHistory::Mark mark = link->mark();
+  std::function<Task<Result<Database::Probed>>(Database::Connection)> statement =
+      [database = &link->database, slot = link->slot](auto connection) {
+        return database->probe(connection, slot);
+      };
+  Result<Database::Probed> probed =
+      co_await Link::ask<Database::Probed>(link, std::move(statement), deadline);
+  if (!probed) co_return std::unexpected(std::move(probed.error()));
+  (void)link->is_of_now(mark, probed->place);
+  co_return probed->probe;
 }
 
 // ---- the feed ----

@@ -1,16 +1,19 @@
 // A node's ends of the database: the origin that loads, writes and probes over the network, and the change
-// feed that follows a replication slot. What PostgresOrigin and PostgresFeed are to the real one.
+// feed that follows a replication slot. What PostgresOrigin and PostgresFeed are to the real one; as there,
+// every new connection and every probe is held against the history that was seen before.
 //
 // Thread safety: the node's process. Destroying the feed ends its connection; work under way outlives it
 // harmlessly.
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "change/feed.h"
 #include "origin/origin.h"
+#include "origin/postgres_history.h"
 #include "sim/database.h"
 
 namespace candor::sim {
@@ -18,8 +21,11 @@ namespace candor::sim {
 class DatabaseOrigin final : public Origin {
  public:
   // `slot`: the region's.
-  DatabaseOrigin(Network& network, PlaceId node, Database& database, std::string slot)
-      : network_(network), node_(node), database_(database), slot_(std::move(slot)) {}
+  DatabaseOrigin(Network& network, PlaceId node, Database& database, std::string slot);
+
+  // Told on the node's process before anything is read of the other history; null: nobody.
+  using HistoryTold = std::function<void(const PostgresHistory::Verdict& lost)>;
+  void on_history_lost(HistoryTold told);
 
   Result<std::unique_ptr<OriginFeature>> bind(OriginStatements statements) override;
   Task<Result<void>> prepare() override;
@@ -29,10 +35,9 @@ class DatabaseOrigin final : public Origin {
 
  private:
   class Bound;
-  Network& network_;
-  PlaceId node_;
-  Database& database_;
-  std::string slot_;
+  struct Link;
+  static Task<Result<OriginProbe>> probe_of(std::shared_ptr<Link> link, MonoTime deadline);
+  std::shared_ptr<Link> link_;  // with whatever is under way
 };
 
 class DatabaseFeed final : public Feed {

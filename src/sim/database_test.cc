@@ -25,21 +25,33 @@ class DatabaseTest : public testing::Test {
     });
     return end;
   }
+  Database::Met connect() {
+    std::optional<Result<Database::Met>> met;
+    world_.run_on(server_, [&] {
+      spawn(database_.connect("slot"), [&met](Result<Database::Met> m) { met = std::move(m); });
+    });
+    world_.run_for(10ms);
+    return **met;
+  }
   Database::Loaded load(std::uint32_t key) {
+    const auto connection = connect().connection;
     std::optional<Result<Database::Loaded>> loaded;
     world_.run_on(server_, [&] {
-      spawn(database_.load(key), [&loaded](Result<Database::Loaded> l) { loaded = std::move(l); });
+      spawn(database_.load(connection, key),
+            [&loaded](Result<Database::Loaded> l) { loaded = std::move(l); });
     });
     world_.run_for(10ms);
     return **loaded;
   }
   OriginProbe probe() {
-    std::optional<Result<OriginProbe>> answer;
+    const auto connection = connect().connection;
+    std::optional<Result<Database::Probed>> answer;
     world_.run_on(server_, [&] {
-      spawn(database_.probe("slot"), [&answer](Result<OriginProbe> p) { answer = std::move(p); });
+      spawn(database_.probe(connection, "slot"),
+            [&answer](Result<Database::Probed> p) { answer = std::move(p); });
     });
     world_.run_for(10ms);
-    return **answer;
+    return (**answer).probe;
   }
 
   World world_{{.seed = 5}};
@@ -113,6 +125,19 @@ TEST_F(DatabaseTest, AFailoverLosesTheLastCommitsAndGivesTheirIdsOutAgain) {
   EXPECT_EQ(**next->operator->(), **lost->operator->());
 }
 
+TEST_F(DatabaseTest, AConnectionEndsWithItsServerAndTheNextOneIsToldOfAnotherTimeline) {
+  const Database::Met before = connect();
+  database_.failover(0, random_);
+  std::optional<Result<Database::Loaded>> loaded;
+  world_.run_on(server_, [&] {
+    spawn(database_.load(before.connection, a_), [&](Result<Database::Loaded> l) { loaded = std::move(l); });
+  });
+  world_.run_for(10ms);
+  ASSERT_FALSE(loaded->has_value());
+  EXPECT_EQ(loaded->error().code, ErrorCode::kRejected);
+  EXPECT_NE(connect().place.timeline, before.place.timeline);
+}
+
 struct Sink final : FeedSink {
   void on_changes(std::vector<Change> changes, Position position,
                   std::move_only_function<void()> taken) override {
@@ -172,10 +197,11 @@ TEST_F(DatabaseTest, AConfirmationHoldsInItsHistoryOnly) {
   world_.run_for(1s);
   (void)write({{a_, 1}});
   const HeldRow held{load(a_).stamp.bound(), sink.incarnation};
-  const auto confirm = [&] {
+  const auto confirm = [&, connection = connect().connection] {
     std::optional<Result<bool>> same;
     world_.run_on(server_, [&] {
-      spawn(database_.confirm("slot", a_, held), [&same](Result<bool> s) { same = std::move(s); });
+      spawn(database_.confirm(connection, "slot", a_, held),
+            [&same](Result<bool> s) { same = std::move(s); });
     });
     world_.run_for(10ms);
     return **same;

@@ -135,6 +135,9 @@ void SimNode::start() {
   life_->applier = std::make_unique<Applier>(&process_, &process_, life_->stream.get(), &life_->cache,
                                              applier, &life_->l2_known);
   life_->applier->watch(kOriginName, &life_->origin);
+  life_->origin.on_history_lost([applier = life_->applier.get()](const PostgresHistory::Verdict& lost) {
+    applier->lose_history(kOriginName, lost.reason, !lost.slots_stayed);
+  });
   life_->feed = std::make_unique<DatabaseFeed>(network_, place_, database_, slot_of(options_.region));
   PublisherOptions publisher;
   publisher.origin = kOriginName;
@@ -156,6 +159,7 @@ void SimNode::stop() {
   if (tell_death_) tell_death_();
   if (life_ == nullptr) return;
   note_swept();
+  life_->origin.on_history_lost(nullptr);
   life_->feed.reset();
   life_->publisher.reset();
   life_->stream.reset();

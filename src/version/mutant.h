@@ -55,6 +55,7 @@ enum class Mutant : std::uint8_t {
   kBypassUnfenced,       // a load past the tiers is kept after a floor
   kSeenByBound,          // of two loads with one bound neither is older
   kHistoryIgnored,       // a row is confirmed by the ids of another history
+  kHistoryUncompared,    // what a new connection reads of another history touches nothing that is held
   kL2TrustedEarly,       // L2 is read again when the floor settles, told or not
   kRepairUnfenced,       // a suspect entry is kept on the origin's word although its key changed meanwhile
   kRepairOtherHistory,   // suspects of another history are kept, and confirmed by the ids of this one
@@ -102,6 +103,7 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(Mutant::k
     "bypass_unfenced",
     "seen_by_bound",
     "history_ignored",
+    "history_uncompared",
     "l2_trusted_early",
     "repair_unfenced",
     "repair_other_history",
