@@ -4,7 +4,7 @@ if(NOT EXISTS ${CANDOR_UPLOT}/uPlot.iife.min.js)
   message(WARNING "web/node_modules is missing: the dashboard is built without charts; run scripts/install and configure again")
 endif()
 set(candor_web_sources)
-foreach(name index.html app.js budgets.js charts.js detail.js live.js model.js state.js words.js style.css icon.svg)
+foreach(name index.html app.js budgets.js capacity.js charts.js detail.js live.js model.js state.js words.js style.css icon.svg)
   list(APPEND candor_web_sources ${CMAKE_SOURCE_DIR}/web/${name})
 endforeach()
 add_custom_command(

@@ -1,6 +1,6 @@
 # Makes one C++ file out of the dashboard's files: cmake -DWEB=… -DUPLOT=… -DOUT=… -P web_assets.cmake
 # As arrays of bytes: string literals have a length limit that a script library exceeds.
-set(names index.html app.js budgets.js charts.js detail.js live.js model.js state.js words.js style.css icon.svg uplot.js uplot.css)
+set(names index.html app.js budgets.js capacity.js charts.js detail.js live.js model.js state.js words.js style.css icon.svg uplot.js uplot.css)
 set(type_html "text/html; charset=utf-8")
 set(type_js "text/javascript; charset=utf-8")
 set(type_css "text/css; charset=utf-8")

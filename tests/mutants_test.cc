@@ -54,8 +54,9 @@ SimulationOptions hunt_for(Mutant mutant, std::uint64_t seed) {
   };
   static const std::vector<Hunt> kHunts = {
       {Mutant::kGapIgnored, {"log trimmed", "pause", "partition"}},
-      {Mutant::kStartTrusted, {"crash", "partition"}},
+      {Mutant::kStartTrusted, {"crash"}},
       {Mutant::kRepairUnfenced, {"log trimmed", "loss", "pause"}},
+      {Mutant::kHistoryIgnored, {"failover", "slot lost"}},
   };
   const auto found = std::ranges::find(kHunts, mutant, &Hunt::mutant);
   if (found == kHunts.end()) {

@@ -169,7 +169,7 @@ function pointBetween(before, now) {
     at: now.uptime_seconds, l1: rate((f) => f.reads_by_tier.l1), l2: rate((f) => f.reads_by_tier.l2), origin: rate((f) => f.reads_by_tier.origin),
     errors: rate((f) => f.errors), loads: rate((f) => f.loads.ok + f.loads.absent + f.loads.failed + f.loads.timeout), writes: rate((f) => f.writes),
     p50_us: null, p99_us: null, memory_bytes: l1.bytes, memory_limit_bytes: l1.limit_bytes,
-    in_flight: now.origins.reduce((total, o) => total + o.in_flight, 0),
+    in_flight: now.origins.reduce((total, o) => total + o.in_flight, 0), in_flight_limit: now.origins.reduce((total, o) => total + o.concurrency_limit, 0),
   };
 }
 

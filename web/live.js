@@ -1,4 +1,5 @@
 // The live page: what this node does now. Figures, charts of the last minutes, features, changes on their way, what is behind.
+import { drawCapacity } from "/capacity.js";
 import { Chart } from "/charts.js";
 import { lastPoint, reads, state } from "/state.js";
 import { bytes, count, el, fact, make, micros, microsText, oneDigit, text } from "/words.js";
@@ -47,6 +48,7 @@ const CHARTS = [
     series: [
       { label: "loads", mark: "origin", value: (p) => p.loads, fill: true, show: (v) => count(v) + "/s" },
       { label: "in flight", mark: "l2", value: (p) => p.in_flight },
+      { label: "let through", mark: "limit", value: (p) => p.in_flight_limit, dash: true },
     ],
     yAxis: (v) => count(v), show: (v) => count(v),
   }),
@@ -200,6 +202,16 @@ function drawRiver() {
   el("feeds").replaceChildren(...river.origins.map(feedItem));
 }
 
+// "max_concurrency" is the hard cap; the limit below it follows how long the origin takes.
+function originWords(o) {
+  const words = [o.description, o.in_flight + " in flight, " + o.concurrency_limit + " let through" + (o.concurrency_limit < o.max_concurrency ? " (at most " + o.max_concurrency + ")" : ""), count(o.waiting) + " waiting"];
+  const shed = Object.values(o.shed).reduce((a, b) => a + b, 0);
+  if (shed) words.push(count(shed) + " shed");
+  if (o.errors) words.push(count(o.errors) + " errors");
+  if (o.breaker && o.breaker !== "closed") words.push("breaker " + o.breaker.replaceAll("_", " "));
+  return words.join(", ");
+}
+
 function drawBehind() {
   if (!state.status) return;
   const items = [];
@@ -210,10 +222,11 @@ function drawBehind() {
     item.append(make("i", good ? "state" : "state down"), words);
     items.push(item);
   };
-  for (const o of state.status.origins)
-    add(o.name + " (origin)", o.connected, o.description + ", " + o.in_flight + " of " + o.max_concurrency + " in flight, " + o.waiting + " waiting" + (o.errors ? ", " + count(o.errors) + " errors" : ""));
+  for (const o of state.status.origins) add(o.name + " (origin)", o.connected && o.breaker !== "open", originWords(o));
   for (const t of state.status.tiers.filter((tier) => tier.tier === "l2"))
-    add("L2", t.connected && !t.breaker_open, t.description + ", " + count(t.hits) + " hits, " + count(t.misses) + " misses" + (t.bytes == null ? "" : ", " + bytes(t.bytes)) + (t.errors ? ", " + count(t.errors) + " errors" : ""));
+    add("L2", t.connected && !t.breaker_open, t.description + ", " + count(t.hits) + " hits, " + count(t.misses) + " misses" + (t.bytes == null ? "" : ", " + bytes(t.bytes)) + (t.errors ? ", " + count(t.errors) + " errors" : "") + (t.breaker_open ? ", breaker open" : ""));
+  for (const t of state.status.tiers.filter((tier) => tier.tier === "disk"))
+    add("Disk", t.on, bytes(t.bytes) + " of " + bytes(t.limit_bytes) + ", " + count(t.lookups.hit) + " hits, " + count(t.lookups.miss) + " misses, " + bytes(t.written_bytes) + " written" + (t.problem ? ", " + t.problem : ""));
   const c = state.status.connections;
   add("Clients", true, count(c.open) + " connected, " + count(c.commands) + " commands" + (c.slow_readers_cut ? ", " + c.slow_readers_cut + " slow readers cut" : "") + (c.refused ? ", " + c.refused + " refused" : ""));
   el("behind").replaceChildren(...items);
@@ -225,6 +238,7 @@ export function drawLive() {
   drawFigures();
   CHARTS.forEach((chart) => chart.draw());
   drawFeatures();
+  drawCapacity();
   drawRiver();
   drawBehind();
 }

@@ -287,7 +287,8 @@ json point_json(const TimelinePoint& p) {
           {"p99_us", p.p99_us ? json(rounded(*p.p99_us)) : json(nullptr)},
           {"memory_bytes", p.memory_bytes},
           {"memory_limit_bytes", p.memory_limit_bytes},
-          {"in_flight", p.in_flight}};
+          {"in_flight", p.in_flight},
+          {"in_flight_limit", p.in_flight_limit}};
 }
 
 // Without features and sources, which /api/v1/warm has: this goes out every second.

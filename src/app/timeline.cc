@@ -75,7 +75,10 @@ bool Timeline::add(const NodeReport& report) {
   point.p99_us = quantile_us(hits, weight, misses, 0.99);
   point.memory_bytes = report.l1.bytes_used;
   point.memory_limit_bytes = report.l1.memory_limit;
-  for (const OriginReport& origin : report.origins) point.in_flight += origin.stats.in_flight;
+  for (const OriginReport& origin : report.origins) {
+    point.in_flight += origin.stats.in_flight;
+    point.in_flight_limit += origin.stats.limit;
+  }
   points_.push_back(point);
   if (points_.size() > kPointsMax) points_.pop_front();
   last_ = std::move(totals);

@@ -20,7 +20,7 @@ struct TimelinePoint {
   // Of the reads in this interval, hits weighted up from their sample; nullopt: there were none to measure.
   std::optional<double> p50_us, p99_us;
   std::uint64_t memory_bytes = 0, memory_limit_bytes = 0;
-  std::uint32_t in_flight = 0;
+  std::uint32_t in_flight = 0, in_flight_limit = 0;  // statements, of all origins
 };
 
 class Timeline {

@@ -33,7 +33,7 @@ def fill(node, megabytes, sizes, seed=1):
     return number
 
 
-# [l1] memory, values' sizes, and the part of L1's own figure that the process may grow by more or less.
+# [l1] memory, values' sizes, and the part of the limit by which L1's own figure may miss the process's growth. The limit itself holds to 1 %.
 GROWTH = [("64MiB", [10, 64, 200, 900, 4000, 30_000], 0.02), ("160MiB", [10, 64, 200, 900, 4000, 30_000], 0.02),
           ("160MiB", [64], 0.02), ("160MiB", [100_000, 200_000], 0.02)]
 
@@ -55,7 +55,7 @@ def test_the_process_grows_by_what_l1_says_it_holds(start, memory, sizes, within
     print(f"\n[l1] memory {memory}, values of {sizes}: L1 says {held - held_before:.0f}, the process grew by {grown}, "
           f"ratio {grown / (held - held_before):.4f}, {grown / limit:.4f} of the limit")
     assert held <= limit
-    assert grown <= limit * (1 + within)
+    assert grown <= limit * 1.01
     assert abs(grown - (held - held_before)) <= within * limit
 
 

@@ -13,8 +13,8 @@ before(async () => {
   await site.start(HOSTILE_NAME, '[features.session]\norigin = "none"\n[features.price]\norigin = "none"\n' +
     '[origins.shop]\nurl = "sqlite:shop.db"\n[features.item]\norigin = "shop"\nload = "select body from item where id = :key"\n' +
     'watch = { table = "item", key = "id" }\n', "create table item(id text primary key, body text); insert into item values ('1', 'one')");
-  // Sets and gets, some of them of keys that are not there.
-  site.startTraffic((i) => (i % 10 ? `GET ${i % 3 ? 'session' : 'price'}:${i % 500}` : `SET session:${i % 500} ${'x'.repeat(100)}`));
+  // Sets and gets, some of them of keys that are not there, and a row of the database.
+  site.startTraffic((i) => (i % 10 === 5 ? 'GET item:1' : i % 10 ? `GET ${i % 3 ? 'session' : 'price'}:${i % 500}` : `SET session:${i % 500} ${'x'.repeat(100)}`));
 });
 after(() => site.stop());
 
@@ -56,6 +56,30 @@ test('changes on their way are shown as they are', async () => {
   site.installFeed();
   await until(page, () => !document.querySelector('#feeds .down'));
   assert.deepEqual(problems, []);
+  await close();
+});
+
+test('what less or more memory would do is shown for each feature', async () => {
+  const { page, problems, close } = await open();
+  await pillSays(page, 'Live');
+  await until(page, () => [...document.querySelectorAll('#curve-rows tr')].some((row) => /^item[\d.,]+( k)?(100|9\d)\.\d %/.test(row.textContent)));
+  const { curves, memory } = await site.api('capacity');
+  assert.equal(await page.locator('#curve-rows tr').count(), curves.features.length + 1);
+  // One row fits into half of any L1: more would do nothing.
+  const cells = await page.locator('#curve-rows tr').filter({ hasText: 'item' }).locator('td').allTextContents();
+  assert.deepEqual(cells.slice(3, 7).map((words) => /^(100|9\d)\.\d %[\d.,]+ loads\/s$/.test(words)), [true, true, true, true], cells.join(' | '));
+  assert.match(await figure(page, 'cold'), /of reads no memory would answer/);
+  assert.match(await figure(page, 'n-capacity'), memory.source ? /^process .* of .*, L1 gives back from/ : /^L1 16.0 MiB/);
+  assert.equal(await page.locator('#capacity-trouble').isVisible(), false);
+  assert.deepEqual(problems, []);
+  await close();
+});
+
+test('what an origin lets through stands beside it', async () => {
+  const { page, close } = await open();
+  await pillSays(page, 'Live');
+  await until(page, () => /shop \(origin\).*\d+ in flight, \d+ let through.*waiting/.test(document.getElementById('behind').textContent));
+  await until(page, () => /let through/.test(document.getElementById('k-origin').textContent));
   await close();
 });
 
