@@ -24,6 +24,7 @@ HISTORIES_TIMEOUT_S = 900    # four minutes on a quiet machine; CANDOR_HISTORY_S
 PYTEST_TIMEOUT_S = 1500
 CHAOS_TIMEOUT_S = 600        # three minutes on a quiet machine
 NODE_TIMEOUT_S = 300
+PATIENT = ("test_budget.py", "test_levers.py", "test_rules.py")  # end-to-end tests that mostly wait
 MUTANTS_TIMEOUT_S = 900      # a minute or two on a quiet machine
 SIM_HOURS = 300              # simulated; about two minutes on two quiet cores
 MODELS_TIMEOUT_S = 300       # 15 s on one quiet core
@@ -78,7 +79,21 @@ def gtest_names(program):
     return names, output
 
 
-def run_gtest(suite, program, selected, timeout):
+def run_sharded_gtest(suite, program, selected, timeout):
+    """As many processes as cores, each with a part of the tests: for those that only compute, one after the other."""
+    shards = os.cpu_count() or 1
+    whole = Outcome(suite)
+    begin = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(max_workers=shards) as pool:
+        parts = [pool.submit(run_gtest, suite, program, selected, timeout, (index, shards)) for index in range(shards)]
+        for part in parts:
+            whole.passed += part.result().passed
+            whole.failed += part.result().failed
+    whole.seconds = time.monotonic() - begin
+    return whole
+
+
+def run_gtest(suite, program, selected, timeout, shard=(0, 1)):
     outcome = Outcome(suite)
     begin = time.monotonic()
     names, listing = gtest_names(program)
@@ -86,6 +101,7 @@ def run_gtest(suite, program, selected, timeout):
         outcome.fail(program.name, "cannot list its tests:\n" + tail(listing))
         return outcome
     wanted = [n for n in names if selected(f"{suite}/{n}") and "DISABLED_" not in n]
+    wanted = wanted[shard[0]::shard[1]]
     # One argument holds at most 128 KiB, so names are spelt out only when they narrow the choice.
     pattern = "*" if len(wanted) == len(names) else ":".join(wanted)
     names = wanted
@@ -284,11 +300,12 @@ def run_fresh_seeds(suite, program, selected, timeout):
 # ---- all of it ----
 
 def collect(arguments, selected):
-    """The work as (suite, callable), in order; parallel where tests only compute, one by one where they time."""
+    """Three lists of work as (suite, callable): what only computes, on all cores; what mostly waits, side by side; what times or fills the
+    machine, one by one."""
     build = Path(arguments.build).resolve()
     suites = arguments.suites.split(",")
     programs = sorted(build.glob("candor_*_test"))
-    parallel, serial = [], []
+    parallel, beside, serial = [], [], []
     if "tidy" in suites:
         files = [str(p.relative_to(ROOT)) for p in sorted((ROOT / "tools").glob("*_test.py"))]
         parallel.append(("tidy", lambda files=files: run_pytest("tidy", files, selected, build, PYTEST_TIMEOUT_S)))
@@ -301,7 +318,7 @@ def collect(arguments, selected):
     if "integration" in suites:
         for program in programs:
             if program.name == "candor_integration_test":
-                serial.append(("integration",
+                beside.append(("integration",
                                lambda p=program: run_gtest("integration", p, selected, INTEGRATION_TIMEOUT_S)))
     if "histories" in suites:
         for program in programs:
@@ -310,18 +327,20 @@ def collect(arguments, selected):
                                lambda p=program: run_gtest("histories", p, selected, HISTORIES_TIMEOUT_S)))
     if "sim" in suites:
         if (build / "candor_mutants").exists():
-            serial.append(("sim", lambda: run_gtest("sim", build / "candor_mutants", selected, MUTANTS_TIMEOUT_S)))
+            serial.append(("sim", lambda: run_sharded_gtest("sim", build / "candor_mutants", selected, MUTANTS_TIMEOUT_S)))
         serial.append(("sim", lambda: run_fresh_seeds("sim", build / "candor", selected, MUTANTS_TIMEOUT_S)))
     if "e2e" in suites:
-        files = [str(p.relative_to(ROOT)) for p in sorted((ROOT / "tests" / "e2e").glob("test_*.py"))]
-        serial.append(("e2e", lambda: run_pytest("e2e", files, selected, build, PYTEST_TIMEOUT_S)))
+        files = sorted((ROOT / "tests" / "e2e").glob("test_*.py"))
+        for lane, patient in ((beside, True), (serial, False)):
+            chosen = [str(p.relative_to(ROOT)) for p in files if (p.name in PATIENT) == patient]
+            lane.append(("e2e", lambda chosen=chosen: run_pytest("e2e", chosen, selected, build, PYTEST_TIMEOUT_S)))
     if "chaos" in suites:
         serial.append(("chaos", lambda: run_pytest("chaos", ["tests/chaos/test_chaos.py"], selected, build, CHAOS_TIMEOUT_S)))
     if "node" in suites:
         for file in sorted((ROOT / "tests").glob("*/*.test.mjs")):
             if "node_modules" not in file.parts:
                 serial.append(("node", lambda f=file: run_node("node", f, selected, build, NODE_TIMEOUT_S)))
-    return parallel, serial
+    return parallel, beside, serial
 
 
 def main():
@@ -333,7 +352,7 @@ def main():
     parser.add_argument("--label", default="", help="printed beside each suite's name")
     arguments = parser.parse_args()
     wanted = arguments.filter.lower()
-    parallel, serial = collect(arguments, lambda name: wanted in name.lower())
+    parallel, beside, serial = collect(arguments, lambda name: wanted in name.lower())
 
     totals = {}
 
@@ -345,9 +364,10 @@ def main():
         for name, text in outcome.failed:
             print(f"FAILED {outcome.suite}/{name}\n{text}\n", flush=True)
 
-    with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        for done in concurrent.futures.as_completed([pool.submit(work) for _, work in parallel]):
-            account(done.result())
+    for works, workers in ((parallel, os.cpu_count() or 1), (beside, max(len(beside), 1))):
+        with concurrent.futures.ThreadPoolExecutor(max_workers=workers) as pool:
+            for done in concurrent.futures.as_completed([pool.submit(work) for _, work in works]):
+                account(done.result())
     for _, work in serial:
         account(work())
     return summary(totals, arguments, wanted)
