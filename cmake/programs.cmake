@@ -60,9 +60,9 @@ if(CANDOR_BUILD_TESTS)
 
   # The consistency code once more, with the switches of version/mutant.h in it, and the simulator around it.
   file(GLOB mutable CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/cache/*.cc ${CMAKE_SOURCE_DIR}/src/invalidation/*.cc
-       ${CMAKE_SOURCE_DIR}/src/sim/*.cc)
+       ${CMAKE_SOURCE_DIR}/src/sim/*.cc ${CMAKE_SOURCE_DIR}/src/tier/disk/disk_tier.cc)
   list(FILTER mutable EXCLUDE REGEX "_test\\.cc$")
-  add_executable(candor_mutants tests/mutants_test.cc ${mutable})
+  add_executable(candor_mutants tests/mutants_test.cc tests/scenarios_test.cc ${mutable})
   target_compile_definitions(candor_mutants PRIVATE CANDOR_MUTANTS)
   target_link_libraries(candor_mutants PRIVATE candor_bus GTest::gtest_main)
 endif()

@@ -512,9 +512,10 @@ TEST_P(ServerThreadsTest, RepliesHeldBackByOneMissLeaveWithoutAPause) {
     for (int i = 0; i < kHits; ++i) ASSERT_EQ(wire.reply().size(), value.size() + 1);
     took.push_back(clock_.now() - begun);
   }
-  // The median: a machine that is busy for a moment is no failure.
+  // A round that waited for a tick would end with it, and the next one would wait for a whole second. The
+  // median: a machine that is busy for a moment is no failure.
   std::ranges::nth_element(took, took.begin() + kRounds / 2);
-  EXPECT_LT(took[kRounds / 2], 300ms);
+  EXPECT_LT(took[kRounds / 2], 600ms);
 }
 
 TEST_P(ServerThreadsTest, EverythingAtOnce) {

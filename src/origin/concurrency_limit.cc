@@ -85,14 +85,14 @@ void ConcurrencyLimit::note_baseline(Baseline& baseline, double took_ns, MonoTim
 
 // What the window says.
 void ConcurrencyLimit::look(MonoTime now) {
-  const bool was_reached = in_flight_max_ >= limit();
+  const bool was_reached = in_flight_max_ >= limit(now);
   if (is_dipping_) {
     // Its statements were sent at two limits: nothing to compare.
     if (now >= dip_until_) is_dipping_ = false;
   } else if (failures_ > 0) {
     doubles_below_ = std::max(doubles_below_, limit_);
     set(limit_ * kKeptOnFailure);
-  } else if (votes_ > 0 && in_flight_max_ * 2 > limit()) {
+  } else if (votes_ > 0 && in_flight_max_ * 2 > limit(now)) {
     const double ratio = ratios_ / votes_;
     if (ratio > kShrinkAbove) {
       set(limit_ * std::max(0.5, kShrinkTo / ratio));
@@ -103,7 +103,7 @@ void ConcurrencyLimit::look(MonoTime now) {
     }
   }
   // As for a vote: a baseline that is too high would keep what it grants for ever, reached or not.
-  if (in_flight_max_ * 2 > limit()) dip_if_due(now, votes_ == 0 ? kFirstBaselineAge : kBaselineAge);
+  if (in_flight_max_ * 2 > limit(now)) dip_if_due(now, votes_ == 0 ? kFirstBaselineAge : kBaselineAge);
   begin_window(now);
 }
 

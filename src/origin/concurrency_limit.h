@@ -22,7 +22,7 @@
 //   - Growing by steps alone takes minutes after a stall: up to where the limit was before, it doubles.
 //
 // Invariants
-//   - floor <= limit() <= ceiling, always.
+//   - floor <= limit(now) <= ceiling, always; a dip is over kDipMax after it began, whatever answers.
 // Thread safety: none. One owner.
 #pragma once
 
@@ -64,7 +64,9 @@ class ConcurrencyLimit {
     std::uint32_t keys = 1;
   };
 
-  [[nodiscard]] std::uint32_t limit() const { return is_dipping_ ? options_.floor : whole(limit_); }
+  [[nodiscard]] std::uint32_t limit(MonoTime now) const {
+    return is_dipping_ && now < dip_until_ ? options_.floor : whole(limit_);
+  }
   [[nodiscard]] const Options& options() const { return options_; }
   // Other bounds; where it stands between them stays.
   void adopt(Options options);

@@ -192,7 +192,7 @@ class FunctionOrigin::State : public std::enable_shared_from_this<FunctionOrigin
   }
 
   void start_waiting() {
-    while (!closed && stats.in_flight < gate.limit()) {
+    while (!closed && stats.in_flight < gate.limit(executor.now())) {
       const auto line = std::ranges::find_if(waiting, [](const auto& of) { return !of.empty(); });
       if (line == waiting.end()) return;
       start(line->front());

@@ -47,7 +47,7 @@ std::optional<Error> OriginGate::refuse_long_line(const Arrival& arrival, const 
   if (line.waiting >= room) {
     return Error{ErrorCode::kOverloaded,
                  fmt::format("origin {}: {} requests wait already for its {} places: retry later",
-                             options_.name, line.waiting, limit())};
+                             options_.name, line.waiting, limit(now))};
   }
   if (!line.oldest || arrival.deadline == MonoTime::max()) return std::nullopt;
   const Duration waited = now - *line.oldest;
@@ -136,7 +136,7 @@ void OriginGate::adopt(const OriginProtection& protection) {
 }
 
 void OriginGate::report(OriginStats& stats, MonoTime now) const {
-  stats.limit = limit();
+  stats.limit = limit(now);
   stats.has_breaker = options_.protection.has_breaker;
   stats.breaker = breaker_.state(now);
   stats.breaker_opened = breaker_.times_opened();

@@ -78,7 +78,7 @@ class OriginGate {
     MonoTime began{0};
     std::uint32_t in_flight = 0;  // with it
   };
-  [[nodiscard]] std::uint32_t limit() const { return limit_.limit(); }
+  [[nodiscard]] std::uint32_t limit(MonoTime now) const { return limit_.limit(now); }
   [[nodiscard]] Statement sent(ConcurrencyLimit::Kind kind, std::uint32_t in_flight, MonoTime now);
   void answered(const Statement& statement, MonoTime now);
   void lost(MonoTime now) { limit_.on_failed(now); }

@@ -176,7 +176,7 @@ TEST_F(OriginGateTest, ABreakerThatIsSwitchedOffLetsEverythingThrough) {
   gate.adopt({.is_adaptive = false, .has_breaker = false, .retry_share = 0});
   EXPECT_TRUE(admit());
   EXPECT_FALSE(gate.is_shut(now));
-  EXPECT_EQ(gate.limit(), 8U);
+  EXPECT_EQ(gate.limit(now), 8U);
   EXPECT_FALSE(gate.may_retry(now + 5s, now));
 }
 

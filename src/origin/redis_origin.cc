@@ -261,7 +261,7 @@ Task<Result<RedisOrigin::Said>> RedisOrigin::run(std::vector<std::string> words,
     ++stats_.errors;
     co_return fail(ErrorCode::kOverloaded,
                    fmt::format("{}: {} requests of {} bytes wait for one of {} places already; retry later",
-                               describe(), waiting(), queue_bytes_, gate_.limit()));
+                               describe(), waiting(), queue_bytes_, gate_.limit(executor_->now())));
   }
   const OneShot<Result<Said>> answer = job.answer;
   const MonoTime until = job.deadline;
@@ -347,10 +347,11 @@ void RedisOrigin::pump() {
   // Requests that answers of this round bring in wait for the next: a caller that retries at once cannot keep
   // us here.
   const std::uint64_t last = stats_.statements + waiting();
-  while (best_line() != nullptr && stats_.in_flight < gate_.limit() && stats_.statements < last) send_batch();
+  const auto has_place = [this] { return stats_.in_flight < gate_.limit(executor_->now()); };
+  while (best_line() != nullptr && has_place() && stats_.statements < last) send_batch();
   if (best_line() == nullptr) return;
   start_ticking();
-  if (stats_.in_flight < gate_.limit()) schedule_pump();
+  if (has_place()) schedule_pump();
 }
 
 // One write, or as many loads as stand at the front of the line, of the best classes first.

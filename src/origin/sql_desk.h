@@ -86,7 +86,8 @@ class SqlDesk : public std::enable_shared_from_this<SqlDesk> {
   void took_places(std::uint32_t count);
   void gave_places(std::uint32_t count);
   [[nodiscard]] std::uint32_t places_left() const {
-    return gate_.limit() > stats_.in_flight ? gate_.limit() - stats_.in_flight : 0;
+    const std::uint32_t limit = gate_.limit(executor_.now());
+    return limit > stats_.in_flight ? limit - stats_.in_flight : 0;
   }
   // These leave as one statement, which takes a place; end() gives it back. `answered`: the origin did what
   // it was asked, so that its time counts.

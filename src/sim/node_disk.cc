@@ -20,18 +20,33 @@ constexpr std::uint64_t kOneHiccupOf = 50;
 
 }  // namespace
 
-void NodeDisk::Pool::run(std::move_only_function<void()> work) {
-  Duration takes = kAccessMin + Duration{static_cast<std::int64_t>(random_.below(
-                                    static_cast<std::uint64_t>((kAccessMax - kAccessMin).count())))};
-  if (random_.below(kOneHiccupOf) == 0) takes = kHiccup;
-  process_->schedule(process_->now() + takes, std::move(work));
+Duration NodeDisk::Pool::takes() {
+  if (random_.below(kOneHiccupOf) == 0) return kHiccup;
+  return kAccessMin + Duration{static_cast<std::int64_t>(
+                          random_.below(static_cast<std::uint64_t>((kAccessMax - kAccessMin).count())))};
 }
 
-NodeDisk::NodeDisk(Process* process) : process_(process), random_(process->next_seed()), pool_(process) {
+void NodeDisk::Pool::run(std::move_only_function<void()> work) {
+  process_->schedule(process_->now() + takes(),
+                     [self = shared_from_this(), work = std::move(work)]() mutable {
+                       self->is_at_work_ = true;
+                       work();
+                       self->is_at_work_ = false;
+                     });
+}
+
+void NodeDisk::Pool::Home::post(Work work) {
+  if (!pool_->is_at_work_) return pool_->process_->post(std::move(work));
+  pool_->process_->schedule(now() + pool_->takes(),
+                            [pool = pool_->shared_from_this(), work = std::move(work)]() mutable { work(); });
+}
+
+NodeDisk::NodeDisk(Process* process)
+    : process_(process), random_(process->next_seed()), pool_(std::make_shared<Pool>(process)) {
   disk::DiskTier::World world;
-  world.home = process;
+  world.home = pool_->home();
   world.clock = process;
-  world.pool = &pool_;
+  world.pool = pool_.get();
   world.seed = process->next_seed();
   disk::DiskTier::Options options;
   options.disk_bytes = std::uint64_t{1} << 20;

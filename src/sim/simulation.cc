@@ -101,8 +101,10 @@ class Run {
   }
 
   void build() {
-    database_ = std::make_unique<Database>(world_, network_, world_.add_process("db"), &history_,
-                                           Database::Options{});
+    Database::Options database;
+    // Of a slow origin much is under way when something happens.
+    database.service_max = one_of(random_, {Duration(1ms), Duration(1ms), Duration(30ms), Duration(300ms)});
+    database_ = std::make_unique<Database>(world_, network_, world_.add_process("db"), &history_, database);
     const Duration probe_period = one_of(random_, {Duration(100ms), Duration(200ms), Duration(1s)});
     std::vector<SimNode*> nodes;
     for (std::size_t r = 0; r < options_.regions; ++r) {

@@ -60,6 +60,7 @@ enum class Mutant : std::uint8_t {
   kRepairUnfenced,       // a suspect entry is kept on the origin's word although its key changed meanwhile
   kRepairOtherHistory,   // suspects of another history are kept, and confirmed by the ids of this one
   kDiskForgetLost,       // the disk tier is not told what L1 forgets
+  kDiskReadOutlives,     // what is forgotten on the disk is answered by a read that began before
   kReconnectIgnored,     // L2 counts what it was told before it began anew
   kCount,
 };
@@ -108,6 +109,7 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(Mutant::k
     "repair_unfenced",
     "repair_other_history",
     "disk_forget_lost",
+    "disk_read_outlives",
     "reconnect_ignored"};
 static_assert(!kMutantNames.back().empty(), "every mutant has a name");
 

@@ -281,6 +281,8 @@ def test_a_trace_says_what_it_left_out_and_how_many_may_watch(watched):
     client.mget([f"item:{i}" for i in range(90)])
     wait_for(lambda: any(e["event"] == "left_out" for e in trace.events), what="it says so")
     assert sum(e["event"] == "miss" for e in trace.events) < 50
+    for _ in range(5):  # a HEAD watches nothing and takes nobody's place
+        assert watched.http("/api/v1/trace", "HEAD", {"Authorization": f"Bearer {watched.token()}"})[0] == 200
     others = [Trace(watched) for _ in range(3)]
     time.sleep(0.5)
     code, _, err = tool(watched, "trace", "--limit", "1", http=True)

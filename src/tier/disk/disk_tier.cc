@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/random.h"
+#include "version/mutant.h"
 
 namespace candor::disk {
 
@@ -188,7 +189,7 @@ void DiskTier::written(const Batch& batch, const Result<void>& result) {
       ++stats_.demoted;
     } else {
       ++stats_.removals;
-      settled_.push_back({op.name, op.sequence, next_read_});
+      settled_.push_back({op.name, op.sequence, mutant(Mutant::kDiskReadOutlives) ? 0 : next_read_});
     }
   }
   end_read(0);
