@@ -39,7 +39,7 @@ endif()
 # What crosses rooms and starts real servers: tests/*_test.cc.
 if(CANDOR_BUILD_TESTS)
   file(GLOB integration CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/*_test.cc)
-  list(FILTER integration EXCLUDE REGEX "(_threads|/mutants)_test\.cc$|/history_[a-z_]*\.cc$")
+  list(FILTER integration EXCLUDE REGEX "(_threads|/mutants|/scenarios)_test\.cc$|/history_[a-z_]*\.cc$")
   if(integration)
     add_executable(candor_integration_test ${integration})
     target_link_libraries(candor_integration_test PRIVATE candor_app candor_test_support GTest::gmock GTest::gtest_main ${RAPIDCHECK_LIBRARY})
