@@ -93,6 +93,7 @@ Task<Result<Database::Loaded>> Database::load(Connection boot, std::uint32_t key
 Task<Result<std::uint64_t>> Database::store(Connection boot, std::uint32_t key, std::uint64_t version) {
   if (boot != boot_) co_return std::unexpected(is_over());
   co_await sleep_for(process_, service());
+  if (boot != boot_) co_return fail(ErrorCode::kTimeout, "the connection ended with the server");
   OneShot<Result<std::uint64_t>> ended;
   transact({{key, version}}, 0s,
            [ended](Result<std::uint64_t> result) { (void)ended.set(std::move(result)); });
