@@ -8,6 +8,10 @@ if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
 else()
   # g++ 12 reports false positives of these two inside libstdc++ when it inlines at -O2.
   target_compile_options(candor_options INTERFACE -Wno-maybe-uninitialized -Wno-restrict)
+  if(CMAKE_UNITY_BUILD)
+    # It takes every .cc that a unity file includes for a header, whose unnamed namespaces others would share.
+    target_compile_options(candor_options INTERFACE -Wno-subobject-linkage)
+  endif()
 endif()
 if(CANDOR_WERROR)
   target_compile_options(candor_options INTERFACE -Werror)

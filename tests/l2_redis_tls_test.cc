@@ -14,7 +14,7 @@
 namespace candor {
 namespace {
 
-constexpr Duration kPatience = 20s;  // only failures wait for it
+constexpr Duration kTlsPatience = 20s;  // only failures wait for it
 
 class L2RedisTlsTest : public ::testing::Test {
  protected:
@@ -66,7 +66,7 @@ class L2RedisTlsTest : public ::testing::Test {
     std::optional<T> result;
     spawn(std::move(task), [&result](T value) { result.emplace(std::move(value)); });
     const SystemClock clock;
-    const MonoTime deadline = clock.now() + kPatience;
+    const MonoTime deadline = clock.now() + kTlsPatience;
     while (!result && clock.now() < deadline) loop.turn(5ms);
     CANDOR_ASSERT(result.has_value());
     return std::move(*result);
@@ -128,7 +128,7 @@ TEST_F(L2RedisTlsTest, AServerThatComesBackIsServedAgain) {
     (void)wait(*loop, tier->put("f:1", entry));
     ASSERT_TRUE(server->start());
     const SystemClock clock;
-    const MonoTime deadline = clock.now() + kPatience;
+    const MonoTime deadline = clock.now() + kTlsPatience;
     while (!wait(*loop, tier->put("f:1", entry)).has_value() && clock.now() < deadline) loop->turn(5ms);
     EXPECT_TRUE(wait(*loop, tier->put("f:1", entry)).has_value());
   }

@@ -20,12 +20,12 @@ namespace {
 using ::testing::ElementsAre;
 using testing::PostgresServer;
 
-class Client {
+class StampClient {
  public:
-  explicit Client(const std::string& url) : c_(PQconnectdb(url.c_str())) {}
-  ~Client() { PQfinish(c_); }
-  Client(const Client&) = delete;
-  Client& operator=(const Client&) = delete;
+  explicit StampClient(const std::string& url) : c_(PQconnectdb(url.c_str())) {}
+  ~StampClient() { PQfinish(c_); }
+  StampClient(const StampClient&) = delete;
+  StampClient& operator=(const StampClient&) = delete;
   std::string operator()(const std::string& text) {
     PGresult* r = PQexec(c_, text.c_str());
     const auto status = PQresultStatus(r);
@@ -52,7 +52,7 @@ class PostgresStampsTest : public ::testing::Test {
   }
   void SetUp() override {
     if (server_ == nullptr) GTEST_SKIP() << "PostgreSQL is not installed";
-    sql_ = std::make_unique<Client>(server_->url());
+    sql_ = std::make_unique<StampClient>(server_->url());
     sql("drop schema public cascade; create schema public; "
         "create table t (id integer primary key, v text, w text); "
         "insert into t select i, 'v' || i, 'w' from generate_series(1, 1000) i; "
@@ -132,7 +132,7 @@ class PostgresStampsTest : public ::testing::Test {
 
   static PostgresServer* server_;
   Incarnation history_;  // of the slot that stands there
-  std::unique_ptr<Client> sql_;
+  std::unique_ptr<StampClient> sql_;
   Loop loop_;
   ThreadPool pool_{2, "blocking"};
   std::unique_ptr<PostgresOrigin> origin_;
@@ -151,7 +151,7 @@ TEST_F(PostgresStampsTest, ALoadSaysWhatItSaw) {
 
 TEST_F(PostgresStampsTest, ATransactionInProgressIsNotIncluded) {
   auto f = watched();
-  Client writer(server_->url());
+  StampClient writer(server_->url());
   writer("begin");
   const auto open = ChangeId{std::stoull(writer(
       "with u as (update t set v = 'x' where id = 1 returning 1) select pg_current_xact_id() from u"))};
@@ -352,7 +352,7 @@ TEST_F(PostgresStampsTest, AProbeSaysWhereTheServerStands) {
   const auto first = wait(origin_->probe(in(5s)));
   ASSERT_TRUE(first) << first.error().message;
   EXPECT_EQ(first->incarnation.value, 0u);  // no slot yet: no history to compare with
-  Client open(server_->url());
+  StampClient open(server_->url());
   open("begin");
   const auto xid = std::stoull(
       open("with u as (update t set v = 'x' where id = 1 returning 1) select pg_current_xact_id() from u"));
@@ -366,7 +366,7 @@ TEST_F(PostgresStampsTest, AProbeSaysWhereTheServerStands) {
 }
 
 TEST_F(PostgresStampsTest, AnIdThatIsUnderWayAboveTheSnapshotsEndIsBelowNext) {
-  Client open(server_->url());
+  StampClient open(server_->url());
   open("begin");
   const auto xid = std::stoull(
       open("with u as (update t set v = 'x' where id = 1 returning 1) select pg_current_xact_id() from u"));

@@ -93,7 +93,7 @@ class Foreign {
   resp::ReplyParser parser_;
 };
 
-struct Sink final : FeedSink {
+struct RedisSink final : FeedSink {
   void on_changes(std::vector<Change> changes, Position up_to,
                   std::move_only_function<void()> taken) override {
     for (Change& change : changes) {
@@ -212,7 +212,7 @@ class RedisFeedTest : public ::testing::Test {
   RedisServer server;
   SystemClock clock;
   Loop loop;
-  Sink sink;
+  RedisSink sink;
   std::unique_ptr<RedisOrigin> origin;
   std::array<std::unique_ptr<OriginFeature>, 3> features;
   std::unique_ptr<RedisFeed> feed;

@@ -16,7 +16,7 @@
 namespace candor {
 namespace {
 
-constexpr Duration kPatience = 30s;  // only failures wait for it
+constexpr Duration kPlainPatience = 30s;  // only failures wait for it
 
 l1::Store::Update store(std::string value) {
   l1::Store::Update update;
@@ -32,8 +32,8 @@ l1::StoreOptions small_store() {
 }
 
 // One node: a cache with a connection of its own to the server that all share.
-struct Node {
-  Node(Loop* loop, const SystemClock* clock, std::uint16_t port, std::uint64_t seed)
+struct PlainNode {
+  PlainNode(Loop* loop, const SystemClock* clock, std::uint16_t port, std::uint64_t seed)
       : store(small_store()), l2(loop, loop, options(port), seed), cache(parts(loop, clock, seed)) {
     FeaturePolicy plain;
     plain.name = "cache";
@@ -69,14 +69,14 @@ class SharedPlainRedisTest : public ::testing::Test {
   void SetUp() override {
     ASSERT_TRUE(server.start());
     for (std::uint64_t seed = 1; seed <= 3; ++seed)
-      nodes.push_back(std::make_unique<Node>(&loop, &clock, server.port(), seed));
+      nodes.push_back(std::make_unique<PlainNode>(&loop, &clock, server.port(), seed));
   }
   void TearDown() override {
     nodes.clear();
     loop.turn(0s);
   }
   bool turn_until(const std::function<bool()>& done) {
-    const MonoTime deadline = clock.now() + kPatience;
+    const MonoTime deadline = clock.now() + kPlainPatience;
     while (!done()) {
       if (clock.now() >= deadline) return false;
       loop.turn(5ms);
@@ -84,7 +84,7 @@ class SharedPlainRedisTest : public ::testing::Test {
     return true;
   }
   // INCR: `got` receives the sum.
-  void add_one(Node& node, const std::string& key, std::multiset<int>* got) {
+  void add_one(PlainNode& node, const std::string& key, std::multiset<int>* got) {
     auto sum = std::make_shared<int>(0);
     auto decide = [sum](const l1::EntryView* current) {
       *sum = (current == nullptr ? 0 : std::stoi(std::string(current->value))) + 1;
@@ -99,7 +99,7 @@ class SharedPlainRedisTest : public ::testing::Test {
   testing::RedisServer server;
   Loop loop;
   SystemClock clock;
-  std::vector<std::unique_ptr<Node>> nodes;
+  std::vector<std::unique_ptr<PlainNode>> nodes;
 };
 
 TEST_F(SharedPlainRedisTest, EveryIncrementOfEveryNodeCountsOnce) {
@@ -138,7 +138,7 @@ TEST_F(SharedPlainRedisTest, AThousandIncrementsOfOneKeyAreFarFewerSwaps) {
 TEST_F(SharedPlainRedisTest, WhatIsTakenIsTakenOnce) {
   int stored = 0, taken = 0, answered = 0;
   for (int i = 0; i < 300; ++i) {
-    Node& node = *nodes[static_cast<std::size_t>(i) % 3];
+    PlainNode& node = *nodes[static_cast<std::size_t>(i) % 3];
     auto did = std::make_shared<int>(0);
     auto set_if_absent = [did](const l1::EntryView* current) {
       *did = current == nullptr ? 1 : 0;

@@ -24,7 +24,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-struct Sink final : FeedSink {
+struct SqliteSink final : FeedSink {
   void on_changes(std::vector<Change> changes, Position up_to,
                   std::move_only_function<void()> taken) override {
     largest = std::max(largest, changes.size());
@@ -87,7 +87,7 @@ class SqliteFeedTest : public ::testing::Test {
     const auto state = install_sqlite_feed(path(), watches);
     ASSERT_TRUE(state.has_value()) << state.error().message;
   }
-  SqliteFeed& start(Sink* to, const std::string& reader = "eu", std::uint64_t holder = 2) {
+  SqliteFeed& start(SqliteSink* to, const std::string& reader = "eu", std::uint64_t holder = 2) {
     SqliteLogOptions options;
     options.file = parse_sqlite_url("shop", "sqlite:" + path()).value();
     options.reader = reader;
@@ -133,7 +133,7 @@ class SqliteFeedTest : public ::testing::Test {
   std::vector<Watch> watches{{"user", "user", {"id"}}, {"part", "part", {"a", "b"}}};
   Loop loop;
   ThreadPool pool{2, "pool"};
-  Sink sink;
+  SqliteSink sink;
   std::vector<std::unique_ptr<SqliteFeed>> feeds;
 };
 
@@ -311,7 +311,7 @@ TEST_F(SqliteFeedTest, AnAnnouncementThatNobodyConfirmedIsABreakForWhoeverLeadsN
     const bool is_confirmed = table[0] == 'c';
     sql(fmt::format("create table {} (id integer primary key)", table));
     watches.push_back({table, table, {"id"}});
-    Sink one, two;
+    SqliteSink one, two;
     SqliteFeed& feed = start(&one, "eu", ++holder);
     ASSERT_TRUE(turn_until([&] { return one.leading && !one.breaks.empty(); }));
     EXPECT_THAT(unheard(feed), ElementsAre(table));
@@ -350,7 +350,7 @@ TEST_F(SqliteFeedTest, EachBreakHasANameThatTheNextLeaderKnows) {
   feed.stop();
   ASSERT_TRUE(turn_until([&] { return feed.status().state == FeedStatus::State::kOff; }));
   feeds.clear();
-  Sink next;
+  SqliteSink next;
   start(&next, "eu", 3);
   ASSERT_TRUE(turn_until([&] { return next.leading; }));
   sql("insert into user (id) values (2)");
@@ -367,7 +367,7 @@ TEST_F(SqliteFeedTest, ARestartGoesOnFromWhatWasConfirmed) {
   ASSERT_TRUE(turn_until([&] { return feeds.back()->status().state == FeedStatus::State::kOff; }));
   feeds.clear();
   sql("insert into user values (2, 'b', '')");
-  Sink second;
+  SqliteSink second;
   start(&second);
   ASSERT_TRUE(turn_until([&] { return !second.all.empty(); }));
   EXPECT_THAT(second.take(), ElementsAre("user:2"));
@@ -390,7 +390,7 @@ TEST_F(SqliteFeedTest, ABreakThatNobodyConfirmedComesAgain) {
   // Of what came before the break: the region has not heard of it for that.
   feeds.back()->confirm(sink.reached);
   leave();
-  Sink second;
+  SqliteSink second;
   start(&second, "eu", 3);
   ASSERT_TRUE(turn_until([&] { return second.breaks.size() == 1; }));
   EXPECT_THAT(second.breaks.back(), HasSubstr("table user was changed"));
@@ -399,7 +399,7 @@ TEST_F(SqliteFeedTest, ABreakThatNobodyConfirmedComesAgain) {
   feeds.back()->confirm(second.reached);
   turn_until([] { return false; }, 300ms);
   leave();
-  Sink third;
+  SqliteSink third;
   start(&third, "eu", 4);
   sql("insert into user values (2, 'b', '', '')");
   ASSERT_TRUE(turn_until([&] { return !third.all.empty(); }));
@@ -414,7 +414,7 @@ TEST_F(SqliteFeedTest, ATableThatChangedWhileNobodyReadIsABreakForWhoeverLeadsNe
   ASSERT_TRUE(turn_until([&] { return feeds.back()->status().state == FeedStatus::State::kOff; }));
   feeds.clear();
   sql("alter table user add column more");
-  Sink second;
+  SqliteSink second;
   start(&second, "eu", 3);
   ASSERT_TRUE(turn_until([&] { return !second.breaks.empty(); }));
   EXPECT_THAT(second.breaks.back(), HasSubstr("while nobody read"));
@@ -445,7 +445,7 @@ TEST_F(SqliteFeedTest, ARestoreThatCaughtUpWhileNobodyReadIsNoticed) {
   feeds.clear();
   sql(".restore '" + dir.path() + "/old.db'");
   sql("insert into user values (2, 'b', ''), (3, 'c', ''), (4, 'd', ''), (5, 'e', '')");
-  Sink second;
+  SqliteSink second;
   start(&second);
   ASSERT_TRUE(turn_until([&] { return !second.breaks.empty(); }));
   EXPECT_THAT(second.breaks.back(), HasSubstr("restored"));
@@ -461,7 +461,7 @@ TEST_F(SqliteFeedTest, ALogThatSomebodyEmptiedIsABreak) {
 
 TEST_F(SqliteFeedTest, ConfirmedRowsAreTrimmedUnlessAnotherReaderNeedsThem) {
   SqliteFeed& feed = begin();
-  Sink other;
+  SqliteSink other;
   SqliteFeed& slow = start(&other, "us", 3);
   ASSERT_TRUE(turn_until([&] { return !other.breaks.empty(); }));
   sql("with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000) insert into user "
@@ -481,7 +481,7 @@ TEST_F(SqliteFeedTest, ConfirmedRowsAreTrimmedUnlessAnotherReaderNeedsThem) {
 
 TEST_F(SqliteFeedTest, OneOfARegionLeadsAndAnotherFollowsWhenItFallsSilent) {
   begin();
-  Sink second;
+  SqliteSink second;
   SqliteFeed& other = start(&second, "eu", 3);
   ASSERT_TRUE(turn_until([&] { return other.status().state == FeedStatus::State::kStandby; }));
   EXPECT_THAT(changes_of("insert into user values (1, 'a', '')"), ElementsAre("user:1"));
@@ -676,7 +676,7 @@ TEST_F(SqliteStampTest, NothingIsProvenByADatabaseThatWentBack) {
   EXPECT_TRUE(wait(origin->probe(soon())).has_value());
   sql(".restore '" + dir.path() + "/old.db'");
   EXPECT_FALSE(wait(origin->probe(soon())).has_value());
-  Sink other;
+  SqliteSink other;
   start(&other);  // gives the file its new incarnation only if it knew more; this one is new
   install();
   EXPECT_FALSE(wait(origin->probe(soon())).has_value());

@@ -25,7 +25,7 @@ using testing::StreamServer;
 using testing_stream::RecordingReader;
 using testing_stream::token;
 
-constexpr Duration kPatience = 20s;  // only failures wait for it
+constexpr Duration kStreamPatience = 20s;  // only failures wait for it
 
 class StreamTest : public ::testing::Test {
  protected:
@@ -60,7 +60,7 @@ class StreamTest : public ::testing::Test {
 
   bool turn_until(const std::function<bool()>& done) {
     const SystemClock clock;
-    const MonoTime deadline = clock.now() + kPatience;
+    const MonoTime deadline = clock.now() + kStreamPatience;
     while (!done()) {
       if (clock.now() >= deadline) return false;
       loop.turn(5ms);
@@ -214,7 +214,7 @@ TEST_P(StreamContractTest, DescribesItself) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Streams, StreamContractTest, ::testing::Values("memory", "redis", "nats"),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& one) { return one.param; });
 
 // ---- every server ----
 
@@ -340,7 +340,7 @@ TEST_P(StreamServerTest, NoServerAtAllIsAnErrorNotAHang) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Servers, StreamServerTest, ::testing::Values("redis", "redis_aof", "nats"),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& one) { return one.param; });
 
 // ---- Redis ----
 
@@ -461,7 +461,7 @@ TEST(NatsServerTest, WithoutJetStreamTheProblemSaysWhatToDo) {
     RecordingReader reader;
     stream->read(std::nullopt, &reader);
     const SystemClock clock;
-    const MonoTime deadline = clock.now() + kPatience;
+    const MonoTime deadline = clock.now() + kStreamPatience;
     while (stream->status().problem.find("-js") == std::string::npos && clock.now() < deadline)
       loop.turn(5ms);
     EXPECT_NE(stream->status().problem.find("-js"), std::string::npos) << stream->status().problem;
@@ -487,7 +487,7 @@ TEST(NatsServerTest, LoginFromTheUrlIsUsedAndNeverShown) {
     RecordingReader reader;
     stream->read(std::nullopt, &reader);
     const SystemClock clock;
-    const MonoTime deadline = clock.now() + kPatience;
+    const MonoTime deadline = clock.now() + kStreamPatience;
     while (!reader.connected && stream->status().problem.empty() && clock.now() < deadline) loop.turn(5ms);
     EXPECT_EQ(reader.connected, right) << stream->status().problem;
     for (const std::string& text : {stream->status().problem, stream->describe()}) {

@@ -232,7 +232,7 @@ class RuleWriter {
     limit = std::max(limit, kLateLeast);
     PrometheusRule late = alert("CandorChangesLate", "ticket", of);
     late.expr = fmt::format("max by (origin, region) (candor_fresh_within_seconds{}) > {}", selector(of),
-                            std::chrono::duration<double>(limit).count());
+                            to_seconds(limit));
     late.pending = kTroublePending;
     describe(
         late, who + ": changes arrive {{ $value | humanizeDuration }} late",

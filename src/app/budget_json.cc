@@ -13,7 +13,7 @@ using nlohmann::json;
 namespace {
 
 // Six significant digits: fractions are small.
-json number(double value) {
+json six_digits(double value) {
   if (!std::isfinite(value)) return nullptr;
   if (value == 0.0) return 0.0;
   const double scale = std::pow(10.0, 5.0 - std::floor(std::log10(std::fabs(value))));
@@ -23,16 +23,16 @@ json number(double value) {
 json causes_json(const std::array<double, kStaleCauses>& by_cause) {
   json out = json::object();
   for (std::size_t i = 0; i < kStaleCauses; ++i)
-    out[std::string(stale_cause_name(static_cast<StaleCause>(i)))] = number(by_cause[i]);
+    out[std::string(stale_cause_name(static_cast<StaleCause>(i)))] = six_digits(by_cause[i]);
   return out;
 }
 
 json measured_json(const Measured& measured) {
   if (!measured.is_measured()) return nullptr;
-  return {{"reads", number(measured.reads)},
-          {"stale_fraction", number(measured.stale_fraction)},
-          {"low", number(measured.low)},
-          {"high", number(measured.high)},
+  return {{"reads", six_digits(measured.reads)},
+          {"stale_fraction", six_digits(measured.stale_fraction)},
+          {"low", six_digits(measured.low)},
+          {"high", six_digits(measured.high)},
           {"by_cause", causes_json(measured.by_cause)}};
 }
 
@@ -40,12 +40,12 @@ json histogram_json(const JudgedTotals& totals) {
   json edges = json::array();
   json counts = json::array();
   for (const double edge : kStalenessEdges) edges.push_back(edge);
-  for (const double count : totals.staleness.counts) counts.push_back(number(count));
-  return {{"reads", number(totals.reads)},
+  for (const double count : totals.staleness.counts) counts.push_back(six_digits(count));
+  return {{"reads", six_digits(totals.reads)},
           {"stale", causes_json(totals.stale)},
           {"staleness_edges_seconds", std::move(edges)},
           {"staleness_counts", std::move(counts)},
-          {"staleness_sum_seconds", number(totals.staleness.sum_seconds)}};
+          {"staleness_sum_seconds", six_digits(totals.staleness.sum_seconds)}};
 }
 
 json workload_json(const FeatureExposure& e) {
@@ -53,32 +53,32 @@ json workload_json(const FeatureExposure& e) {
   const bool is_known = !workload.classes.empty();
   json classes = json::array();
   for (const KeyClass& one : workload.classes)
-    classes.push_back({{"read_share", number(one.read_share)},
-                       {"reads_per_second", number(one.reads_per_second)},
-                       {"updates_per_second", number(one.updates_per_second)}});
-  return {{"reads_per_second", number(workload.reads_per_second)},
-          {"updates_per_second", number(workload.updates_per_second)},
-          {"u_per_second", is_known ? number(workload.read_weighted_updates()) : json(nullptr)},
-          {"r_per_second", is_known ? number(workload.read_weighted_reads()) : json(nullptr)},
+    classes.push_back({{"read_share", six_digits(one.read_share)},
+                       {"reads_per_second", six_digits(one.reads_per_second)},
+                       {"updates_per_second", six_digits(one.updates_per_second)}});
+  return {{"reads_per_second", six_digits(workload.reads_per_second)},
+          {"updates_per_second", six_digits(workload.updates_per_second)},
+          {"u_per_second", is_known ? six_digits(workload.read_weighted_updates()) : json(nullptr)},
+          {"r_per_second", is_known ? six_digits(workload.read_weighted_reads()) : json(nullptr)},
           {"classes", std::move(classes)}};
 }
 
 json delivery_json(const FeatureExposure& e) {
-  return {{"ttl_seconds", number(e.delivery.ttl_seconds)},
+  return {{"ttl_seconds", six_digits(e.delivery.ttl_seconds)},
           {"is_pushed", e.delivery.is_pushed},
-          {"delay_seconds", number(e.delivery.delay_seconds)},
-          {"lag_p99_seconds", number(std::chrono::duration<double>(e.lag_p99).count())},
-          {"delay_p99_seconds", number(e.delivery.delay_p99_seconds)},
-          {"ttl_jitter", number(e.delivery.ttl_jitter)},
-          {"own_share", number(e.delivery.own_share)},
-          {"loss", number(e.delivery.loss)}};
+          {"delay_seconds", six_digits(e.delivery.delay_seconds)},
+          {"lag_p99_seconds", six_digits(to_seconds(e.lag_p99))},
+          {"delay_p99_seconds", six_digits(e.delivery.delay_p99_seconds)},
+          {"ttl_jitter", six_digits(e.delivery.ttl_jitter)},
+          {"own_share", six_digits(e.delivery.own_share)},
+          {"loss", six_digits(e.delivery.loss)}};
 }
 
 json predicted_json(const Predicted& predicted) {
   if (!predicted.is_known) return nullptr;
-  return {{"bound", number(predicted.bound)},
-          {"stale", number(predicted.stale)},
-          {"over_limit", number(predicted.over_limit)}};
+  return {{"bound", six_digits(predicted.bound)},
+          {"stale", six_digits(predicted.stale)},
+          {"over_limit", six_digits(predicted.over_limit)}};
 }
 
 json parts_json(const std::vector<JudgedPart>& parts) {
@@ -87,8 +87,8 @@ json parts_json(const std::vector<JudgedPart>& parts) {
     out.push_back({{"by", part.by_origin ? "origin" : "stream"},
                    {"tier", tier_name(static_cast<Tier>(part.tier))},
                    {"level", consistency_name(static_cast<Consistency>(part.level))},
-                   {"reads", number(part.reads)},
-                   {"stale", number(part.stale)}});
+                   {"reads", six_digits(part.reads)},
+                   {"stale", six_digits(part.stale)}});
   return out;
 }
 
@@ -108,7 +108,7 @@ json exposure_json(const FeatureExposure& e, WithKeys with_keys) {
   json burn = json::array();
   for (const BurnRate& one : e.burn)
     burn.push_back(
-        {{"window_ms", one.window / 1ms}, {"rate", number(one.rate)}, {"reads", number(one.reads)}});
+        {{"window_ms", one.window / 1ms}, {"rate", six_digits(one.rate)}, {"reads", six_digits(one.reads)}});
   json out = {{"feature", e.feature},
               {"region", e.region},
               {"origin", e.origin},
@@ -118,9 +118,9 @@ json exposure_json(const FeatureExposure& e, WithKeys with_keys) {
               {"control", e.may_steer ? "auto" : "advise"},
               {"budget",
                {{"max_staleness_ms", e.budget.max_staleness / 1ms},
-                {"stale_fraction", number(e.budget.stale_fraction)},
+                {"stale_fraction", six_digits(e.budget.stale_fraction)},
                 {"window_ms", e.budget.window / 1ms},
-                {"sample", number(e.budget.sample)}}},
+                {"sample", six_digits(e.budget.sample)}}},
               {"workload", workload_json(e)},
               {"delivery", delivery_json(e)},
               {"predicted", predicted_json(e.predicted)},
@@ -129,15 +129,15 @@ json exposure_json(const FeatureExposure& e, WithKeys with_keys) {
                 {"by_origin", measured_json(e.by_origin)},
                 {"by_stream_window", measured_json(e.by_stream_window)},
                 {"by_origin_window", measured_json(e.by_origin_window)}}},
-              {"lost_fraction", number(e.lost_fraction)},
-              {"budget_remaining", number(e.budget_remaining)},
-              {"reads_window", number(e.reads_window)},
+              {"lost_fraction", six_digits(e.lost_fraction)},
+              {"budget_remaining", six_digits(e.budget_remaining)},
+              {"reads_window", six_digits(e.reads_window)},
               {"burn", std::move(burn)},
               {"state", budget_state_name(e.state)},
               {"verdict", verdict_of(e)},
-              {"origin_loads_per_second", number(e.origin_loads_per_second)},
-              {"check_loads_per_second", number(e.check_loads_per_second)},
-              {"load_seconds_mean", number(e.load_seconds_mean)},
+              {"origin_loads_per_second", six_digits(e.origin_loads_per_second)},
+              {"check_loads_per_second", six_digits(e.check_loads_per_second)},
+              {"load_seconds_mean", six_digits(e.load_seconds_mean)},
               {"checks_paused", e.checks_paused},
               {"not_judged", e.not_judged},
               {"by_change",
@@ -160,7 +160,7 @@ json levers_json(const LeverSnapshot* levers) {
   for (auto it = levers->log.rbegin(); it != levers->log.rend(); ++it) {
     const Action& action = it->action;
     json numbers = json::object();
-    for (const auto& [name, value] : action.numbers) numbers[name] = number(value);
+    for (const auto& [name, value] : action.numbers) numbers[name] = six_digits(value);
     json& one = log.emplace_back(json{{"at_ms", it->at.ms()},
                                       {"feature", action.feature},
                                       {"lever", lever_name(action.lever)},
@@ -178,12 +178,12 @@ json levers_json(const LeverSnapshot* levers) {
       pulled.push_back({{"feature", feature.feature},
                         {"lever", lever_name(lever)},
                         {"to", setting_text(setting)},
-                        {"value", number(setting.value)}});
+                        {"value", six_digits(setting.value)}});
     }
   return {{"levers", std::move(log)},
           {"pulled", std::move(pulled)},
-          {"added_loads_per_second", number(levers->added_load)},
-          {"added_loads_per_second_max", number(levers->added_load_cap)}};
+          {"added_loads_per_second", six_digits(levers->added_load)},
+          {"added_loads_per_second_max", six_digits(levers->added_load_cap)}};
 }
 
 json exposures_json(const ExposureReport& report, WithKeys with_keys) {
@@ -215,14 +215,14 @@ json exposures_event_json(const ExposureReport& report, std::size_t features_max
 
 json budget_point_json(const BudgetPoint& point) {
   const auto optional = [](std::optional<float> value) {
-    return value ? number(static_cast<double>(*value)) : json(nullptr);
+    return value ? six_digits(static_cast<double>(*value)) : json(nullptr);
   };
   return {{"at_ms", point.at_ms},
           {"u_per_second", optional(point.updates_per_second)},
           {"r_per_second", optional(point.reads_per_second)},
-          {"ttl_seconds", number(static_cast<double>(point.ttl_seconds))},
-          {"delay_seconds", number(static_cast<double>(point.delay_seconds))},
-          {"origin_loads_per_second", number(static_cast<double>(point.loads_per_second))},
+          {"ttl_seconds", six_digits(static_cast<double>(point.ttl_seconds))},
+          {"delay_seconds", six_digits(static_cast<double>(point.delay_seconds))},
+          {"origin_loads_per_second", six_digits(static_cast<double>(point.loads_per_second))},
           {"predicted", optional(point.predicted)},
           {"by_stream", optional(point.by_stream)},
           {"by_origin", optional(point.by_origin)}};

@@ -87,7 +87,7 @@ ExposureReport BudgetLoop::make_report() {
   for (std::size_t i = 0; i < report.features.size(); ++i) {
     FeatureExposure& one = report.features[i];
     book_.fill(places_[i], one, report.at);
-    one.delivery.delay_p99_seconds = std::chrono::duration<double>(one.lag_p99).count();
+    one.delivery.delay_p99_seconds = to_seconds(one.lag_p99);
     one.delivery.loss = loss_of(one);
     const Exposure predicted = predict(one.workload, one.delivery, one.budget.max_staleness);
     one.predicted.is_known = predicted.is_known;

@@ -104,13 +104,11 @@ class Program {
   void print_progress() {
     next_progress_ = loop_.now() + progress_;
     const std::uint64_t reads = run_.reads();
-    const double rate =
-        static_cast<double>(reads - reads_before_) / std::chrono::duration<double>(progress_).count();
+    const double rate = static_cast<double>(reads - reads_before_) / to_seconds(progress_);
     reads_before_ = reads;
-    std::printf("%s\n",
-                fmt::format("  {:>6.0f} s  {:>9.0f} reads/s  {} errors",
-                            std::chrono::duration<double>(run_.elapsed()).count(), rate, run_.errors())
-                    .c_str());
+    std::printf("%s\n", fmt::format("  {:>6.0f} s  {:>9.0f} reads/s  {} errors", to_seconds(run_.elapsed()),
+                                    rate, run_.errors())
+                            .c_str());
     std::fflush(stdout);
   }
 

@@ -6,11 +6,11 @@ namespace candor::app {
 
 void CapacityHistory::add(CapacityTotals totals, MonoTime now) {
   if (last_at_) {
-    const double seconds = std::chrono::duration<double>(now - *last_at_).count();
+    const double seconds = to_seconds(now - *last_at_);
     const auto reads = static_cast<double>(totals.reads - std::min(totals.reads, last_.reads));
     const auto hits = static_cast<double>(totals.hits - std::min(totals.hits, last_.hits));
     Point point;
-    point.at_seconds = std::chrono::duration<double>(Duration(now.ns)).count();
+    point.at_seconds = to_seconds(Duration(now.ns));
     point.hit_ratio = reads > 0 ? hits / reads : (points_.empty() ? 0 : points_.back().hit_ratio);
     point.evictions_per_second =
         static_cast<double>(totals.evictions - std::min(totals.evictions, last_.evictions)) / seconds;

@@ -25,7 +25,7 @@ using Kind = TomlNode::Kind;
 // A configuration is written by people; more than this is the wrong file.
 constexpr std::size_t kConfigBytesMax = std::size_t{4} << 20;
 constexpr std::size_t kNameBytesMax = 64;
-constexpr std::size_t kPasswordBytesMax = 4096;
+constexpr std::size_t kPasswordFileBytesMax = 4096;
 
 std::string join_path(std::string_view path, std::string_view name) {
   return path.empty() ? std::string(name) : fmt::format("{}.{}", path, name);
@@ -448,7 +448,7 @@ Result<std::string> read_bounded(const std::string& path, std::size_t bytes_max)
 // found.
 std::optional<std::string> read_secret(ConfigReading& out, const std::string& key, const std::string& path) {
   if (path.empty()) return std::nullopt;
-  const auto text = read_bounded(path, kPasswordBytesMax);
+  const auto text = read_bounded(path, kPasswordFileBytesMax);
   if (text) return text->substr(0, text->find_first_of("\r\n"));
   out.findings.push_back(
       {Finding::Severity::kError, out.config.file, out.config.values[key].line, key, text.error().message});

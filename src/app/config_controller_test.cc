@@ -9,7 +9,7 @@ namespace {
 
 using Lines = std::vector<std::string>;
 
-Lines findings(const std::string& text) {
+Lines controller_findings(const std::string& text) {
   Lines out;
   for (const Finding& finding : read_config_text(text, "candor.toml").findings)
     out.push_back(finding.to_string());
@@ -42,7 +42,7 @@ TEST(ConfigControllerTest, DefaultsAreTheControllersOwn) {
 
 TEST(ConfigControllerTest, IsRead) {
   const std::string text = "[controller]\nadded_loads_max = 2.5\nadded_loads_share = 0.5\ncalm = \"1m\"\n";
-  EXPECT_EQ(findings(text), Lines{});
+  EXPECT_EQ(controller_findings(text), Lines{});
   const ControllerConfig config = read_config_text(text, "candor.toml").config.controller;
   EXPECT_EQ(config.added_loads_max, 2.5);
   EXPECT_EQ(config.added_loads_share, 0.5);
@@ -51,7 +51,7 @@ TEST(ConfigControllerTest, IsRead) {
 
 TEST(ConfigControllerTest, WhatCannotBeHasItsLine) {
   EXPECT_EQ(
-      findings(R"([controller]
+      controller_findings(R"([controller]
 added_loads_max = 1e9
 added_loads_share = 2
 ttl_min = "0s"

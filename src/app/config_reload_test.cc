@@ -5,7 +5,7 @@
 namespace candor::app {
 namespace {
 
-constexpr const char* kShop = R"(
+constexpr const char* kReloadedShop = R"(
 [origins.shop]
 url = "sqlite:shop.db"
 [features.profile]
@@ -25,8 +25,8 @@ std::string replaced(std::string text, std::string_view what, std::string_view w
 }
 
 TEST(ReloadChangesTest, ARenamedFeatureIsTwoLinesNotOneForEachKey) {
-  const auto changes =
-      compare_configs(read(kShop), read(replaced(kShop, "features.profile", "features.person")));
+  const auto changes = compare_configs(read(kReloadedShop),
+                                       read(replaced(kReloadedShop, "features.profile", "features.person")));
   ASSERT_EQ(changes.size(), 2U);
   EXPECT_EQ(changes[0].to_string(),
             "features.profile is no longer in the file, which needs a restart; until then it stays as it is");
@@ -34,9 +34,9 @@ TEST(ReloadChangesTest, ARenamedFeatureIsTwoLinesNotOneForEachKey) {
 }
 
 TEST(ReloadChangesTest, ARenamedOriginIsReportedWholeAndTheFeatureThatNamesItByItsKey) {
-  std::string text = replaced(kShop, "origins.shop", "origins.store");
+  std::string text = replaced(kReloadedShop, "origins.shop", "origins.store");
   text = replaced(text, "origin = \"shop\"", "origin = \"store\"");
-  const auto changes = compare_configs(read(kShop), read(text));
+  const auto changes = compare_configs(read(kReloadedShop), read(text));
   ASSERT_EQ(changes.size(), 3U);
   EXPECT_EQ(changes[0].key, "origins.shop");
   EXPECT_EQ(changes[1].key, "origins.store");
@@ -45,16 +45,16 @@ TEST(ReloadChangesTest, ARenamedOriginIsReportedWholeAndTheFeatureThatNamesItByI
 }
 
 TEST(ReloadChangesTest, AFeatureWhoseNameBeginsWithAnothersIsItsOwn) {
-  const std::string two = std::string(kShop) + "[features.profile2]\norigin = \"none\"\n";
+  const std::string two = std::string(kReloadedShop) + "[features.profile2]\norigin = \"none\"\n";
   const std::string changed = replaced(two, "60s", "5s");
-  const auto changes = compare_configs(read(kShop), read(changed));
+  const auto changes = compare_configs(read(kReloadedShop), read(changed));
   ASSERT_EQ(changes.size(), 2U);
   EXPECT_EQ(changes[0].to_string(), "features.profile2 is new and needs a restart");
   EXPECT_EQ(changes[1].to_string(), "features.profile.ttl is now \"5s\" (was \"60s\")");
 }
 
 TEST(ReloadChangesTest, WhatProtectsAnOriginAndWhoGoesFirstApplyAtOnce) {
-  const std::string text = std::string(kShop) + "priority = \"low\"\n";
+  const std::string text = std::string(kReloadedShop) + "priority = \"low\"\n";
   const std::string changed =
       replaced(replaced(text, "\"low\"", "\"critical\""), "[features.profile]",
                "breaker = false\nadaptive_concurrency = false\nmax_concurrency = 8\n[features.profile]");
@@ -75,7 +75,7 @@ TEST(ReloadChangesTest, WhatProtectsAnOriginAndWhoGoesFirstApplyAtOnce) {
 TEST(ReloadChangesTest, AFeatureThatLosesItsOriginIsOneLineAndNothingOfItApplies) {
   const std::string plain =
       "[origins.shop]\nurl = \"sqlite:shop.db\"\n[features.profile]\norigin = \"none\"\nttl = \"5s\"\n";
-  const auto changes = compare_configs(read(kShop), read(plain));
+  const auto changes = compare_configs(read(kReloadedShop), read(plain));
   ASSERT_EQ(changes.size(), 1U);
   EXPECT_FALSE(changes[0].applies_now);
   EXPECT_EQ(changes[0].to_string(),
@@ -86,7 +86,7 @@ TEST(ReloadChangesTest, AFeatureThatLosesItsOriginIsOneLineAndNothingOfItApplies
 TEST(ReloadChangesTest, AFeatureThatGetsAnOriginIsOneLine) {
   const std::string plain =
       "[origins.shop]\nurl = \"sqlite:shop.db\"\n[features.profile]\norigin = \"none\"\n";
-  const auto changes = compare_configs(read(plain), read(kShop));
+  const auto changes = compare_configs(read(plain), read(kReloadedShop));
   ASSERT_EQ(changes.size(), 1U);
   EXPECT_EQ(changes[0].key, "features.profile.origin");
 }

@@ -535,7 +535,7 @@ features = ["profile"]
 INSTANTIATE_TEST_SUITE_P(Cases, BadConfigTest, testing::ValuesIn(kBadConfigs),
                          [](const auto& i) { return std::string(i.param.name); });
 
-constexpr const char* kShop = R"(
+constexpr const char* kSecretShop = R"(
 [origins.shop]
 url = "postgresql://app:secret@db/shop"
 [features.profile]
@@ -707,9 +707,10 @@ TEST(ConfigTableTest, TheReferenceInDocsIsWhatTheTablePrints) {
 }
 
 TEST(ReloadTest, APolicyChangeAppliesAndAListenerDoesNot) {
-  const Config before = read_config_text(kShop, "f").config;
+  const Config before = read_config_text(kSecretShop, "f").config;
   const Config after =
-      read_config_text(std::string("[resp]\nlisten = \"127.0.0.1:7000\"\n") + kShop + "ttl = \"5s\"\n", "f")
+      read_config_text(std::string("[resp]\nlisten = \"127.0.0.1:7000\"\n") + kSecretShop + "ttl = \"5s\"\n",
+                       "f")
           .config;
   const auto changes = compare_configs(before, after);
   ASSERT_EQ(changes.size(), 2U);
@@ -781,17 +782,18 @@ TEST(ReloadTest, AFeatureTakesOverExactlyTheKeysThatTheTableCallsReloadable) {
 }
 
 TEST(ReloadTest, ServeStaleMayComeAndGo) {
-  const Config before = read_config_text(kShop, "f").config;
+  const Config before = read_config_text(kSecretShop, "f").config;
   const Config after =
-      read_config_text(std::string(kShop) + "on_origin_failure = { serve_stale = \"1m\" }\n", "f").config;
+      read_config_text(std::string(kSecretShop) + "on_origin_failure = { serve_stale = \"1m\" }\n", "f")
+          .config;
   const auto changes = compare_configs(before, after);
   ASSERT_EQ(changes.size(), 1U);
   EXPECT_TRUE(changes[0].applies_now);
 }
 
 TEST(ReloadTest, PasswordsDoNotShow) {
-  const Config before = read_config_text(kShop, "f").config;
-  std::string other = kShop;
+  const Config before = read_config_text(kSecretShop, "f").config;
+  std::string other = kSecretShop;
   other.replace(other.find("secret"), 6, "hidden");
   const auto changes = compare_configs(before, read_config_text(other, "f").config);
   ASSERT_EQ(changes.size(), 1U);

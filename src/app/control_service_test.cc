@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/http_answers.h"
+#include "app/percent.h"
 #include "base/virtual_executor.h"
 
 namespace candor::app {

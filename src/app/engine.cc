@@ -29,7 +29,7 @@ constexpr std::size_t kPoolThreadsMin = 4;
 constexpr Duration kPrepareGrace = 5s;
 
 // How often the start and the end look whether what they wait for has come.
-constexpr Duration kLookPeriod = 10ms;
+constexpr Duration kStartLookPeriod = 10ms;
 
 std::size_t pool_threads(const Config& config) {
   std::size_t wanted = kPoolThreadsMin;
@@ -201,7 +201,7 @@ void Engine::reach_l2(const L2Config& config) {
   for (const MonoTime end = clock_.now() + config.connect_timeout; !connected && clock_.now() < end;) {
     home_->run_there([&] { connected = parts_->l2->stats().connected; });
     if (!connected)
-      std::this_thread::sleep_for(kLookPeriod);  // tidy: allow(the start; nothing is simulated here)
+      std::this_thread::sleep_for(kStartLookPeriod);  // tidy: allow(the start; nothing is simulated here)
   }
   if (connected)
     notes_.push_back({false, fmt::format("l2: {}", parts_->l2->describe())});
@@ -559,7 +559,7 @@ bool Engine::wait_until_quiet() {
     home_->run_there([&] { quiet = is_quiet(); });
     quiet_looks = quiet ? quiet_looks + 1 : 0;
     std::this_thread::sleep_for(
-        kLookPeriod);  // tidy: allow(the end of the process; nothing is simulated here)
+        kStartLookPeriod);  // tidy: allow(the end of the process; nothing is simulated here)
   }
   return quiet_looks >= kQuietLooksWanted;
 }

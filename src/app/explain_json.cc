@@ -5,6 +5,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "app/json_number.h"
 #include "cache/cache.h"
 
 namespace candor::app {
@@ -16,8 +17,6 @@ using nlohmann::json;
 double ms(Duration d) { return std::round(static_cast<double>(d.count()) / 1e3) / 1e3; }
 json ms_or_null(std::optional<Duration> d) { return d ? json(ms(*d)) : json(nullptr); }
 json number_or_null(std::uint64_t number) { return number == 0 ? json(nullptr) : json(number); }
-
-double rounded(double value) { return std::round(value * 1e3) / 1e3; }
 
 std::string_view fill_name(FillOutcome outcome) {
   switch (outcome) {
@@ -146,7 +145,7 @@ json event_json(const KeyEvent& event, const River::Stages& stages, const KeyRep
   switch (event.kind) {
     case Kind::kHit:
       out = read_json(event);
-      out["stands_for"] = rounded(event.weight);
+      out["stands_for"] = thousandths(event.weight);
       break;
     case Kind::kMiss: {
       out = read_json(event);
@@ -185,9 +184,9 @@ json event_json(const KeyEvent& event, const River::Stages& stages, const KeyRep
 
 json hot_figure_json(const std::optional<HotList::Figure>& figure) {
   if (!figure) return nullptr;
-  return {{"per_second", rounded(figure->per_second)},
-          {"low", rounded(figure->low)},
-          {"high", rounded(figure->high)}};
+  return {{"per_second", thousandths(figure->per_second)},
+          {"low", thousandths(figure->low)},
+          {"high", thousandths(figure->high)}};
 }
 
 json explain_json(const KeyReport& report) {

@@ -18,7 +18,7 @@ void FloorLog::note(const FloorNews& news, MonoTime now) {
   if (news.settled) {
     line =
         fmt::format("origin {}: the floor has settled after {:.1f} s; what is loaded from now on is trusted",
-                    news.origin, std::chrono::duration<double>(news.lasted).count());
+                    news.origin, to_seconds(news.lasted));
   } else {
     const std::string what = news.feature.empty() ? std::string("everything") : "feature " + news.feature;
     line = fmt::format("origin {}: nothing loaded before now is trusted ({}): {}", news.origin, what,

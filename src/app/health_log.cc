@@ -22,7 +22,7 @@ HealthLog::Write write_health_to_log() {
     if (change == HealthLog::Change::kBegan) {
       spdlog::warn("degraded: {}", reason);
     } else {
-      spdlog::info("recovered: {}, after {:.1f} s", reason, std::chrono::duration<double>(lasted).count());
+      spdlog::info("recovered: {}, after {:.1f} s", reason, to_seconds(lasted));
     }
   };
 }

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "app/percent.h"
 #include "app/status_json.h"
 
 namespace candor::app {
@@ -38,26 +39,6 @@ int status_of(ErrorCode code) {
 
 std::string event_text(std::string_view name, const json& data) {
   return fmt::format("event: {}\ndata: {}\n\n", name, dump_json(data));
-}
-
-std::optional<std::string> percent_decode(std::string_view text) {
-  const auto digit = [](char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-  };
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      out += text[i];
-      continue;
-    }
-    if (i + 2 >= text.size() || digit(text[i + 1]) < 0 || digit(text[i + 2]) < 0) return std::nullopt;
-    out += static_cast<char>(digit(text[i + 1]) * 16 + digit(text[i + 2]));
-    i += 2;
-  }
-  return out;
 }
 
 std::optional<std::string> query_value(std::string_view query, std::string_view name) {

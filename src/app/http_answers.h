@@ -20,8 +20,6 @@ namespace candor::app {
 // One event of a stream.
 [[nodiscard]] std::string event_text(std::string_view name, const nlohmann::json& data);
 
-// "a%20b" becomes "a b"; nullopt when an escape is not one.
-[[nodiscard]] std::optional<std::string> percent_decode(std::string_view text);
 // The decoded value of a query's parameter; nullopt: it is not there, or is no text.
 [[nodiscard]] std::optional<std::string> query_value(std::string_view query, std::string_view name);
 

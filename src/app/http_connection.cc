@@ -46,7 +46,7 @@ std::string_view status_text(int status) {
   }
 }
 
-HttpResponse error_response(int status, std::string_view text) {
+HttpResponse plain_error(int status, std::string_view text) {
   return {.status = status,
           .body = fmt::format(R"({{"error":"{}"}})", text)};  // our own texts: nothing to escape
 }
@@ -105,7 +105,7 @@ void HttpConnection::handle(HttpRequestParser::Status status) {
   if (status == Status::kBad) {
     keep_alive_ = false;
     state_ = State::kAnswering;
-    return answer(error_response(parser_.problem().status, parser_.problem().text));
+    return answer(plain_error(parser_.problem().status, parser_.problem().text));
   }
   HttpRequest request = parser_.take();
   keep_alive_ = request.keep_alive;
@@ -203,7 +203,7 @@ void HttpConnection::on_tick(MonoTime now) {
     case State::kAnswering:
       if (age <= kAnswerDeadline) return;
       keep_alive_ = false;
-      return answer(error_response(504, "this took too long; it may still happen"));
+      return answer(plain_error(504, "this took too long; it may still happen"));
     case State::kStreaming:
       return;
     case State::kClosing:

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "app/http_answers.h"
+#include "app/percent.h"
 #include "server/inspect_desk.h"
 
 namespace candor::app {
@@ -26,7 +27,7 @@ InspectControl::Done answer(const HttpReply& reply) {
   };
 }
 
-std::optional<double> number(std::string_view text) {
+std::optional<double> decimal(std::string_view text) {
   double out = 0;
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), out);
   if (problem != std::errc() || end != text.data() + text.size() || text.empty()) return std::nullopt;
@@ -42,9 +43,9 @@ Result<double> number_of(std::string_view query, std::string_view name, double l
                          double fallback) {
   const auto text = query_value(query, name);
   if (!text) return fallback;
-  const auto value = number(*text);
+  const auto value = decimal(*text);
   if (!value || !(*value >= least) || !(*value <= most))
-    return wrong(name, fmt::format("a number from {} to {}", least, most));
+    return wrong(name, fmt::format("a decimal from {} to {}", least, most));
   return *value;
 }
 

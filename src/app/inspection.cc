@@ -7,12 +7,12 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "app/json_number.h"
+
 namespace candor::app {
 namespace {
 
 using nlohmann::json;
-
-double rounded(double value) { return std::round(value * 1e3) / 1e3; }
 
 }  // namespace
 
@@ -112,8 +112,8 @@ json Inspection::hot_keys_now(const std::vector<FeatureId>& features, std::size_
     const HotKeys::Total total = hot_.total(id, by, now);
     if (total.per_second <= 0.0) continue;
     totals.push_back({{"feature", cache_->feature(id).policy().name},
-                      {"per_second", rounded(total.per_second)},
-                      {"unlisted_at_most", rounded(total.unlisted_at_most)}});
+                      {"per_second", thousandths(total.per_second)},
+                      {"unlisted_at_most", thousandths(total.unlisted_at_most)}});
   }
   const auto hotter = [by](const HotKey& a, const HotKey& b) {
     return a.by(by)->per_second > b.by(by)->per_second;
@@ -211,8 +211,8 @@ json Inspection::ttl_feature_json(const TtlScan::Result& scan, const Feature& fe
            {{"risk", risk.verdict},
             {"peak_expiries_per_second", scaled(picture.peak().expiries)},
             {"peak_in_ms", picture.peak().in / 1ms},
-            {"origin_loads_per_second", risk.capacity ? json(rounded(*risk.capacity)) : json(nullptr)},
-            {"peak_share_of_origin", risk.share ? json(rounded(*risk.share)) : json(nullptr)}}}};
+            {"origin_loads_per_second", risk.capacity ? json(thousandths(*risk.capacity)) : json(nullptr)},
+            {"peak_share_of_origin", risk.share ? json(thousandths(*risk.share)) : json(nullptr)}}}};
 }
 
 json Inspection::ttl_json(const TtlScan::Result& scan, std::optional<FeatureId> only) const {

@@ -14,8 +14,6 @@ constexpr Duration kQuietPatience = 1s;
 constexpr double kCatchUpSecondsMax = 0.05;
 constexpr double kWritesOwedMax = 100;  // and missed writes neither
 
-double seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
-
 }  // namespace
 
 LoadRun::LoadRun(Executor* executor, Transport* transport, LoadOptions options)
@@ -56,7 +54,7 @@ void LoadRun::start() {
 void LoadRun::tick() {
   if (!running_) return;
   const MonoTime now = executor_->now();
-  const double passed = std::min(seconds(now - last_tick_), kCatchUpSecondsMax);
+  const double passed = std::min(to_seconds(now - last_tick_), kCatchUpSecondsMax);
   last_tick_ = now;
   const double due = passed * options_.reads_per_second + random_.unit();  // rounds fairly over many ticks
   send_reads(static_cast<std::uint64_t>(due));
@@ -166,7 +164,7 @@ std::uint64_t LoadRun::errors() const {
 std::string LoadRun::report_json() const {
   const auto latency = latency_ns_.snapshot();
   nlohmann::json report;
-  report["seconds"] = seconds(elapsed());
+  report["seconds"] = to_seconds(elapsed());
   report["reads"] = reads();
   report["p50_us"] = latency.quantile_ns(0.50) / 1000;
   report["p99_us"] = latency.quantile_ns(0.99) / 1000;

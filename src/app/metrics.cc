@@ -510,7 +510,7 @@ void collect_behind(Page& page, const FeatureReport& f) {
   page.put("candor_write_behind_active", self, b.mode == write_behind::WriteMode::kBehind ? 1.0 : 0.0);
   page.put("candor_write_behind_pending_keys", self, static_cast<double>(b.pending_keys));
   page.put("candor_write_behind_pending_bytes", self, static_cast<double>(b.pending_bytes));
-  page.put("candor_write_behind_oldest_seconds", self, std::chrono::duration<double>(b.oldest).count());
+  page.put("candor_write_behind_oldest_seconds", self, to_seconds(b.oldest));
   page.put("candor_write_behind_log_bytes", self, static_cast<double>(b.log_bytes));
   page.put("candor_write_behind_batches_total", self, b.batches);
   page.put("candor_write_behind_retries_total", self, b.retries);
@@ -646,7 +646,7 @@ void collect_river_origin(Page& page, const RiverOrigin& origin, MonoTime now) {
   };
   const AppliedOrigin& applied = origin.applied;
   if (applied.fresh_as_of.ns != 0) {
-    const auto within = std::chrono::duration<double>(now - applied.fresh_as_of).count();
+    const auto within = to_seconds(now - applied.fresh_as_of);
     page.put("candor_fresh_within_seconds", self, within);
   }
   page.put("candor_floor_settled", self, applied.settled ? 1.0 : 0.0);
@@ -740,8 +740,7 @@ void collect_reconciliation(Page& page, const NodeReport& report) {
   page.put("candor_reconcile_keys_per_second", self, status.is_on ? status.rate : 0.0);
   if (!status.is_on) return;
   page.put("candor_reconcile_passes_total", self, status.passes);
-  if (status.passes > 0)
-    page.put("candor_reconcile_pass_seconds", self, std::chrono::duration<double>(status.last_pass).count());
+  if (status.passes > 0) page.put("candor_reconcile_pass_seconds", self, to_seconds(status.last_pass));
   for (std::size_t i = 0; i < report.features.size() && i < status.features.size(); ++i) {
     if (report.features[i].origin == "none") continue;
     for (std::size_t how = 0; how < kReconciledKinds; ++how)
@@ -823,7 +822,7 @@ void collect(Page& page, const NodeReport& report) {
   for (const std::string& reason : report.degraded)
     page.put("candor_degraded", {{"region", page.region}, {"reason", reason}}, 1.0);
   page.put("candor_ready", self, report.ready ? 1.0 : 0.0);
-  page.put("candor_uptime_seconds", self, std::chrono::duration<double>(report.uptime).count());
+  page.put("candor_uptime_seconds", self, to_seconds(report.uptime));
   page.put("candor_build_info", {{"node", report.node}, {"region", page.region}, {"version", report.version}},
            1.0);
 }

@@ -4,27 +4,11 @@
 #include <algorithm>
 
 #include "app/plan_report.h"
+#include "app/steering.h"
 #include "base/units.h"
 
 namespace candor::app {
 namespace {
-
-double seconds_of(Duration duration) { return std::chrono::duration<double>(duration).count(); }
-
-Serving serving_of(Consistency consistency) {
-  switch (consistency) {
-    case Consistency::kBounded:
-      return Serving::kProven;
-    case Consistency::kStrong:
-      return Serving::kConfirmed;
-    case Consistency::kOrigin:
-      return Serving::kOrigin;
-    case Consistency::kEventual:
-    case Consistency::kSession:
-      break;
-  }
-  return Serving::kFromTier;
-}
 
 // A share of the origin's connections that readers may keep busy with what a plan adds; the rest is for what
 // the application does besides.
@@ -103,7 +87,7 @@ class FeaturePlanner {
   void fill_delivery() {
     const FeatureFacts& facts = out_.model.facts;
     Delivery& delivery = out_.model.delivery;
-    delivery.ttl_seconds = seconds_of(feature_.ttl);
+    delivery.ttl_seconds = to_seconds(feature_.ttl);
     delivery.ttl_jitter = feature_.ttl_jitter;
     delivery.is_pushed = feature_.watch.has_value();
     if (delivery.is_pushed) {

@@ -10,7 +10,7 @@ namespace {
 
 using nlohmann::json;
 
-json number(double value) { return std::isfinite(value) ? json(value) : json(nullptr); }
+json finite(double value) { return std::isfinite(value) ? json(value) : json(nullptr); }
 
 json to_json(const Outcome& outcome) {
   const Exposure& exposure = outcome.exposure;
@@ -98,15 +98,14 @@ json to_json(const PlannedFeature& one) {
                        {"high", one.measured->high},
                        {"reads", one.measured->reads}};
   if (!one.has_budget) return out;
-  out["budget"] = {
-      {"max_staleness_seconds", std::chrono::duration<double>(one.model.budget.max_staleness).count()},
-      {"stale_fraction", one.model.budget.stale_fraction},
-      {"window_seconds", std::chrono::duration<double>(one.model.budget.window).count()},
-      {"owner", one.owner},
-      {"impact", one.impact}};
+  out["budget"] = {{"max_staleness_seconds", to_seconds(one.model.budget.max_staleness)},
+                   {"stale_fraction", one.model.budget.stale_fraction},
+                   {"window_seconds", to_seconds(one.model.budget.window)},
+                   {"owner", one.owner},
+                   {"impact", one.impact}};
   out["verdict"] = plan_verdict_name(plan.verdict);
   out["reason"] = plan.reason;
-  out["margin"] = plan.verdict == PlanVerdict::kUnknown ? json(nullptr) : number(plan.margin);
+  out["margin"] = plan.verdict == PlanVerdict::kUnknown ? json(nullptr) : finite(plan.margin);
   out["ttl_seconds_longest"] =
       plan.ttl_seconds_longest > 0.0 ? json(plan.ttl_seconds_longest) : json(nullptr);
   out["levers"] = json::array();
@@ -116,7 +115,7 @@ json to_json(const PlannedFeature& one) {
   for (const LeverSetting& setting : plan.cheapest) out["cheapest"].push_back(to_json(setting));
   if (!plan.cheapest.empty()) {
     out["planned"] = to_json(plan.planned);
-    out["planned_margin"] = number(plan.planned_margin);
+    out["planned_margin"] = finite(plan.planned_margin);
     out["planned_cost"] = plan.cost;
   }
   return out;

@@ -26,7 +26,7 @@ std::vector<std::string_view> split_blanks(std::string_view text) {
   return fields;
 }
 
-std::uint64_t number(std::string_view text) {
+std::uint64_t leading_number(std::string_view text) {
   std::uint64_t value = 0;
   std::from_chars(text.data(), text.data() + text.size(), value);
   return value;
@@ -41,10 +41,10 @@ void read_stat(ProcessReport& report) {
   const auto fields = split_blanks(std::string_view(*text).substr(end + 1));
   if (fields.size() < 22) return;
   const auto ticks = static_cast<double>(::sysconf(_SC_CLK_TCK));
-  report.cpu_seconds = static_cast<double>(number(fields[11]) + number(fields[12])) / ticks;
-  report.threads = number(fields[17]);
-  report.virtual_bytes = number(fields[20]);
-  report.resident_bytes = number(fields[21]) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  report.cpu_seconds = static_cast<double>(leading_number(fields[11]) + leading_number(fields[12])) / ticks;
+  report.threads = leading_number(fields[17]);
+  report.virtual_bytes = leading_number(fields[20]);
+  report.resident_bytes = leading_number(fields[21]) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
 std::uint64_t count_open_fds() {

@@ -5,7 +5,7 @@
 namespace candor::app {
 namespace {
 
-using namespace std::string_literals;
+using namespace std::string_view_literals;
 
 TEST(PrometheusTextTest, PlainWordsStayAsTheyAre) {
   EXPECT_EQ(promql_string("profile-2.a"), "\"profile-2.a\"");
@@ -20,7 +20,7 @@ TEST(PrometheusTextTest, NothingEndsTheString) {
 }
 
 TEST(PrometheusTextTest, ControlsAndOddLineEndsAreWrittenAsNumbers) {
-  EXPECT_EQ(yaml_string("\0\t\r\x7F"s), "\"\\x00\\x09\\x0d\\x7f\"");
+  EXPECT_EQ(yaml_string(std::string("\0\t\r\x7F"sv)), "\"\\x00\\x09\\x0d\\x7f\"");
   EXPECT_EQ(yaml_string("\u0085\u2028\u2029\uFEFF"), "\"\\u0085\\u2028\\u2029\\ufeff\"");
   // PromQL takes this one for a sign of broken UTF-8.
   EXPECT_EQ(promql_string("\uFFFD"), "\"\\ufffd\"");

@@ -70,8 +70,7 @@ json reconciliation_json(const NodeReport& report) {
               {"keys_in_this_pass", status.asked},
               {"in_doubt", status.in_doubt},
               {"features", std::move(features)}};
-  out["last_pass_seconds"] =
-      status.passes == 0 ? json(nullptr) : json(std::chrono::duration<double>(status.last_pass).count());
+  out["last_pass_seconds"] = status.passes == 0 ? json(nullptr) : json(to_seconds(status.last_pass));
   out["last_divergence_ago_ms"] =
       status.last_divergence_at.ns == 0 ? json(nullptr) : json((report.at - status.last_divergence_at) / 1ms);
   return out;

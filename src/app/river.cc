@@ -17,15 +17,6 @@ namespace candor::app {
 
 namespace {
 
-std::vector<Watch> watches_of(const Config& config, const std::string& origin) {
-  std::vector<Watch> watches;
-  for (const FeatureConfig& feature : config.features) {
-    if (feature.origin == origin && feature.watch)
-      watches.push_back(Watch{feature.name, feature.watch->table, watch_columns(*feature.watch)});
-  }
-  return watches;
-}
-
 Result<std::unique_ptr<Feed>> make_redis_feed(const Config& config, const OriginConfig& origin,
                                               const River::World& world, Origin* at_work) {
   auto* redis = dynamic_cast<RedisOrigin*>(at_work);
@@ -80,6 +71,15 @@ struct River::LocalRiver {
   std::unique_ptr<Applier> applier;
   std::unique_ptr<MemoryStream> stream;  // goes first: it calls the applier
 };
+
+std::vector<Watch> watches_of(const Config& config, const std::string& origin) {
+  std::vector<Watch> watches;
+  for (const FeatureConfig& feature : config.features) {
+    if (feature.origin == origin && feature.watch)
+      watches.push_back(Watch{feature.name, feature.watch->table, watch_columns(*feature.watch)});
+  }
+  return watches;
+}
 
 std::vector<std::string> watch_columns(const WatchConfig& watch) {
   std::vector<std::string> columns;

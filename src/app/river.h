@@ -91,5 +91,7 @@ class River {
 
 // The watched columns of a feature: "id", or "a, b" for a key of several.
 [[nodiscard]] std::vector<std::string> watch_columns(const WatchConfig& watch);
+// What features watch of an origin.
+[[nodiscard]] std::vector<Watch> watches_of(const Config& config, const std::string& origin);
 
 }  // namespace candor::app

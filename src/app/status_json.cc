@@ -4,6 +4,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "app/json_number.h"
 #include "app/reconciliation.h"
 #include "app/warming_report.h"
 
@@ -13,8 +14,6 @@ namespace {
 using nlohmann::json;
 
 // Three decimals are enough for a rate and keep an event short.
-double rounded(double value) { return std::round(value * 1000.0) / 1000.0; }
-
 json quantiles_json(const LatencyHistogram::Snapshot& snapshot) {
   if (snapshot.count == 0) return nullptr;
   const auto us = [&](double q) { return static_cast<double>(snapshot.quantile_ns(q)) / 1000.0; };
@@ -275,16 +274,16 @@ json feature_json(const FeatureReport& f) {
 }
 
 json point_json(const TimelinePoint& p) {
-  return {{"at", rounded(p.at_seconds)},
-          {"l1", rounded(p.l1)},
-          {"l2", rounded(p.l2)},
-          {"origin", rounded(p.origin)},
-          {"errors", rounded(p.errors)},
-          {"loads", rounded(p.loads)},
-          {"writes", rounded(p.writes)},
-          {"evictions", rounded(p.evictions)},
-          {"p50_us", p.p50_us ? json(rounded(*p.p50_us)) : json(nullptr)},
-          {"p99_us", p.p99_us ? json(rounded(*p.p99_us)) : json(nullptr)},
+  return {{"at", thousandths(p.at_seconds)},
+          {"l1", thousandths(p.l1)},
+          {"l2", thousandths(p.l2)},
+          {"origin", thousandths(p.origin)},
+          {"errors", thousandths(p.errors)},
+          {"loads", thousandths(p.loads)},
+          {"writes", thousandths(p.writes)},
+          {"evictions", thousandths(p.evictions)},
+          {"p50_us", p.p50_us ? json(thousandths(*p.p50_us)) : json(nullptr)},
+          {"p99_us", p.p99_us ? json(thousandths(*p.p99_us)) : json(nullptr)},
           {"memory_bytes", p.memory_bytes},
           {"memory_limit_bytes", p.memory_limit_bytes},
           {"in_flight", p.in_flight},
@@ -305,7 +304,7 @@ json status_json(const NodeReport& report, std::size_t features_max) {
   return {{"node", report.node},
           {"region", report.region},
           {"version", report.version},
-          {"uptime_seconds", rounded(std::chrono::duration<double>(report.uptime).count())},
+          {"uptime_seconds", thousandths(to_seconds(report.uptime))},
           {"ready", report.ready},
           {"not_ready_because", report.not_ready_because},
           {"degraded", report.degraded},

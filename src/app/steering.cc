@@ -8,30 +8,13 @@
 namespace candor::app {
 namespace {
 
-double seconds_of(Duration duration) { return std::chrono::duration<double>(duration).count(); }
-
-Serving serving_of(Consistency level) {
-  switch (level) {
-    case Consistency::kBounded:
-      return Serving::kProven;
-    case Consistency::kStrong:
-      return Serving::kConfirmed;
-    case Consistency::kOrigin:
-      return Serving::kOrigin;
-    case Consistency::kEventual:
-    case Consistency::kSession:
-      break;
-  }
-  return Serving::kFromTier;
-}
-
 ControlLimits limits_of(const ControllerConfig& config) {
   ControlLimits limits;
   limits.added_load_max = config.added_loads_max;
   limits.added_load_share = config.added_loads_share;
-  limits.ttl_seconds_min = seconds_of(config.ttl_min);
-  limits.write_wait_seconds_max = seconds_of(config.write_wait_max);
-  limits.batch_seconds_max = seconds_of(config.batch_max);
+  limits.ttl_seconds_min = to_seconds(config.ttl_min);
+  limits.write_wait_seconds_max = to_seconds(config.write_wait_max);
+  limits.batch_seconds_max = to_seconds(config.batch_max);
   limits.origin_fraction_max = config.origin_reads_max;
   limits.outside_for = config.outside_for;
   limits.cooldown = config.cooldown;
@@ -67,6 +50,21 @@ void log_lever(const LeverRecord& record) {
 
 }  // namespace
 
+Serving serving_of(Consistency level) {
+  switch (level) {
+    case Consistency::kBounded:
+      return Serving::kProven;
+    case Consistency::kStrong:
+      return Serving::kConfirmed;
+    case Consistency::kOrigin:
+      return Serving::kOrigin;
+    case Consistency::kEventual:
+    case Consistency::kSession:
+      break;
+  }
+  return Serving::kFromTier;
+}
+
 Steering::Steering(const Config& config, CacheCore* cache, const Clock* clock, RegionWrites* region)
     : cache_(cache),
       clock_(clock),
@@ -87,7 +85,7 @@ SteeredFeature Steering::facts_of(const Steered& steered) const {
   const FeatureConfig& config = steered.config;
   SteeredFeature feature;
   feature.name = config.name;
-  feature.ttl_seconds = seconds_of(config.ttl);
+  feature.ttl_seconds = to_seconds(config.ttl);
   feature.ttl_jitter = config.ttl_jitter;
   feature.facts.serving = serving_of(feature_policy(config).consistency);
   feature.facts.can_watch = true;  // each kind of origin there is has a feed
@@ -122,7 +120,7 @@ void Steering::hear_region(const FeatureExposure& exposure) {
   const std::uint64_t made = known->counters.changes_made.load(std::memory_order_relaxed);
   if (steered.counted_at.ns != 0 && now > steered.counted_at) {
     const double rate =
-        static_cast<double>(made - steered.changes_made) / seconds_of(now - steered.counted_at);
+        static_cast<double>(made - steered.changes_made) / to_seconds(now - steered.counted_at);
     steered.changes_per_second += kSmoothing * (rate - steered.changes_per_second);
   }
   steered.changes_made = made;
@@ -133,7 +131,7 @@ void Steering::hear_region(const FeatureExposure& exposure) {
   const auto held = std::ranges::find(controller_.features(), exposure.feature, &SteeredFeature::name);
   held->facts.through_share = all <= 0.0 ? 0.0 : std::min(1.0, exposure.delivery.own_share + others / all);
   // There and back twice: the question, and the answer of whoever hears it.
-  if (const auto trip = region_->round_trip()) held->facts.region_seconds = 2.0 * seconds_of(*trip);
+  if (const auto trip = region_->round_trip()) held->facts.region_seconds = 2.0 * to_seconds(*trip);
   RegionWrites::Asked asked = region_->asked_by_others(exposure.feature, now);
   if (steered.config.budget->control != "auto") asked = {};
   if (asked == steered.asked) return;

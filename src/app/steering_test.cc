@@ -56,7 +56,7 @@ class SteeringTest : public testing::Test {
     e.has_budget = e.may_steer = true;
     e.budget = {.max_staleness = 5s, .stale_fraction = 0.02, .window = 1h, .sample = 0.1};
     e.workload = {.reads_per_second = 200, .updates_per_second = 1, .classes = {{1.0, 2.0, 0.01}}};
-    e.delivery.ttl_seconds = std::chrono::duration<double>(policy().ttl).count();
+    e.delivery.ttl_seconds = to_seconds(policy().ttl);
     e.delivery.is_pushed = true;
     e.delivery.delay_seconds = 10;
     e.load_seconds_mean = 0.01;

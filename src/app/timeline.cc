@@ -57,9 +57,9 @@ bool Timeline::add(const NodeReport& report) {
     last_ = std::move(totals);
     return false;
   }
-  const double seconds = std::chrono::duration<double>(totals.at - last_->at).count();
+  const double seconds = to_seconds(totals.at - last_->at);
   TimelinePoint point;
-  point.at_seconds = std::chrono::duration<double>(report.uptime).count();
+  point.at_seconds = to_seconds(report.uptime);
   point.l1 = rate(totals.l1, last_->l1, seconds);
   point.l2 = rate(totals.l2, last_->l2, seconds);
   point.origin = rate(totals.origin, last_->origin, seconds);

@@ -10,6 +10,7 @@
 
 #include "app/tool.h"
 #include "app/tool_client.h"
+#include "app/tool_text.h"
 #include "base/units.h"
 #include "io/clock.h"
 #include "io/loop.h"
@@ -19,7 +20,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr Duration kAnswerTimeout = 5s;
 constexpr Duration kWaitMax = 24h;  // a pipeline that would wait longer has a typing error in it
 
 struct BudgetOptions {
@@ -30,7 +30,7 @@ struct BudgetOptions {
 };
 
 // Three significant digits, as people write shares: "0.0123%".
-std::string percent(const json& fraction) {
+std::string share_text(const json& fraction) {
   if (!fraction.is_number()) return "-";
   return fmt::format("{:.3g}%", 100.0 * fraction.get<double>());
 }
@@ -39,22 +39,6 @@ std::string short_count(double n) {
   if (n >= 1e6) return fmt::format("{:.3g}M", n / 1e6);
   if (n >= 1e4) return fmt::format("{:.3g}k", n / 1e3);
   return fmt::format("{:.0f}", n);
-}
-
-// Shortened by whole characters of UTF-8; what a terminal would obey becomes '?'.
-std::string fitted(const std::string& text, std::size_t width) {
-  std::string out;
-  std::size_t shown = 0;
-  for (const char c : text) {
-    const bool starts = (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;
-    if (starts && shown++ == width) {
-      while ((static_cast<unsigned char>(out.back()) & 0xC0U) == 0x80U) out.pop_back();
-      out.back() = '~';
-      return out;
-    }
-    out += static_cast<unsigned char>(c) < 0x20U || c == 0x7F ? '?' : c;
-  }
-  return out;
 }
 
 // The same for a column of its own width: no exponents.
@@ -103,7 +87,7 @@ std::string judgement(const json& feature) {
 
 constexpr const char* kRow = "{:<14} {:>5} {:>7} {:>9} {:<6} {:<27} {:>5} {:>5} {}\n";  // 100 columns at most
 
-void print_text(const json& features) {
+void print_budgets(const json& features) {
   if (features.empty()) {
     fmt::print("no feature of this node has a budget: add [features.NAME.budget] to its configuration\n");
     return;
@@ -114,10 +98,10 @@ void print_text(const json& features) {
     const json& budget = one["budget"];
     const json& measured = one["measured"];
     const json& predicted = one["predicted"];
-    fmt::print(fmt::runtime(kRow), fitted(one["feature"].get<std::string>(), 14),
+    fmt::print(fmt::runtime(kRow), printable_within(one["feature"].get<std::string>(), 14),
                format_duration(std::chrono::milliseconds(budget["max_staleness_ms"].get<std::int64_t>())),
-               percent(budget["stale_fraction"]),
-               predicted.is_object() ? percent(predicted["over_limit"]) : std::string("-"), "stream",
+               share_text(budget["stale_fraction"]),
+               predicted.is_object() ? share_text(predicted["over_limit"]) : std::string("-"), "stream",
                measured_text(measured["by_stream_window"]), fastest_burn(one["burn"]), remaining_text(one),
                judgement(one));
     fmt::print(fmt::runtime(kRow), "", "", "", "", "origin", measured_text(measured["by_origin_window"]), "",
@@ -151,7 +135,7 @@ bool is_exposure(const json& one) {
 
 // Whatever answers on that port, the tool must not fall over it.
 Result<json> fetch_budgets(const BudgetOptions& options) {
-  const auto answer = http_get(options.at, "/api/v1/budgets", kAnswerTimeout);
+  const auto answer = http_get(options.at, "/api/v1/budgets", kPageTimeout);
   if (!answer) return std::unexpected(answer.error());
   json budgets = json::parse(answer->body, nullptr, false);
   if (answer->status != 200 || !budgets.is_object() || !budgets.contains("features") ||
@@ -171,12 +155,6 @@ Result<json> fetch_budgets(const BudgetOptions& options) {
   return budgets;
 }
 
-void wait_for(Duration wait) {
-  const MonoTime end = SystemClock().now() + wait;
-  Loop loop(LoopOptions{.backend = LoopBackend::kEpoll});
-  for (Duration left = wait; left > Duration::zero(); left = end - SystemClock().now()) loop.turn(left);
-}
-
 void budget(const BudgetOptions& options, ToolRun& run) {
   const auto wait = parse_duration(options.wait);
   if (!wait || *wait > kWaitMax)
@@ -190,7 +168,7 @@ void budget(const BudgetOptions& options, ToolRun& run) {
   if (!budgets) return report_failure(run, "budget", budgets.error().message);
   const json findings = findings_of((*budgets)["features"], options.strict);
   if (!findings.empty()) run.exit_code = kExitFinding;
-  if (!run.json) return print_text((*budgets)["features"]);
+  if (!run.json) return print_budgets((*budgets)["features"]);
   (*budgets)["findings"] = findings;
   fmt::print("{}\n", budgets->dump(2, ' ', false, json::error_handler_t::replace));
 }

@@ -7,6 +7,7 @@
 
 #include "app/tool.h"
 #include "app/tool_client.h"
+#include "app/tool_text.h"
 #include "base/units.h"
 
 namespace candor::app {
@@ -14,7 +15,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr Duration kAnswerTimeout = 5s;
 // The trend of a limit that is reached within this time is a finding.
 constexpr double kSoonDays = 7;
 
@@ -25,11 +25,6 @@ struct CapacityOptions {
 std::string percent(const json& fraction) {
   if (!fraction.is_number()) return "-";
   return fmt::format("{:.1f}%", 100.0 * fraction.get<double>());
-}
-
-std::string mebibytes(const json& bytes) {
-  if (!bytes.is_number()) return "-";
-  return fmt::format("{:.1f} MiB", bytes.get<double>() / (1 << 20));
 }
 
 // Names come from a daemon that may be anything: what a terminal would obey becomes '?'.
@@ -97,7 +92,7 @@ bool has_finding(const json& answer) {
 }
 
 void capacity(const CapacityOptions& options, ToolRun& run) {
-  const auto got = http_get(options.at, "/api/v1/capacity", kAnswerTimeout);
+  const auto got = http_get(options.at, "/api/v1/capacity", kPageTimeout);
   if (!got) return report_failure(run, "capacity", got.error().message);
   const json answer = json::parse(got->body, nullptr, false);
   if (got->status != 200 || !answer.is_object() || !answer.contains("memory"))

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "app/config.h"
+#include "io/clock.h"
 #include "io/loop.h"
 #include "proto/command_writer.h"
 
@@ -82,6 +83,12 @@ httplib::Headers authorization(const std::string& token) {
 }
 
 }  // namespace
+
+void wait_for(Duration wait) {
+  const MonoTime end = SystemClock().now() + wait;
+  Loop loop(LoopOptions{.backend = LoopBackend::kEpoll});
+  for (Duration left = wait; left > Duration::zero(); left = end - SystemClock().now()) loop.turn(left);
+}
 
 Result<HttpAnswer> http_get(const std::string& address, const std::string& path, Duration timeout,
                             const std::string& token) {

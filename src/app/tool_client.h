@@ -12,6 +12,14 @@
 
 namespace candor::app {
 
+// A page that the daemon has ready.
+inline constexpr Duration kPageTimeout = 5s;
+// Longer than a feature's hard timeout by default: the daemon's own error is more useful than ours.
+inline constexpr Duration kReadTimeout = 15s;
+
+// Nothing can wake it but a signal that ends the process.
+void wait_for(Duration wait);
+
 struct HttpAnswer {
   int status = 0;
   std::string body;

@@ -15,10 +15,20 @@ namespace {
 
 using nlohmann::json;
 
-constexpr Duration kAnswerTimeout = 15s;
 constexpr std::size_t kTokenBytesMax = 4096;
 
-json to_json(const resp::RespValue& value) {
+Result<std::string> token_in(const std::string& path) {
+  auto token = read_file(path, kTokenBytesMax);
+  if (!token)
+    return fail(token.error().code,
+                token.error().message + "; run this where candord runs, as a user who may read it");
+  while (!token->empty() && (token->back() == '\n' || token->back() == '\r')) token->pop_back();
+  return token;
+}
+
+}  // namespace
+
+json resp_json(const resp::RespValue& value) {
   using Type = resp::RespValue::Type;
   switch (value.type) {
     case Type::kNull:
@@ -32,31 +42,20 @@ json to_json(const resp::RespValue& value) {
     case Type::kMap: {
       json out = json::object();
       for (std::size_t i = 0; i + 1 < value.items.size(); i += 2)
-        out[value.items[i].text] = to_json(value.items[i + 1]);
+        out[value.items[i].text] = resp_json(value.items[i + 1]);
       return out;
     }
     case Type::kArray:
     case Type::kSet:
     case Type::kPush: {
       json out = json::array();
-      for (const resp::RespValue& one : value.items) out.push_back(to_json(one));
+      for (const resp::RespValue& one : value.items) out.push_back(resp_json(one));
       return out;
     }
     default:
       return value.text;
   }
 }
-
-Result<std::string> read_token(const std::string& path) {
-  auto token = read_file(path, kTokenBytesMax);
-  if (!token)
-    return fail(token.error().code,
-                token.error().message + "; run this where candord runs, as a user who may read it");
-  while (!token->empty() && (token->back() == '\n' || token->back() == '\r')) token->pop_back();
-  return token;
-}
-
-}  // namespace
 
 void add_resp_options(CLI::App& command, RespAddress& address) {
   command.add_option("--at", address.at, "Where the daemon listens for Redis clients")->capture_default_str();
@@ -70,7 +69,7 @@ Result<json> resp_answer(const RespAddress& address, const std::vector<std::stri
     const char* password = std::getenv(address.password_env.c_str());  // tidy: allow(the tool's own option)
     hello.insert(hello.end(), {"AUTH", address.user, password != nullptr ? password : ""});
   }
-  const auto replies = resp_ask(address.at, {hello, command}, kAnswerTimeout);
+  const auto replies = resp_ask(address.at, {hello, command}, kReadTimeout);
   if (!replies) return std::unexpected(replies.error());
   for (const resp::RespValue& reply : *replies) {
     if (!reply.is_error()) continue;
@@ -79,7 +78,7 @@ Result<json> resp_answer(const RespAddress& address, const std::vector<std::stri
         ErrorCode::kRejected,
         wants_user ? "this daemon wants a user: add --user NAME --password-env VARIABLE" : reply.text);
   }
-  return to_json(replies->back());
+  return resp_json(replies->back());
 }
 
 void add_http_options(CLI::App& command, HttpAddress& address) {
@@ -101,14 +100,14 @@ Result<HttpDaemon> http_daemon(const HttpAddress& address) {
     if (file.empty()) file = reading.config.node.data_dir + "/admin.token";
   }
   if (file.empty()) return out;
-  auto token = read_token(file);
+  auto token = token_in(file);
   if (!token) return std::unexpected(std::move(token.error()));
   out.token = std::move(*token);
   return out;
 }
 
 Result<json> http_json(const HttpDaemon& daemon, const std::string& path) {
-  const auto answer = http_get(daemon.at, path, kAnswerTimeout, daemon.token);
+  const auto answer = http_get(daemon.at, path, kReadTimeout, daemon.token);
   if (!answer) return std::unexpected(answer.error());
   json body = json::parse(answer->body, nullptr, false);
   if (answer->status == 200 && body.is_object()) return body;
@@ -136,19 +135,6 @@ Result<json> post_to_daemon(const std::string& config_file, const std::string& p
   json out = json::parse(answer->body, nullptr, false);
   if (out.is_discarded()) return fail(ErrorCode::kInternal, "the daemon's answer is no JSON");
   if (answer->status != 200) return fail(ErrorCode::kUnavailable, out.value("error", answer->body));
-  return out;
-}
-
-std::string percent_encode(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    const bool is_plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                          c == '-' || c == '.' || c == '_' || c == '~';
-    if (is_plain)
-      out += c;
-    else
-      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-  }
   return out;
 }
 

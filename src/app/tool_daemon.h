@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "base/time.h"
+#include "proto/reply_parser.h"
 
 namespace CLI {
 class App;
@@ -22,6 +23,8 @@ struct RespAddress {
   std::string password_env;
 };
 void add_resp_options(CLI::App& command, RespAddress& address);
+// What a reply says; strings may hold any bytes.
+[[nodiscard]] nlohmann::json resp_json(const resp::RespValue& value);
 // One command; its answer, whose strings may hold any bytes. An error reply is an error.
 [[nodiscard]] Result<nlohmann::json> resp_answer(const RespAddress& address,
                                                  const std::vector<std::string>& command);
@@ -44,8 +47,5 @@ struct HttpDaemon {
 // POST to the daemon of this configuration, with its token; anything but JSON with status 200 is an error.
 [[nodiscard]] Result<nlohmann::json> post_to_daemon(const std::string& config_file, const std::string& path,
                                                     const nlohmann::json& body, Duration timeout);
-
-// For a query or a path.
-[[nodiscard]] std::string percent_encode(std::string_view text);
 
 }  // namespace candor::app

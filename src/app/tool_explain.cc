@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "app/explain_json.h"
+#include "app/percent.h"
 #include "app/tool.h"
 #include "app/tool_daemon.h"
 #include "app/tool_text.h"
@@ -154,7 +155,7 @@ void print_history(const json& answer) {
       fmt::print("  of {} the last {} are known\n", ring, short_millis(reach[ring].get<double>()));
 }
 
-void print_text(const json& answer) {
+void print_explanation(const json& answer) {
   fmt::print("{}:{} on {} ({}), level {}\n", printable(text_or(answer["feature"], "")),
              printable(text_or(answer["key"], "")), printable(text_or(answer["node"], "?")),
              printable(text_or(answer["region"], "?")), text_or(answer["level"], "?"));
@@ -208,7 +209,7 @@ void explain(const ExplainOptions& options, ToolRun& run) {
   }
   for (std::size_t i = 0; i < answers.size(); ++i) {
     if (i > 0) fmt::print("\n----\n\n");
-    print_text(answers[i]);
+    print_explanation(answers[i]);
   }
 }
 

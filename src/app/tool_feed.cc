@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/config.h"
+#include "app/river.h"
 #include "app/tool.h"
 #include "change/sqlite_install.h"
 #include "origin/sqlite_connection.h"
@@ -27,27 +28,6 @@ const char* verb_name(FeedVerb verb) {
   return verb == FeedVerb::kInstall  ? "feed install"
          : verb == FeedVerb::kRemove ? "feed remove"
                                      : "feed status";
-}
-
-// "region, id": a key of several columns.
-std::vector<std::string> split_columns(std::string_view text) {
-  std::vector<std::string> out;
-  while (!text.empty()) {
-    const auto comma = std::min(text.find(','), text.size());
-    std::string_view one = text.substr(0, comma);
-    while (one.starts_with(' ')) one.remove_prefix(1);
-    while (one.ends_with(' ')) one.remove_suffix(1);
-    out.emplace_back(one);
-    text.remove_prefix(std::min(comma + 1, text.size()));
-  }
-  return out;
-}
-
-std::vector<Watch> watches_of(const Config& config, const std::string& origin) {
-  std::vector<Watch> out;
-  for (const FeatureConfig& f : config.features)
-    if (f.origin == origin && f.watch) out.push_back({f.name, f.watch->table, split_columns(f.watch->key)});
-  return out;
 }
 
 json to_json(const SqliteFeedState& state) {

@@ -8,6 +8,7 @@
 
 #include "app/tool.h"
 #include "app/tool_client.h"
+#include "app/tool_daemon.h"
 
 namespace candor::app {
 namespace {
@@ -23,26 +24,7 @@ struct GetOptions {
   bool raw = false;
 };
 
-// Longer than a feature's hard timeout by default: the daemon's own error is more useful than ours.
-constexpr Duration kAnswerTimeout = 15s;
-
 // As JSON, with bytes that are not UTF-8 replaced: JSON cannot carry them.
-json to_json(const resp::RespValue& value) {
-  using Type = resp::RespValue::Type;
-  switch (value.type) {
-    case Type::kNull:
-      return nullptr;
-    case Type::kInteger:
-      return value.integer;
-    case Type::kDouble:
-      return value.number;
-    case Type::kBoolean:
-      return value.integer != 0;
-    default:
-      return value.text;
-  }
-}
-
 std::string field_text(const resp::RespValue& map, const char* name) {
   const resp::RespValue* field = map.find(name);
   if (field == nullptr || field->is_null()) return "-";
@@ -81,7 +63,7 @@ void print_text(const GetOptions& options, const resp::RespValue& answer) {
 void print_json(const std::string& key, const resp::RespValue& answer) {
   json out = {{"key", key}};
   for (std::size_t i = 0; i + 1 < answer.items.size(); i += 2)
-    out[answer.items[i].text] = to_json(answer.items[i + 1]);
+    out[answer.items[i].text] = resp_json(answer.items[i + 1]);
   fmt::print("{}\n", out.dump(2, ' ', false, json::error_handler_t::replace));
 }
 
@@ -97,7 +79,7 @@ std::vector<std::vector<std::string>> commands_of(const GetOptions& options) {
 }
 
 void get(const GetOptions& options, ToolRun& run) {
-  const auto replies = resp_ask(options.at, commands_of(options), kAnswerTimeout);
+  const auto replies = resp_ask(options.at, commands_of(options), kReadTimeout);
   if (!replies) return report_failure(run, "get", replies.error().message);
   for (const auto& reply : *replies) {
     if (!reply.is_error()) continue;

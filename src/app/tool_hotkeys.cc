@@ -29,7 +29,7 @@ std::string figure_text(const json& figure) {
                      short_number(figure["low"].get<double>()), short_number(figure["high"].get<double>()));
 }
 
-void print_text(const json& answer) {
+void print_hot_keys(const json& answer) {
   if (!answer.value("enabled", false))
     return fmt::print("this daemon does not look for hot keys: [hotkeys] enabled is false\n");
   const std::string by = answer["by"].get<std::string>();
@@ -54,7 +54,7 @@ void hot_keys(const HotKeysOptions& options, ToolRun& run) {
   command.insert(command.end(), {std::to_string(options.count), "BY", options.by});
   auto answer = resp_answer(options.resp, command);
   if (!answer) return report_failure(run, "hotkeys", answer.error().message);
-  if (!run.json) return print_text(*answer);
+  if (!run.json) return print_hot_keys(*answer);
   mark_binary_keys(*answer);
   fmt::print("{}\n", answer->dump(2, ' ', false, json::error_handler_t::replace));
 }

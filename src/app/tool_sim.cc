@@ -66,7 +66,7 @@ void add(Sum& sum, const SimulationResult& run) {
   if (!run.holds()) sum.broken_seeds.push_back(run.seed);
 }
 
-double hours(Duration d) { return std::chrono::duration<double>(d).count() / 3600; }
+double hours(Duration d) { return to_seconds(d) / 3600; }
 
 // Faults that strike, without the network's weather, which is counted by the message.
 std::uint64_t strikes(const Sum& sum) {
@@ -77,7 +77,7 @@ std::uint64_t strikes(const Sum& sum) {
 }
 
 void print(const SimArguments& arguments, const Sum& sum) {
-  const double seconds = std::chrono::duration<double>(sum.simulated).count();
+  const double seconds = to_seconds(sum.simulated);
   fmt::print(
       "seeds {}..{}: {:.2f} simulated hours, {} operations ({:.1f} a simulated second, {:.0f} a wall "
       "second), "
@@ -186,7 +186,7 @@ void run_sim(const SimArguments& arguments, ToolRun& tool) {
     if (!run.holds()) print_broken(arguments, run);
     if (!arguments.history.empty()) keep_history(arguments.history, run, tool);
   }
-  sum.wall_seconds = std::max(1e-9, std::chrono::duration<double>(clock.now() - began).count());
+  sum.wall_seconds = std::max(1e-9, to_seconds(clock.now() - began));
   tool.json ? print_json(arguments, sum) : print(arguments, sum);
   if (!sum.broken_seeds.empty()) tool.exit_code = kExitFinding;
 }

@@ -6,6 +6,7 @@
 
 #include "app/tool.h"
 #include "app/tool_client.h"
+#include "app/tool_text.h"
 #include "base/units.h"
 
 namespace candor::app {
@@ -13,16 +14,9 @@ namespace {
 
 using nlohmann::json;
 
-constexpr Duration kAnswerTimeout = 5s;
-
 struct StatusOptions {
   std::string at = "127.0.0.1:8390";
 };
-
-std::string mebibytes(const json& bytes) {
-  if (!bytes.is_number()) return "?";
-  return fmt::format("{:.1f} MiB", bytes.get<double>() / (1 << 20));
-}
 
 std::string percent(double part, double whole) {
   return whole > 0 ? fmt::format("{:.1f}%", 100.0 * part / whole) : "-";
@@ -151,7 +145,7 @@ void print_origin(const json& origin) {
   if (!shed.empty()) fmt::print("         refused as overloaded since the start: {}\n", shed.substr(2));
 }
 
-void print_text(const json& status) {
+void print_status(const json& status) {
   const auto uptime = static_cast<std::int64_t>(status["uptime_seconds"].get<double>());
   fmt::print(
       "{} ({}), candor {}, up {}, {}\n", status["node"].get<std::string>(),
@@ -176,7 +170,7 @@ void print_text(const json& status) {
 
 // Whatever answers on that port, the tool must not fall over it.
 Result<json> fetch_status(const std::string& at) {
-  const auto answer = http_get(at, "/api/v1/status", kAnswerTimeout);
+  const auto answer = http_get(at, "/api/v1/status", kPageTimeout);
   if (!answer) return std::unexpected(answer.error());
   json status = json::parse(answer->body, nullptr, false);
   if (answer->status != 200 || !status.is_object() || !status.contains("features"))
@@ -192,7 +186,7 @@ void status(const StatusOptions& options, ToolRun& run) {
   if (run.json)
     fmt::print("{}\n", status->dump(2, ' ', false, json::error_handler_t::replace));
   else
-    print_text(*status);
+    print_status(*status);
   if (!(*status)["ready"].get<bool>() || !(*status)["degraded"].empty()) run.exit_code = kExitFinding;
 }
 

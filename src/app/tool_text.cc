@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "app/explain_json.h"
 
@@ -77,6 +78,11 @@ std::string short_number(double value) {
   if (size >= 1e4) return fmt::format("{:.3g}k", value / 1e3);
   if (size >= 100 || value == std::floor(value)) return fmt::format("{:.0f}", value);
   return fmt::format("{:.2g}", value);
+}
+
+std::string mebibytes(const nlohmann::json& bytes) {
+  if (!bytes.is_number()) return "-";
+  return fmt::format("{:.1f} MiB", bytes.get<double>() / (1 << 20));
 }
 
 std::string short_millis(double ms) {

@@ -1,6 +1,7 @@
 // Text for a terminal: what comes from outside must not drive it, and long things have to fit.
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 
@@ -17,6 +18,8 @@ namespace candor::app {
 
 // "850", "12.3k", "4.56M"
 [[nodiscard]] std::string short_number(double value);
+// "12.5 MiB"; "-": nobody said.
+[[nodiscard]] std::string mebibytes(const nlohmann::json& bytes);
 // "0.42 ms", "12.3 ms", "4.5 s", "3 min", "2.1 h"
 [[nodiscard]] std::string short_millis(double ms);
 

@@ -70,7 +70,7 @@ TopFacts facts_of(const Moment& now, const Moment* before) {
   facts.status = &now.status;
   if (before != nullptr) {
     facts.before = &before->status;
-    facts.seconds = std::chrono::duration<double>(now.at - before->at).count();
+    facts.seconds = to_seconds(now.at - before->at);
   }
   facts.budgets = part(now.budgets);
   facts.levers = part(now.levers);
@@ -140,12 +140,6 @@ void watch(const HttpDaemon& daemon, Duration period) {
       return;
     if (now) before = std::move(*now);
   }
-}
-
-void wait_for(Duration wait) {
-  const MonoTime end = SystemClock().now() + wait;
-  Loop loop(LoopOptions{.backend = LoopBackend::kEpoll});
-  for (Duration left = wait; left > Duration::zero(); left = end - SystemClock().now()) loop.turn(left);
 }
 
 void top(const TopOptions& options, ToolRun& run) {

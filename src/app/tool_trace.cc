@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/event_stream.h"
+#include "app/percent.h"
 #include "app/tool.h"
 #include "app/tool_client.h"
 #include "app/tool_daemon.h"

@@ -23,8 +23,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr Duration kAnswerTimeout = 10s;
-constexpr Duration kLookPeriod = 250ms;
+constexpr Duration kWarmAnswerTimeout = 10s;
+constexpr Duration kProgressPeriod = 250ms;
 // The daemon takes bodies of 16 KiB.
 constexpr std::size_t kBodyKeyBytes = 12 << 10;
 
@@ -115,7 +115,7 @@ Result<json> send_keys(const WarmArguments& arguments, const std::vector<std::st
     }
     if (part.empty()) continue;  // none is left
     const json body = {{"feature", arguments.feature}, {"keys", std::move(part)}};
-    answer = post_to_daemon(arguments.file, "/api/v1/warm", body, kAnswerTimeout);
+    answer = post_to_daemon(arguments.file, "/api/v1/warm", body, kWarmAnswerTimeout);
     if (!answer) return answer;
   }
   if (unsendable > 0)
@@ -132,7 +132,7 @@ Result<json> begin(const WarmArguments& arguments) {
                 fmt::format("a trace needs --format, one of {}", kTraceFormatNames));
   if (!names_keys) {
     const json body = arguments.feature.empty() ? json::object() : json{{"feature", arguments.feature}};
-    return post_to_daemon(arguments.file, "/api/v1/warm", body, kAnswerTimeout);
+    return post_to_daemon(arguments.file, "/api/v1/warm", body, kWarmAnswerTimeout);
   }
   auto keys = arguments.keys.empty() ? read_trace(arguments) : read_lines(arguments);
   if (!keys) return std::unexpected(keys.error());
@@ -176,8 +176,8 @@ void print_end(const json& progress) {
 Result<json> watch(const WarmArguments& arguments, json progress, bool is_drawn) {
   while (progress["running"].get<bool>()) {
     if (is_drawn) draw(progress);
-    std::this_thread::sleep_for(kLookPeriod);  // tidy: allow(the tool waits for a daemon)
-    auto now = post_to_daemon(arguments.file, "/api/v1/warm-progress", json::object(), kAnswerTimeout);
+    std::this_thread::sleep_for(kProgressPeriod);  // tidy: allow(the tool waits for a daemon)
+    auto now = post_to_daemon(arguments.file, "/api/v1/warm-progress", json::object(), kWarmAnswerTimeout);
     if (!now) return now;
     progress = std::move(*now);
   }
@@ -201,7 +201,7 @@ void count_since(const json& before, json* progress) {
 }
 
 void warm(const WarmArguments& arguments, ToolRun& run) {
-  auto before = post_to_daemon(arguments.file, "/api/v1/warm-progress", json::object(), kAnswerTimeout);
+  auto before = post_to_daemon(arguments.file, "/api/v1/warm-progress", json::object(), kWarmAnswerTimeout);
   if (!before) return report_failure(run, "warm", before.error().message);
   auto progress = begin(arguments);
   if (progress && !arguments.no_wait)

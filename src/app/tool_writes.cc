@@ -15,7 +15,7 @@ namespace {
 using nlohmann::json;
 
 // Replays wait for the log's sync, one after the other.
-constexpr Duration kAnswerTimeout = 60s;
+constexpr Duration kReplayAnswerTimeout = 60s;
 
 struct WritesArguments {
   std::string file, feature;
@@ -49,7 +49,7 @@ void writes(const std::string& verb, const WritesArguments& arguments, ToolRun& 
   json body = {{"do", verb}};
   if (!arguments.feature.empty()) body["feature"] = arguments.feature;
   if (arguments.position) body["position"] = *arguments.position;
-  const auto answer = post_to_daemon(arguments.file, "/api/v1/writes", body, kAnswerTimeout);
+  const auto answer = post_to_daemon(arguments.file, "/api/v1/writes", body, kReplayAnswerTimeout);
   if (!answer) return report_failure(run, command.c_str(), answer.error().message);
   const json& letters = (*answer)["dead_letters"];
   for (const json& one : letters)

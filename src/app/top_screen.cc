@@ -42,7 +42,7 @@ std::string percent(std::optional<double> share) {
 }
 
 // Cut to a width, by letters; the rest of the line is ours.
-std::string fitted(const std::string& line, std::size_t columns) {
+std::string first_letters(const std::string& line, std::size_t columns) {
   std::size_t letters = 0;
   for (std::size_t i = 0; i < line.size(); ++i) {
     if ((static_cast<unsigned char>(line[i]) & 0xC0U) == 0x80U) continue;
@@ -254,7 +254,7 @@ std::vector<std::string> top_screen(const TopFacts& facts, std::size_t rows, std
     lines.resize(rows);
     lines.back() = "… more than fits: make the window larger, or use --once";
   }
-  for (std::string& line : lines) line = fitted(line, columns);
+  for (std::string& line : lines) line = first_letters(line, columns);
   return lines;
 }
 

@@ -17,7 +17,7 @@
 namespace candor::app {
 namespace {
 
-using namespace std::string_literals;
+using namespace std::string_view_literals;
 
 class TraceReaderTest : public testing::Test {
  protected:
@@ -72,16 +72,16 @@ class TraceReaderTest : public testing::Test {
 using Keys = std::vector<std::uint64_t>;
 
 TEST_F(TraceReaderTest, ReadsBigEndianKeysOfFourBytes) {
-  EXPECT_EQ(keys(file("t", "\0\0\1\2\xff\0\0\0"s), "be32"), (Keys{258, 0xff000000}));
+  EXPECT_EQ(keys(file("t", std::string("\0\0\1\2\xff\0\0\0"sv)), "be32"), (Keys{258, 0xff000000}));
 }
 
 TEST_F(TraceReaderTest, ReadsBigEndianKeysOfEightBytes) {
-  EXPECT_EQ(keys(file("t", "\0\0\0\1\0\0\0\2"s), "be64"), (Keys{0x100000002}));
+  EXPECT_EQ(keys(file("t", std::string("\0\0\0\1\0\0\0\2"sv)), "be64"), (Keys{0x100000002}));
 }
 
 TEST_F(TraceReaderTest, ReadsOracleRecordsWithSizes) {
-  const std::string record =
-      "\1\0\0\0"s + "\2\1\0\0\0\0\0\0"s + "\0\2\0\0"s + "\xff\xff\xff\xff\xff\xff\xff\xff"s;
+  const std::string record = std::string("\1\0\0\0"sv) + std::string("\2\1\0\0\0\0\0\0"sv) +
+                             std::string("\0\2\0\0"sv) + std::string("\xff\xff\xff\xff\xff\xff\xff\xff"sv);
   const auto requests = all(file("t", record + record), "oracle");
   ASSERT_TRUE(requests.has_value());
   ASSERT_EQ(requests->size(), 2U);
@@ -196,7 +196,8 @@ TEST_F(TraceReaderTest, AMissingFileIsAnErrorThatNamesIt) {
 TEST_F(TraceReaderTest, AFolderIsAnError) { EXPECT_FALSE(failure(folder_.string(), "be32").empty()); }
 
 TEST_F(TraceReaderTest, ARecordCutShortIsAnError) {
-  EXPECT_NE(failure(file("t", "\0\0\0\1\0"s), "be32").find("middle of a record"), std::string::npos);
+  EXPECT_NE(failure(file("t", std::string("\0\0\0\1\0"sv)), "be32").find("middle of a record"),
+            std::string::npos);
 }
 
 TEST_F(TraceReaderTest, ABadLineIsNamedByItsNumber) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "app/config.h"
+#include "app/percent.h"
 
 namespace candor::app {
 namespace {
@@ -21,19 +22,6 @@ Authority find_authority(std::string_view url) {
   // reading.
   out.at = url.substr(0, url.find('?')).rfind('@');
   if (out.at != std::string_view::npos && out.at < out.begin) out.at = std::string_view::npos;
-  return out;
-}
-
-std::string percent_encode(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       c == '-' || c == '_' || c == '.' || c == '~';
-    if (plain)
-      out += c;
-    else
-      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-  }
   return out;
 }
 

@@ -338,7 +338,7 @@ void Warming::say_end() {
 
 std::vector<warm::HotSetBuilder::Feature> Warming::read_rates() {
   const MonoTime now = world_.clock->now();
-  const double seconds = std::chrono::duration<double>(now - rates_at_).count();
+  const double seconds = to_seconds(now - rates_at_);
   if (!rates_.empty() && now - rates_at_ < kRatesPeriod) return rates_;
   rates_at_ = now;
   std::vector<warm::HotSetBuilder::Feature> out(world_.features->size());

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "app/percent.h"
 #include "app/version.h"
 
 namespace candor::app {
@@ -22,20 +23,6 @@ std::string base64(std::string_view bytes) {
       group = group << 8U | (i + j < bytes.size() ? static_cast<unsigned char>(bytes[i + j]) : 0U);
     for (std::size_t j = 0; j < 4; ++j)
       out += i + j <= bytes.size() ? kDigits[group >> (18U - 6U * j) & 63U] : '=';
-  }
-  return out;
-}
-
-// "%40" -> "@". What is no escape stays as it is.
-std::string percent_decode(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    unsigned code = 0;
-    const bool escape =
-        text[i] == '%' && i + 2 < text.size() &&
-        std::from_chars(text.data() + i + 1, text.data() + i + 3, code, 16).ptr == text.data() + i + 3;
-    out += escape ? static_cast<char>(code) : text[i];
-    if (escape) i += 2;
   }
   return out;
 }
@@ -78,7 +65,8 @@ Result<WebhookTarget> parse_webhook_url(std::string_view url) {
   std::string_view rest = url.substr(scheme.size());
   // An unescaped '/' or '@' in a password would be taken for the end of it: the last '@' is the safe reading.
   if (const auto at = rest.rfind('@'); at != std::string_view::npos) {
-    out.authorization = "Basic " + base64(percent_decode(rest.substr(0, at)));
+    out.authorization =
+        "Basic " + base64(percent_decode(rest.substr(0, at)).value_or(std::string(rest.substr(0, at))));
     rest.remove_prefix(at + 1);
   }
   const auto slash = std::min(rest.find_first_of("/?#"), rest.size());

@@ -132,7 +132,7 @@ class FeatureFigures {
       return wrong(file_, node->line, at(name), "durations are text with a unit, such as \"20ms\"");
     const auto duration = parse_duration(node->text);
     if (!duration) return wrong(file_, node->line, at(name), duration.error().message);
-    return std::chrono::duration<double>(*duration).count();
+    return to_seconds(*duration);
   }
 
   Result<void> read_optional(KnownWorkload& known) {

@@ -17,7 +17,7 @@
 namespace candor::app {
 namespace {
 
-constexpr std::size_t kLineBytesMax = 64 << 10;  // a longer line means that the file is not a log
+constexpr std::size_t kLogLineBytesMax = 64 << 10;  // a longer line means that the file is not a log
 // Keys that are counted, of all features together: about 60 bytes each, 1.2 GB.
 constexpr std::size_t kKeysMax = 20'000'000;
 constexpr std::size_t kFeaturesMax = 4096;
@@ -50,9 +50,9 @@ class LineReader {
         return true;
       }
       if (is_over_) return false;
-      if (unread.size() > kLineBytesMax)
-        return fail(ErrorCode::kCorrupt,
-                    fmt::format("{}:{}: longer than {} bytes: not a log", path_, number + 1, kLineBytesMax));
+      if (unread.size() > kLogLineBytesMax)
+        return fail(ErrorCode::kCorrupt, fmt::format("{}:{}: longer than {} bytes: not a log", path_,
+                                                     number + 1, kLogLineBytesMax));
       searched = unread.size();
       if (auto more = refill(); !more) return std::unexpected(more.error());
     }
@@ -62,7 +62,7 @@ class LineReader {
 
  private:
   LineReader(std::string path, std::unique_ptr<ByteSource> source)
-      : path_(std::move(path)), source_(std::move(source)), buffer_(4 * kLineBytesMax) {}
+      : path_(std::move(path)), source_(std::move(source)), buffer_(4 * kLogLineBytesMax) {}
 
   Result<void> refill() {
     std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
@@ -82,14 +82,15 @@ class LineReader {
   bool is_over_ = false;
 };
 
-bool is_separator(char c) { return c == ' ' || c == '\t' || c == ',' || c == ';'; }
+bool is_log_separator(char c) { return c == ' ' || c == '\t' || c == ',' || c == ';'; }
 
 // The next field; nothing is left of `line` but what follows it.
 std::string_view take_field(std::string_view* line) {
-  const std::size_t end = static_cast<std::size_t>(std::ranges::find_if(*line, is_separator) - line->begin());
+  const std::size_t end =
+      static_cast<std::size_t>(std::ranges::find_if(*line, is_log_separator) - line->begin());
   const std::string_view field = line->substr(0, end);
   line->remove_prefix(end);
-  while (!line->empty() && is_separator(line->front())) line->remove_prefix(1);
+  while (!line->empty() && is_log_separator(line->front())) line->remove_prefix(1);
   return field;
 }
 
@@ -138,7 +139,7 @@ class Seen {
   }
 
   Result<double> span_seconds(Duration given) const {
-    if (given > Duration::zero()) return std::chrono::duration<double>(given).count();
+    if (given > Duration::zero()) return to_seconds(given);
     if (last_ - first_ >= kSpanSecondsMin) return last_ - first_;
     return fail(
         ErrorCode::kInvalidArgument,
@@ -214,7 +215,7 @@ class Seen {
 
 Result<std::optional<LogLine>> parse_log_line(std::string_view line) {
   while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.remove_suffix(1);
-  while (!line.empty() && is_separator(line.front())) line.remove_prefix(1);
+  while (!line.empty() && is_log_separator(line.front())) line.remove_prefix(1);
   if (line.empty() || line.front() == '#') return std::nullopt;
   LogLine parsed;
   const std::string_view time = take_field(&line);

@@ -17,13 +17,13 @@ using write_behind::WriteMode;
 
 // What an earlier run left is brought to the origin before traffic, if that takes no longer.
 constexpr Duration kReplayPatience = 10s;
-constexpr Duration kLookPeriod = 10ms;
+constexpr Duration kReplayLookPeriod = 10ms;
 // Directories are called after features with this before it: a feature may be called "..".
 constexpr std::string_view kPrefix = "f-";
 
 void pause() {
   std::this_thread::sleep_for(
-      kLookPeriod);  // tidy: allow(start and end of the process; nothing is simulated here)
+      kReplayLookPeriod);  // tidy: allow(start and end of the process; nothing is simulated here)
 }
 
 std::string counted(std::size_t count, std::string_view what) {

@@ -19,6 +19,8 @@ using std::chrono_literals::operator""s;
 using std::chrono_literals::operator""min;
 using std::chrono_literals::operator""h;
 
+[[nodiscard]] constexpr double to_seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
+
 // A moment on this process's monotonic clock.
 struct MonoTime {
   std::int64_t ns = 0;

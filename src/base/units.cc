@@ -90,4 +90,11 @@ std::string format_size(std::uint64_t bytes) {
   return format_amount(bytes, kSizeUnits);
 }
 
+std::optional<std::uint64_t> parse_digits(std::string_view text) {
+  std::uint64_t value = 0;
+  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (code != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
 }  // namespace candor

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -21,5 +22,8 @@ namespace candor {
 [[nodiscard]] Result<std::uint64_t> parse_size(std::string_view text);
 // The shortest exact form: 268435456 becomes "256MiB", 1000 stays "1000B".
 [[nodiscard]] std::string format_size(std::uint64_t bytes);
+
+// Digits and nothing else, such as another program's counter; nullopt: anything else, or too large.
+[[nodiscard]] std::optional<std::uint64_t> parse_digits(std::string_view text);
 
 }  // namespace candor

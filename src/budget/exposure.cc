@@ -215,8 +215,7 @@ LifeMeans life_means(double updates_per_second, double ttl_seconds, double ttl_j
 }
 
 Exposure predict(const Workload& workload, const Delivery& delivery, Duration max_staleness) {
-  return predict(workload, delivery, arrivals_of(delivery),
-                 std::chrono::duration<double>(max_staleness).count(), OnArrival::kDrop);
+  return predict(workload, delivery, arrivals_of(delivery), to_seconds(max_staleness), OnArrival::kDrop);
 }
 
 Exposure predict(const Workload& workload, const Delivery& delivery, const Arrivals& arrivals,

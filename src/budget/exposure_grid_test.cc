@@ -17,7 +17,7 @@ using nlohmann::json;
 
 constexpr const char* kGridFile = CANDOR_SOURCE_DIR "/tests/web/exposure_grid.json";
 
-Workload workload_of(const json& from) {
+Workload grid_workload(const json& from) {
   Workload workload;
   workload.reads_per_second = from["reads_per_second"];
   for (const json& one : from["classes"])
@@ -39,7 +39,7 @@ Delivery delivery_of(const json& from) {
 
 Exposure answer_of(const json& one) {
   const auto limit = Duration{std::llround(1e9 * one["limit_seconds"].get<double>())};
-  return predict(workload_of(one["workload"]), delivery_of(one["delivery"]), limit);
+  return predict(grid_workload(one["workload"]), delivery_of(one["delivery"]), limit);
 }
 
 json delivery_case(double ttl, bool pushed, double delay, double p99, double jitter, double own,

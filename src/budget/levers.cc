@@ -6,8 +6,6 @@
 namespace candor {
 namespace {
 
-double seconds_of(Duration duration) { return std::chrono::duration<double>(duration).count(); }
-
 bool is_pushed(const FeatureModel& model, const LeverPositions& positions) {
   return model.delivery.is_pushed || (positions.watch && model.facts.can_watch);
 }
@@ -46,7 +44,7 @@ double proven_within(const FeatureModel& model, const LeverPositions& positions)
   if (!is_pushed(model, positions)) return 0.0;
   const double above = positions.origin_above_seconds;
   if (model.facts.serving != Serving::kProven) return above;
-  const double limit = seconds_of(model.budget.max_staleness);
+  const double limit = to_seconds(model.budget.max_staleness);
   return above > 0.0 ? std::min(above, limit) : limit;
 }
 
@@ -106,7 +104,7 @@ void accumulate(Exposure& sum, const Exposure& one, double share) {
 // Reads that are answered from tiers, at rates below the feature's own where some go to the origin.
 Exposure expose(const FeatureModel& model, const LeverPositions& positions, const Delivery& delivery) {
   const double kept = 1.0 - positions.origin_fraction;
-  const double limit = seconds_of(model.budget.max_staleness);
+  const double limit = to_seconds(model.budget.max_staleness);
   const OnArrival on_arrival = positions.refresh_on_change ? OnArrival::kReload : OnArrival::kDrop;
   const double within = proven_within(model, positions);
   Exposure sum;

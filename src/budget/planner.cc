@@ -105,7 +105,7 @@ class Planner {
 
   // Some budgets are kept however the feature is read and changed.
   void judge_unseen() {
-    const double limit = std::chrono::duration<double>(model_.budget.max_staleness).count();
+    const double limit = to_seconds(model_.budget.max_staleness);
     const Serving serving = model_.facts.serving;
     const auto kept = [&](std::string why) {
       plan_.verdict = PlanVerdict::kKept;
@@ -216,7 +216,7 @@ class Planner {
   }
 
   void search() {
-    const double limit = std::chrono::duration<double>(model_.budget.max_staleness).count();
+    const double limit = to_seconds(model_.budget.max_staleness);
     std::vector<double> windows{0.0};
     if (is_possible(Lever::kBatchWrites))
       for (double window : {0.5, 2.0, 5.0, 15.0, 60.0})

@@ -9,6 +9,7 @@
 
 #include "base/assert.h"
 #include "base/hash.h"
+#include "base/units.h"
 #include "bus/message_format.h"
 
 namespace candor {
@@ -20,13 +21,6 @@ constexpr std::size_t kNonceBytes = 8;
 static_assert(kMessageBytesMax + kNonceBytes <= std::size_t{1} << 20, "NATS's default max_payload");
 constexpr Duration kExpireTick = 25ms;
 constexpr int kStreamNotFound = 10059;
-
-std::optional<std::uint64_t> number(std::string_view text) {
-  std::uint64_t value = 0;
-  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (text.empty() || code != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
 
 // Values of a foreign document: a wrong type is the same as absent.
 std::uint64_t number_in(const json& object, const char* name) {
@@ -58,7 +52,7 @@ std::optional<Numbers> numbers_of(std::string_view reply) {
   }
   if (tokens.size() < 9 || tokens[0] != "$JS" || tokens[1] != "ACK") return std::nullopt;
   const std::size_t at = tokens.size() == 9 ? 5 : 7;
-  const auto stream = number(tokens[at]), consumer = number(tokens[at + 1]);
+  const auto stream = parse_digits(tokens[at]), consumer = parse_digits(tokens[at + 1]);
   if (!stream || !consumer) return std::nullopt;
   return Numbers{tokens[at - 2], *stream, *consumer};
 }
@@ -165,7 +159,7 @@ void NatsStream::on_incoming(nats::Incoming message) {
   if (message.subject == subject_) return on_delivery(message);
   if (message.subject.starts_with("d.")) return on_control(message);
   const std::size_t dot = message.subject.find('.');
-  const auto id = dot == std::string::npos ? std::nullopt : number(message.subject.substr(dot + 1));
+  const auto id = dot == std::string::npos ? std::nullopt : parse_digits(message.subject.substr(dot + 1));
   const auto it = id ? waiting_.find(*id) : waiting_.end();
   if (it == waiting_.end()) return;  // it timed out
   const OneShot<Reply> done = it->second.done;
@@ -434,7 +428,7 @@ void NatsStream::on_control(const nats::Incoming& message) {
   heard_at_ = executor_->now();
   if (!message.reply.empty()) link_.send({message.reply, "", ""});
   if (!message.stalled.empty()) link_.send({message.stalled, "", ""});
-  const auto sent = number(message.last_consumer);
+  const auto sent = parse_digits(message.last_consumer);
   if (sent && *sent > consumer_sequence_) give_up_consumer();
 }
 

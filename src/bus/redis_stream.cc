@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/units.h"
 #include "bus/message_format.h"
 #include "bus/redis_stream_scripts.h"
 
@@ -28,13 +29,6 @@ redis::ClientOptions client_options(const RedisStream::Options& options, Duratio
   client.command_timeout = timeout;
   client.reconnect = {.first = 20ms, .limit = 500ms};
   return client;
-}
-
-std::optional<std::uint64_t> number(std::string_view text) {
-  std::uint64_t value = 0;
-  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (code != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-  return value;
 }
 
 std::string advice(std::string_view error) {
@@ -180,7 +174,7 @@ Task<void> RedisStream::send(Chunk chunk) {
 // The callers may do anything, the last thing included.
 void RedisStream::settle(Chunk& chunk, const Result<resp::RespValue>& reply) {
   std::optional<std::uint64_t> last;
-  if (reply && reply->items.size() == 2) last = number(reply->items[1].text);
+  if (reply && reply->items.size() == 2) last = parse_digits(reply->items[1].text);
   if (!last || *last < chunk.size()) {
     status_.errors += chunk.size();
     const Error error =
@@ -218,7 +212,7 @@ Task<Result<RedisStream::Look>> RedisStream::look() {
   Look seen;
   if (reply->is_null()) co_return seen;
   if (reply->items.size() == 3) {
-    const auto epoch = number(reply->items[0].text), last = number(reply->items[1].text);
+    const auto epoch = parse_digits(reply->items[0].text), last = parse_digits(reply->items[1].text);
     if (epoch && last && *epoch != 0) {
       seen.epoch = *epoch;
       seen.last.value = *last;
@@ -341,8 +335,8 @@ void RedisStream::hand_over_entry(const resp::RespValue& entry) {
   const auto alive = alive_;
   const std::string id = entry.items.size() == 2 ? entry.items[0].text : "";
   const std::size_t dash = id.find('-');
-  const auto epoch = number(id.substr(0, dash));
-  const auto n = dash == id.npos ? std::nullopt : number(id.substr(dash + 1));
+  const auto epoch = parse_digits(id.substr(0, dash));
+  const auto n = dash == id.npos ? std::nullopt : parse_digits(id.substr(dash + 1));
   if (!epoch || !n) {
     ++status_.errors;
     return;

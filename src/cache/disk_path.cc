@@ -16,13 +16,6 @@
 
 namespace candor {
 
-namespace {
-
-// As for suspects in L1: by itself the question costs more than loading a small row (repair.cc).
-constexpr std::size_t kConfirmsOnReadFrom = 16 * 1024;
-
-}  // namespace
-
 void CacheCore::MissPath::forget_on_disk(const Feature& feature, std::string_view key) {
   if (parts_.disk == nullptr || mutant(Mutant::kDiskForgetLost)) return;
   parts_.disk->forget(feature.id(), parts_.l1->hash(feature.id(), key), name_of(feature, key));

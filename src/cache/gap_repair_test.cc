@@ -100,7 +100,7 @@ TEST(RepairPaceTest, SlowAndFailingOriginsAreAskedLessAndLess) {
 
 // ---- the whole ----
 
-constexpr Incarnation kHistory{7};
+constexpr Incarnation kRepairedHistory{7};
 
 // Rows with versions. Answers at once, or by hand.
 struct VersionedOrigin final : OriginFeature {
@@ -110,7 +110,7 @@ struct VersionedOrigin final : OriginFeature {
   };
   std::map<std::string, Row>* rows;
   std::uint64_t* now_at;  // the highest id that is visible
-  Incarnation history = kHistory;
+  Incarnation history = kRepairedHistory;
   bool confirms = true, hangs = false, is_down = false;
   std::vector<std::string> loads, confirmations;
   std::vector<OneShot<bool>> hanging;
@@ -178,7 +178,7 @@ class GapRepairTest : public testing::Test {
   }
   // The river is heard of, and everything loaded from now on is trusted.
   void start() {
-    cache_->note_applied("db", kHistory, Position{1});
+    cache_->note_applied("db", kRepairedHistory, Position{1});
     executor_.advance(10ms);
     settle();
     executor_.advance(10ms);

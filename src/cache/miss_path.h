@@ -28,6 +28,10 @@ namespace disk {
 struct Hit;
 }
 
+// A reader's miss is confirmed, not loaded, from values of this size on. By itself the question costs more
+// than loading a small row (docs/benchmarks.md, "Gap repair"), and a row that has changed costs both.
+inline constexpr std::size_t kConfirmsOnReadFrom = 16 * 1024;
+
 // What a load brought back. Not nested in MissPath: clang wants the class around a default member initializer
 // complete before Result<> may ask whether it can be made from nothing.
 struct LoadedValue {

@@ -8,7 +8,7 @@ namespace candor {
 namespace {
 
 // Between scans of L1 that found nothing to ask about, so that home has turns for others.
-constexpr Duration kTurnPause = 1ms;
+constexpr Duration kScanPause = 1ms;
 // How often an origin that suffers, or a feed that is behind, is looked at again.
 constexpr Duration kLookAgain = 100ms;
 
@@ -219,7 +219,7 @@ std::optional<MonoTime> Reconciler::next_turn(MonoTime now) const {
   } else if (is_waiting_) {
     no_later_than(now + kLookAgain);
   } else if (pace_.under_way() < RepairPace::kUnderWayMax && !(has_walked_ && queue_.empty())) {
-    no_later_than(std::max(pace_.next_at(), queue_.empty() ? now + kTurnPause : now));
+    no_later_than(std::max(pace_.next_at(), queue_.empty() ? now + kScanPause : now));
   } else if (pace_.under_way() == 0) {
     no_later_than(now);  // the last batch has been answered: the pass ends
   }

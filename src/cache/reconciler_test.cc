@@ -17,11 +17,11 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-constexpr Incarnation kHistory{7};
+constexpr Incarnation kComparedHistory{7};
 constexpr FeatureId kWatched{0};
 constexpr FeatureId kByTtl{1};
 
-struct Database {
+struct ComparedRows {
   struct Row {
     std::string value;
     std::uint64_t version = 0;
@@ -35,9 +35,9 @@ struct Database {
 };
 
 // Knows versions of rows if it is `versioned`, as PostgreSQL does; else values are all there is.
-class TableOrigin final : public OriginFeature {
+class ComparedOrigin final : public OriginFeature {
  public:
-  TableOrigin(Database* db, bool versioned) : db_(db), versioned_(versioned) {}
+  ComparedOrigin(ComparedRows* db, bool versioned) : db_(db), versioned_(versioned) {}
   Task<Result<OriginRow>> load(std::string key, MonoTime) override {
     db_->loads.push_back(key);
     OriginRow row;
@@ -69,7 +69,7 @@ class TableOrigin final : public OriginFeature {
   [[nodiscard]] bool can_erase() const override { return false; }
 
  private:
-  Database* db_;
+  ComparedRows* db_;
   bool versioned_;
 };
 
@@ -101,10 +101,10 @@ class ReconcilerTest : public testing::Test {
     policy.name = "user";
     policy.ttl = policy.negative_ttl = 1h;
     policy.ttl_jitter = policy.refresh_beta = 0;
-    EXPECT_TRUE(cache_->add_feature(policy, std::make_unique<TableOrigin>(&db_, true), "db"));
+    EXPECT_TRUE(cache_->add_feature(policy, std::make_unique<ComparedOrigin>(&db_, true), "db"));
     policy.name = "price";
-    EXPECT_TRUE(cache_->add_feature(policy, std::make_unique<TableOrigin>(&prices_, false)));
-    cache_->note_applied("db", kHistory, Position{1});
+    EXPECT_TRUE(cache_->add_feature(policy, std::make_unique<ComparedOrigin>(&prices_, false)));
+    cache_->note_applied("db", kComparedHistory, Position{1});
     executor_.advance(10ms);
     cache_->settle_floor("db", executor_.now());
     cache_->trust_l2("db", true);
@@ -182,7 +182,7 @@ class ReconcilerTest : public testing::Test {
   }
 
   VirtualExecutor executor_;
-  Database db_, prices_;
+  ComparedRows db_, prices_;
   Witness witness_;
   l2::MemoryL2 l2_;
   std::unique_ptr<l1::Store> store_;
@@ -368,7 +368,7 @@ TEST_F(ReconcilerTest, KeepsTheRate) {
   }
   pass(2s);
   EXPECT_EQ(cache_->reconciliation().passes, 1u);
-  EXPECT_NEAR(std::chrono::duration<double>(cache_->reconciliation().last_pass).count(), 10.0, 0.3);
+  EXPECT_NEAR(to_seconds(cache_->reconciliation().last_pass), 10.0, 0.3);
 }
 
 TEST_F(ReconcilerTest, SmallStoreIsNotAskedAboutAllTheTime) {

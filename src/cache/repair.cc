@@ -19,14 +19,6 @@
 
 namespace candor {
 
-namespace {
-
-// A reader's miss is confirmed, not loaded, from values of this size on. By itself the question costs more
-// than loading a small row (docs/benchmarks.md, "Gap repair"), and a row that has changed costs both.
-constexpr std::size_t kConfirmsOnReadFrom = 16 * 1024;
-
-}  // namespace
-
 void CacheCore::MissPath::close() {
   is_closing_ = true;
   for (const auto& origin : watched_) origin->repair->halt();

@@ -251,7 +251,7 @@ void CapacityModel::settle(MonoTime now) {
   settled_at_ = now;
   trim();
   if (now - looked_at_ >= kLookPeriod) {
-    const double seconds = std::chrono::duration<double>(now - looked_at_).count();
+    const double seconds = to_seconds(now - looked_at_);
     looked_at_ = now;
     records_per_second_ = static_cast<double>(records_) / seconds;
     if (records_per_second_ > options_.records_per_second_max && stacks_.size() > kFeatureKeysMin)
@@ -264,8 +264,8 @@ void CapacityModel::settle(MonoTime now) {
     raise_rates();
   }
   if (now - faded_at_ < kFadePeriod) return;
-  const double seconds = std::chrono::duration<double>(now - faded_at_).count();
-  const double half_life = std::chrono::duration<double>(options_.half_life).count();
+  const double seconds = to_seconds(now - faded_at_);
+  const double half_life = to_seconds(options_.half_life);
   const double factor = std::exp2(-seconds / half_life);
   faded_at_ = now;
   seconds_ = (seconds_ + seconds) * factor;
@@ -298,7 +298,7 @@ CapacityModel::Estimate CapacityModel::estimate(const ReuseHistogram& curve, dou
                                                 double placed) const {
   Estimate out;
   out.reads = reads;
-  out.seconds = seconds_ + std::chrono::duration<double>(settled_at_ - faded_at_).count();
+  out.seconds = seconds_ + to_seconds(settled_at_ - faded_at_);
   out.hit_ratio = reads > 0 ? std::clamp(hits / reads, 0.0, 1.0) : 0;
   out.cold = std::clamp(curve.cold() / placed, 0.0, 1.0);
   out.working_set_bytes = curve.size_for(0.99);

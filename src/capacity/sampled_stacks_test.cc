@@ -10,7 +10,7 @@
 namespace candor::capacity {
 namespace {
 
-constexpr FeatureId kFirst{0}, kSecond{1};
+constexpr FeatureId kOneFeature{0}, kOtherFeature{1};
 
 // The obvious way: a list, searched from its front.
 struct NaiveStack {
@@ -86,11 +86,12 @@ TEST(SampledStacks, DistancesAreThoseOfTheObviousStack) {
 
 TEST(SampledStacks, ALowerRateDropsKeysAndEachThatStaysStandsForMore) {
   SampledStacks stacks({.keys_max = 2000, .features = 2, .depth_bytes = 1e12});
-  for (std::uint64_t i = 0; i < 1000; ++i) stacks.insert(mix64(i), i % 2 == 0 ? kFirst : kSecond, 100);
-  stacks.set_rate(kFirst, 0.25);
+  for (std::uint64_t i = 0; i < 1000; ++i)
+    stacks.insert(mix64(i), i % 2 == 0 ? kOneFeature : kOtherFeature, 100);
+  stacks.set_rate(kOneFeature, 0.25);
   stacks.check_invariants();
-  EXPECT_NEAR(static_cast<double>(stacks.size(kFirst)), 125, 30);
-  EXPECT_EQ(stacks.size(kSecond), 500U);
+  EXPECT_NEAR(static_cast<double>(stacks.size(kOneFeature)), 125, 30);
+  EXPECT_EQ(stacks.size(kOtherFeature), 500U);
   // The oldest key of the second feature: under it lies what 1000 keys weigh, about.
   SampledStacks::Key* key = stacks.find(mix64(1));
   ASSERT_NE(key, nullptr);
@@ -101,7 +102,7 @@ TEST(SampledStacks, ALowerRateDropsKeysAndEachThatStaysStandsForMore) {
 
 TEST(SampledStacks, WhatLiesTooDeepIsForgotten) {
   SampledStacks stacks({.keys_max = 100, .features = 1, .depth_bytes = 1000});
-  for (std::uint64_t i = 0; i < 50; ++i) stacks.insert(mix64(i), kFirst, 100);
+  for (std::uint64_t i = 0; i < 50; ++i) stacks.insert(mix64(i), kOneFeature, 100);
   EXPECT_TRUE(stacks.trim());
   EXPECT_EQ(stacks.size(), 10U);
   EXPECT_EQ(stacks.find(mix64(39)), nullptr);
@@ -112,7 +113,7 @@ TEST(SampledStacks, WhatLiesTooDeepIsForgotten) {
 
 TEST(SampledStacks, AKeyCostsNoMoreThanIsReckonedFor) {
   SampledStacks stacks({.keys_max = 10'000, .features = 1, .depth_bytes = 1e12});
-  for (std::uint64_t i = 0; i < 10'000; ++i) stacks.insert(mix64(i), kFirst, 100);
+  for (std::uint64_t i = 0; i < 10'000; ++i) stacks.insert(mix64(i), kOneFeature, 100);
   EXPECT_LE(stacks.memory_bytes(), 10'000 * SampledStacks::kBytesPerKey + 1000);
 }
 

@@ -8,7 +8,7 @@ namespace candor {
 namespace {
 
 // Only daemons use this file, for microseconds at a time.
-constexpr Duration kPatience = 200ms;
+constexpr Duration kDeskPatience = 200ms;
 constexpr const char* kSchema =
     "pragma journal_mode = wal; pragma synchronous = normal;"
     "create table if not exists readers (reader text primary key, holder integer not null default 0, beat "
@@ -31,7 +31,7 @@ constexpr int kForgetSeconds = 86'400;
 }  // namespace
 
 Result<SqliteDesk> SqliteDesk::open(const std::string& database, std::string reader, std::uint64_t holder) {
-  auto db = SqliteHandle::open(database + "-candor", SqliteHandle::Mode::kCreate, kPatience);
+  auto db = SqliteHandle::open(database + "-candor", SqliteHandle::Mode::kCreate, kDeskPatience);
   if (!db) return std::unexpected(db.error());
   if (auto made = db->execute(kSchema); !made) return std::unexpected(made.error());
   for (const Widening& one : kWidenings) {

@@ -12,7 +12,7 @@ namespace candor {
 namespace {
 
 // A migration or a backup may hold the lock for a while; whoever types a command waits.
-constexpr Duration kPatience = 10s;
+constexpr Duration kInstallPatience = 10s;
 
 struct Plan {
   std::string table, columns;
@@ -215,7 +215,7 @@ SqliteFeedState state_of(SqliteHandle& db, const std::vector<Watch>& watches) {
 }  // namespace
 
 Result<SqliteFeedState> install_sqlite_feed(const std::string& path, const std::vector<Watch>& watches) {
-  auto db = SqliteHandle::open(path, SqliteHandle::Mode::kReadWrite, kPatience);
+  auto db = SqliteHandle::open(path, SqliteHandle::Mode::kReadWrite, kInstallPatience);
   if (!db) return std::unexpected(in_file(db.error(), path));
   auto done = db->execute("begin immediate");
   if (done) done = install_all(*db, watches);
@@ -227,13 +227,13 @@ Result<SqliteFeedState> install_sqlite_feed(const std::string& path, const std::
 }
 
 Result<SqliteFeedState> sqlite_feed_state(const std::string& path, const std::vector<Watch>& watches) {
-  auto db = SqliteHandle::open(path, SqliteHandle::Mode::kReadOnly, kPatience);
+  auto db = SqliteHandle::open(path, SqliteHandle::Mode::kReadOnly, kInstallPatience);
   if (!db) return std::unexpected(in_file(db.error(), path));
   return state_of(*db, watches);
 }
 
 Result<void> remove_sqlite_feed(const std::string& path) {
-  auto db = SqliteHandle::open(path, SqliteHandle::Mode::kReadWrite, kPatience);
+  auto db = SqliteHandle::open(path, SqliteHandle::Mode::kReadWrite, kInstallPatience);
   if (!db) return std::unexpected(in_file(db.error(), path));
   auto done = db->execute("begin immediate");
   if (done) done = drop_triggers(*db, "candor_[0-9]*_*");

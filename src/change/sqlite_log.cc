@@ -14,7 +14,7 @@ namespace candor {
 namespace {
 
 // Writers come first: what does not get its lock in this time looks again soon.
-constexpr Duration kPatience = 5ms;
+constexpr Duration kLogPatience = 5ms;
 // A step of trimming deletes a range of rows in a transaction of about 2 ms, ten times a second at most.
 constexpr std::uint64_t kTrimRows = 4000;
 constexpr Duration kTrimPeriod = 100ms;
@@ -38,7 +38,7 @@ Result<void> SqliteLog::open() {
   if (!db_) {
     const auto mode = options_.file.mode == SqliteMode::kReadOnly ? SqliteHandle::Mode::kReadOnly
                                                                   : SqliteHandle::Mode::kReadWrite;
-    auto db = SqliteHandle::open(options_.file.path, mode, kPatience);
+    auto db = SqliteHandle::open(options_.file.path, mode, kLogPatience);
     if (!db) return std::unexpected(db.error());
     // A trim that a power failure undoes is done again.
     (void)db->execute("pragma synchronous = normal");

@@ -28,8 +28,6 @@ constexpr unsigned kRegretsMost = 5;  // calm times 32: 2 h 40 min of the defaul
 constexpr double kLoadSmoothing = 0.05;
 constexpr double kLoadFactorMost = 4.0;
 
-double seconds_of(Duration duration) { return std::chrono::duration<double>(duration).count(); }
-
 std::size_t index_of(Lever lever) { return static_cast<std::size_t>(lever); }
 
 // What was measured of one feature, as far as levers are concerned.
@@ -52,14 +50,14 @@ double shortest_burn(const FeatureExposure& e) {
 // one. Where few hot keys make most of the reads, a minute's thousands are worth some tens, and a single
 // change of a hot key is no trend.
 double reads_together(const FeatureExposure& e, const Measured& measured) {
-  const double all = e.workload.reads_per_second * seconds_of(SpanTally::kSpan);
+  const double all = e.workload.reads_per_second * to_seconds(SpanTally::kSpan);
   if (all <= 0.0) return 1.0;
   const double judged = std::min(1.0, measured.reads / all);
-  const double limit = seconds_of(e.budget.max_staleness);
+  const double limit = to_seconds(e.budget.max_staleness);
   const double by_lag = measured.by_cause[static_cast<std::size_t>(StaleCause::kLag)];
   const double until_ttl = std::max(0.0, e.delivery.ttl_seconds - limit) / 2.0;
   const bool is_lag = e.delivery.is_pushed && by_lag >= measured.stale_fraction / 2.0;
-  const double run = is_lag ? std::min(until_ttl, seconds_of(e.lag_p99)) : until_ttl;
+  const double run = is_lag ? std::min(until_ttl, to_seconds(e.lag_p99)) : until_ttl;
   return 1.0 + judged * e.workload.read_weighted_reads() * run;
 }
 
@@ -105,7 +103,7 @@ std::string measured_text(const FeatureExposure& e, const Evidence& evidence) {
   return fmt::format(
       "{} of reads were staler than {:.3g} s (95 %: {} to {}; {:.0f} judged by {}, worth {:.0f}), {} are "
       "allowed",
-      percent(evidence.measured.stale_fraction), seconds_of(e.budget.max_staleness),
+      percent(evidence.measured.stale_fraction), to_seconds(e.budget.max_staleness),
       percent(evidence.measured.low), percent(evidence.measured.high), evidence.judged, evidence.by,
       evidence.measured.reads, percent(e.budget.stale_fraction));
 }
@@ -222,7 +220,7 @@ void FeatureTurn::note_calm() {
   }
   if (!memory_.calm_since) memory_.calm_since = now_;
   // A report's span overlaps with the one before: each counts for the time since then.
-  const double share = std::min(1.0, seconds_of(now_ - memory_.seen) / seconds_of(SpanTally::kSpan));
+  const double share = std::min(1.0, to_seconds(now_ - memory_.seen) / to_seconds(SpanTally::kSpan));
   memory_.calm_reads += evidence_.measured.reads * share;
   memory_.calm_over += evidence_.measured.reads * share * evidence_.measured.stale_fraction;
 }
@@ -360,9 +358,9 @@ void FeatureTurn::give_back(std::vector<Action>& actions) {
       "inside for {:.0f} s: {} of {:.0f} reads judged were over the limit, below {} at the interval's high "
       "end, {} are "
       "allowed; with {} {} instead of {} the model predicts {}",
-      seconds_of(calm), percent(share), memory_.calm_reads, percent(high), percent(allowed()),
+      to_seconds(calm), percent(share), memory_.calm_reads, percent(high), percent(allowed()),
       lever_name(lever), setting_text(*to), setting_text(made.from), percent(after.exposure.over_limit));
-  add(made, "calm_seconds", seconds_of(calm));
+  add(made, "calm_seconds", to_seconds(calm));
   add(made, "calm_reads", memory_.calm_reads);
   add(made, "calm_high", high);
   add(made, "predicted_after", after.exposure.over_limit);

@@ -24,7 +24,7 @@ MonitoredFeature monitored(const SteeredOptions& options) {
 SteeredFeature steered(const SteeredOptions& options) {
   SteeredFeature feature;
   feature.name = "feature";
-  feature.ttl_seconds = std::chrono::duration<double>(options.ttl).count();
+  feature.ttl_seconds = to_seconds(options.ttl);
   feature.ttl_jitter = kJitter;
   feature.facts.can_store = options.through_share > 0.0;
   feature.facts.through_share = options.through_share;
@@ -70,7 +70,7 @@ double SteeredWorld::base_loads(Duration since) const {
       options_.updates_per_second * (options_.updates_factor ? options_.updates_factor(since) : 1.0);
   const double reads =
       options_.reads_per_second * (options_.reads_factor ? options_.reads_factor(since) : 1.0);
-  const double ttl = std::chrono::duration<double>(options_.ttl).count() * (1.0 - kJitter / 2.0);
+  const double ttl = to_seconds(options_.ttl) * (1.0 - kJitter / 2.0);
   const double life = options_.is_watched && u > 0.0 ? -std::expm1(-u * ttl) / u : ttl;
   double sum = 0.0;
   for (std::size_t i = 0; i < keys_.size(); ++i) {
@@ -192,7 +192,7 @@ void SteeredWorld::tick() {
 FeatureExposure SteeredWorld::exposure() const {
   FeatureExposure out;
   monitor_.fill(out, now_);
-  out.delivery.ttl_seconds = std::chrono::duration<double>(ttl_now()).count();
+  out.delivery.ttl_seconds = to_seconds(ttl_now());
   out.delivery.loss = options_.is_watched ? options_.loss : 0.0;
   out.origin_loads_per_second = loads_per_second_;
   out.load_seconds_mean = 0.001;
@@ -239,7 +239,7 @@ void SteeredWorld::run(Duration time) {
 }
 
 Result<void> SteeredWorld::set_ttl(std::string_view /*feature*/, std::optional<Duration> ttl) {
-  positions_.ttl_seconds = ttl ? std::chrono::duration<double>(*ttl).count() : 0.0;
+  positions_.ttl_seconds = ttl ? to_seconds(*ttl) : 0.0;
   return {};
 }
 Result<void> SteeredWorld::set_refresh_on_change(std::string_view /*feature*/, bool is_on) {
@@ -251,7 +251,7 @@ Result<void> SteeredWorld::set_synchronous(std::string_view /*feature*/, bool is
   return {};
 }
 Result<void> SteeredWorld::set_batch_window(std::string_view /*feature*/, Duration window) {
-  positions_.batch_seconds = std::chrono::duration<double>(window).count();
+  positions_.batch_seconds = to_seconds(window);
   return {};
 }
 Result<void> SteeredWorld::set_origin_reads(std::string_view /*feature*/, double fraction) {

@@ -59,7 +59,7 @@ FeatureModel model_of(const FeatureExposure& exposure, const SteeredFeature& fea
   model.delivery = exposure.delivery;
   model.delivery.ttl_seconds = feature.ttl_seconds;  // the report has the one that a lever may have shortened
   model.delivery.ttl_jitter = feature.ttl_jitter;
-  model.delivery.delay_p99_seconds = std::chrono::duration<double>(exposure.lag_p99).count();
+  model.delivery.delay_p99_seconds = to_seconds(exposure.lag_p99);
   model.budget = exposure.budget;
   model.facts = feature.facts;
   if (exposure.load_seconds_mean > 0.0) model.facts.load_seconds = exposure.load_seconds_mean;

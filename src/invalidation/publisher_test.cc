@@ -23,7 +23,7 @@ struct FakeFeed final : Feed {
   [[nodiscard]] std::string describe() const override { return "fake"; }
 };
 
-struct FakeOrigin final : Origin {
+struct ToldOrigin final : Origin {
   std::optional<OriginProbe> answer;
   Result<std::unique_ptr<OriginFeature>> bind(OriginStatements) override {
     return fail(ErrorCode::kInternal, "not here");
@@ -99,7 +99,7 @@ class PublisherTest : public testing::Test {
 
   VirtualExecutor executor_;
   FakeFeed feed_;
-  FakeOrigin origin_;
+  ToldOrigin origin_;
   FakeL2 l2_;
   std::shared_ptr<MemoryLog> log_ = std::make_shared<MemoryLog>(MemoryLog::Options{}, 5);
   MemoryStream memory_{&executor_, log_};

@@ -5,7 +5,7 @@
 namespace candor {
 namespace {
 
-constexpr MonoTime kNow{1'000'000'000'000};
+constexpr MonoTime kWrittenAt{1'000'000'000'000};
 
 message::Presence from(std::string node, std::vector<FeatureWrites> writes, bool leaving = false) {
   message::Presence presence;
@@ -17,29 +17,29 @@ message::Presence from(std::string node, std::vector<FeatureWrites> writes, bool
 
 TEST(RegionWritesTest, ChangesOfTheOtherNodesAddUpAndOnesOwnDoNotCount) {
   RegionWrites writes("eu-1");
-  writes.hear(from("eu-1", {{"item", 7200, false, 0}}), kNow);
-  EXPECT_EQ(writes.made_by_others("item", kNow), 0.0);
-  writes.hear(from("eu-2", {{"item", 3600, false, 0}, {"other", 36, false, 0}}), kNow);
-  writes.hear(from("eu-3", {{"item", 1800, false, 0}}), kNow);
-  EXPECT_DOUBLE_EQ(writes.made_by_others("item", kNow), 1.5);
-  EXPECT_EQ(writes.made_by_others("nothing", kNow), 0.0);
+  writes.hear(from("eu-1", {{"item", 7200, false, 0}}), kWrittenAt);
+  EXPECT_EQ(writes.made_by_others("item", kWrittenAt), 0.0);
+  writes.hear(from("eu-2", {{"item", 3600, false, 0}, {"other", 36, false, 0}}), kWrittenAt);
+  writes.hear(from("eu-3", {{"item", 1800, false, 0}}), kWrittenAt);
+  EXPECT_DOUBLE_EQ(writes.made_by_others("item", kWrittenAt), 1.5);
+  EXPECT_EQ(writes.made_by_others("nothing", kWrittenAt), 0.0);
 }
 
 TEST(RegionWritesTest, WhatIsAskedEndsWithWhoAsked) {
   RegionWrites writes("eu-1");
-  writes.hear(from("eu-2", {{"item", 0, true, 0}}), kNow);
-  writes.hear(from("eu-3", {{"item", 0, false, 500}}), kNow + 1s);
-  const RegionWrites::Asked both = writes.asked_by_others("item", kNow + 1s);
+  writes.hear(from("eu-2", {{"item", 0, true, 0}}), kWrittenAt);
+  writes.hear(from("eu-3", {{"item", 0, false, 500}}), kWrittenAt + 1s);
+  const RegionWrites::Asked both = writes.asked_by_others("item", kWrittenAt + 1s);
   EXPECT_TRUE(both.waits);
   EXPECT_EQ(both.gather, 500ms);
-  const RegionWrites::Asked later = writes.asked_by_others("item", kNow + 3s);
+  const RegionWrites::Asked later = writes.asked_by_others("item", kWrittenAt + 3s);
   EXPECT_FALSE(later.waits) << "eu-2 was not heard for three beats";
   EXPECT_EQ(later.gather, 500ms);
-  writes.hear(from("eu-3", {{"item", 0, false, 500}}, true), kNow + 3s);
-  EXPECT_EQ(writes.asked_by_others("item", kNow + 3s), RegionWrites::Asked{}) << "it said goodbye";
-  writes.hear(from("eu-2", {{"item", 0, true, 0}}), kNow + 4s);
-  writes.hear(from("eu-2", {}), kNow + 5s);
-  EXPECT_FALSE(writes.asked_by_others("item", kNow + 5s).waits) << "it asks no more";
+  writes.hear(from("eu-3", {{"item", 0, false, 500}}, true), kWrittenAt + 3s);
+  EXPECT_EQ(writes.asked_by_others("item", kWrittenAt + 3s), RegionWrites::Asked{}) << "it said goodbye";
+  writes.hear(from("eu-2", {{"item", 0, true, 0}}), kWrittenAt + 4s);
+  writes.hear(from("eu-2", {}), kWrittenAt + 5s);
+  EXPECT_FALSE(writes.asked_by_others("item", kWrittenAt + 5s).waits) << "it asks no more";
 }
 
 TEST(RegionWritesTest, RoundTripIsNotKnownBeforeOneWasMadeAndThenSmoothed) {

@@ -30,7 +30,7 @@ std::string shown(const AlertEvent& event) {
 }
 using Lines = std::vector<std::string>;
 
-class AlertBookTest : public testing::Test {
+class AlertBookTest : public ::testing::Test {
  protected:
   Lines note(Duration pause, std::vector<FeatureExposure> features) {
     now_ = now_ + pause;
@@ -166,7 +166,7 @@ Alert alert_of(const std::string& feature, bool is_resolved = false) {
   return out;
 }
 
-class AlertOutboxTest : public testing::Test {
+class AlertOutboxTest : public ::testing::Test {
  protected:
   [[nodiscard]] std::string take() {
     std::string out;

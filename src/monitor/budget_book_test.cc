@@ -11,7 +11,7 @@ namespace {
 constexpr Duration kDay = 24h;
 const Budget kBudget{.max_staleness = 5s, .stale_fraction = 0.001, .window = 30 * kDay};
 
-class BudgetBookTest : public testing::Test {
+class BudgetBookTest : public ::testing::Test {
  protected:
   static std::vector<BudgetBook::Feature> features() {
     return {{"plain", std::nullopt}, {"profile", kBudget}, {"price", kBudget}};

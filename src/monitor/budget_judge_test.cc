@@ -12,12 +12,12 @@
 namespace candor {
 namespace {
 
-constexpr Duration kDay = 24h;
+constexpr Duration kJudgedDay = 24h;
 constexpr Duration kStep = 10s;
 
-class BudgetJudgeTest : public testing::Test {
+class BudgetJudgeTest : public ::testing::Test {
  protected:
-  void use(double stale_fraction, Duration window = 30 * kDay) {
+  void use(double stale_fraction, Duration window = 30 * kJudgedDay) {
     budget_ = {.max_staleness = 5s, .stale_fraction = stale_fraction, .window = window};
     windows_ = std::make_unique<BudgetWindows>(burn_windows(budget_));
     judge_ = std::make_unique<BudgetJudge>(budget_);
@@ -45,7 +45,7 @@ class BudgetJudgeTest : public testing::Test {
   }
   // How long after `since` the n-th change came.
   [[nodiscard]] double minutes(std::size_t n, MonoTime since) const {
-    return std::chrono::duration<double>(at_.at(n) - since).count() / 60;
+    return to_seconds(at_.at(n) - since) / 60;
   }
 
   Budget budget_;
@@ -68,20 +68,20 @@ TEST_F(BudgetJudgeTest, NothingMeasuredIsUnknownAndNotOk) {
 
 TEST_F(BudgetJudgeTest, InsideTheBudgetAllIsWell) {
   use(0.001);
-  traffic(4 * kDay, 1000, 0.0009);
+  traffic(4 * kJudgedDay, 1000, 0.0009);
   EXPECT_EQ(transcript(), "ok");
 }
 
 TEST_F(BudgetJudgeTest, AFastBurnPagesWithinMinutesAndEndsSoonAfterItIsOver) {
   use(0.001);
-  traffic(kDay, 1000, 0);
+  traffic(kJudgedDay, 1000, 0);
   const MonoTime began = now_;
   traffic(30min, 1000, 0.2);
   // 200 times the rate: the hour's window passes 14.4 after 14.4 / 200 of an hour, which is 4.3 minutes.
   ASSERT_EQ(transcript(), "ok page");
   EXPECT_NEAR(minutes(1, began), 4.3, 0.5);
   const MonoTime ended = now_;
-  traffic(7 * kDay, 1000, 0);
+  traffic(7 * kJudgedDay, 1000, 0);
   // The page goes when the short windows have emptied and stayed so: half an hour and the hold of 5 minutes
   // after the end, in which the slower page rule let go. What was spent is a ticket until it has left six
   // hours' window; nothing comes after it.
@@ -93,13 +93,13 @@ TEST_F(BudgetJudgeTest, AFastBurnPagesWithinMinutesAndEndsSoonAfterItIsOver) {
 
 TEST_F(BudgetJudgeTest, ASlowBurnIsATicketAndNeverAPage) {
   use(0.001);
-  traffic(10 * kDay, 1000, 0.002);
+  traffic(10 * kJudgedDay, 1000, 0.002);
   EXPECT_EQ(transcript(), "ok ticket");
 }
 
 TEST_F(BudgetJudgeTest, SixTimesTheRatePagesByTheSlowRule) {
   use(0.001);
-  traffic(kDay, 1000, 0);
+  traffic(kJudgedDay, 1000, 0);
   const MonoTime began = now_;
   traffic(8h, 1000, 0.007);
   EXPECT_EQ(judge_->state(), BudgetState::kPage);
@@ -154,17 +154,17 @@ TEST_F(BudgetJudgeTest, WhenReadsCeaseThePageEndsAsUnknown) {
 
 TEST_F(BudgetJudgeTest, ABudgetOfNothingPagesForOneRead) {
   use(0.0);
-  traffic(kDay, 1000, 0);
+  traffic(kJudgedDay, 1000, 0);
   EXPECT_EQ(transcript(), "ok");
   traffic(10s, 1000, 0.001);
   EXPECT_EQ(transcript(), "ok page");
-  traffic(2 * kDay, 1000, 0);
+  traffic(2 * kJudgedDay, 1000, 0);
   EXPECT_EQ(transcript(), "ok page ticket ok");
 }
 
 TEST_F(BudgetJudgeTest, ABudgetOfEverythingNeverAlerts) {
   use(1.0);
-  traffic(4 * kDay, 1000, 1.0);
+  traffic(4 * kJudgedDay, 1000, 1.0);
   EXPECT_EQ(transcript(), "ok");
 }
 
@@ -219,14 +219,14 @@ std::vector<std::string> shown(double fraction, Duration window) {
 using Lines = std::vector<std::string>;
 
 TEST(BurnRulesTest, ThirtyDaysAreTheTable) {
-  EXPECT_EQ(shown(0.001, 30 * kDay), (Lines{"page 1h 5m 14.4", "page 6h 30m 6", "ticket 3d 6h 1"}));
+  EXPECT_EQ(shown(0.001, 30 * kJudgedDay), (Lines{"page 1h 5m 14.4", "page 6h 30m 6", "ticket 3d 6h 1"}));
 }
 TEST(BurnRulesTest, LongerBudgetsDoNotMakePeopleSlower) {
-  EXPECT_EQ(shown(0.001, 90 * kDay), shown(0.001, 30 * kDay));
+  EXPECT_EQ(shown(0.001, 90 * kJudgedDay), shown(0.001, 30 * kJudgedDay));
 }
 TEST(BurnRulesTest, ShorterBudgetsAreInProportion) {
-  EXPECT_EQ(shown(0.001, 15 * kDay), (Lines{"page 30m 150s 14.4", "page 3h 15m 6", "ticket 36h 3h 1"}));
-  EXPECT_EQ(shown(0.001, kDay), (Lines{"page 2m 10s 14.4", "page 12m 1m 6", "ticket 144m 12m 1"}));
+  EXPECT_EQ(shown(0.001, 15 * kJudgedDay), (Lines{"page 30m 150s 14.4", "page 3h 15m 6", "ticket 36h 3h 1"}));
+  EXPECT_EQ(shown(0.001, kJudgedDay), (Lines{"page 2m 10s 14.4", "page 12m 1m 6", "ticket 144m 12m 1"}));
 }
 TEST(BurnRulesTest, TheShortestBudgetsPageBeforeHalfIsGone) {
   EXPECT_EQ(shown(0.001, 10min), (Lines{"page 1m 10s 5", "page 1m 10s 5", "ticket 1m 10s 1"}));
@@ -235,14 +235,14 @@ TEST(BurnRulesTest, TheShortestBudgetsPageBeforeHalfIsGone) {
 TEST(BurnRulesTest, NoRateIsOutOfReach) {
   for (const double fraction : {0.01, 0.05, 0.1, 0.2, 0.5, 0.9, 0.99})
     for (const BurnRule& rule :
-         burn_rules({.max_staleness = 1s, .stale_fraction = fraction, .window = 30 * kDay})) {
+         burn_rules({.max_staleness = 1s, .stale_fraction = fraction, .window = 30 * kJudgedDay})) {
       EXPECT_LT(rule.rate * fraction, 1.0) << fraction;
       EXPECT_GE(rule.rate, 1.0) << fraction;
     }
 }
 TEST(BurnRulesTest, WindowsAscendAndTheLastIsTheBudgets) {
-  for (const Duration window : {Duration{1min}, Duration{17min}, Duration{5h}, Duration{3 * kDay},
-                                Duration{30 * kDay}, Duration{365 * kDay}}) {
+  for (const Duration window : {Duration{1min}, Duration{17min}, Duration{5h}, Duration{3 * kJudgedDay},
+                                Duration{30 * kJudgedDay}, Duration{365 * kJudgedDay}}) {
     const auto windows = burn_windows({.max_staleness = 1s, .stale_fraction = 0.1, .window = window});
     EXPECT_EQ(windows.back(), window);
     EXPECT_TRUE(std::ranges::is_sorted(windows));
@@ -250,14 +250,14 @@ TEST(BurnRulesTest, WindowsAscendAndTheLastIsTheBudgets) {
 }
 
 TEST(BurnTest, IsTheFractionOverTheFractionAllowed) {
-  const Budget budget{.max_staleness = 1s, .stale_fraction = 0.01, .window = 30 * kDay};
+  const Budget budget{.max_staleness = 1s, .stale_fraction = 0.01, .window = 30 * kJudgedDay};
   EXPECT_DOUBLE_EQ(burn(Tally::plain(1000, 20), budget, 1h), 2.0);
   EXPECT_DOUBLE_EQ(burn(Tally{}, budget, 1h), 0.0);
   EXPECT_DOUBLE_EQ(budget_left(Tally::plain(1000, 20), budget), -1.0);
   EXPECT_DOUBLE_EQ(budget_left(Tally::plain(1000, 0), budget), 1.0);
 }
 TEST(BurnTest, WhereNothingIsAllowedOneStaleReadSpendsAll) {
-  const Budget budget{.max_staleness = 1s, .stale_fraction = 0.0, .window = 30 * kDay};
+  const Budget budget{.max_staleness = 1s, .stale_fraction = 0.0, .window = 30 * kJudgedDay};
   EXPECT_DOUBLE_EQ(burn(Tally::plain(1000, 1), budget, 1h), 720.0);
   EXPECT_DOUBLE_EQ(budget_left(Tally::plain(1'000'000, 1), budget), 0.0);
   EXPECT_DOUBLE_EQ(budget_left(Tally::plain(1000, 3), budget), -2.0);

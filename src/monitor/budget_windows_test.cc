@@ -11,7 +11,7 @@
 namespace candor {
 namespace {
 
-constexpr Duration kDay = 24h;
+constexpr Duration kWindowDay = 24h;
 
 Budget budget_over(Duration window) {
   return {.max_staleness = 5s, .stale_fraction = 0.001, .window = window};
@@ -33,7 +33,7 @@ class NaiveWindows {
   std::deque<std::pair<MonoTime, Tally>> all_;
 };
 
-class BudgetWindowsTest : public testing::Test {
+class BudgetWindowsTest : public ::testing::Test {
  protected:
   void use(Duration budget_window) {
     spans_ = burn_windows(budget_over(budget_window));
@@ -51,7 +51,7 @@ class BudgetWindowsTest : public testing::Test {
 };
 
 TEST_F(BudgetWindowsTest, AnIncidentLeavesEachWindowOnTime) {
-  use(30 * kDay);
+  use(30 * kWindowDay);
   add(1h, 100, 100);
   for (const Duration window : spans_) {
     EXPECT_EQ(windows_->sum(now_ + window - windows_->bucket(window), window).stale, 100) << window.count();
@@ -60,47 +60,48 @@ TEST_F(BudgetWindowsTest, AnIncidentLeavesEachWindowOnTime) {
 }
 
 TEST_F(BudgetWindowsTest, AnIncidentIsNotDilutedByTheDayBefore) {
-  use(30 * kDay);
+  use(30 * kWindowDay);
   for (int i = 0; i < 24 * 360; ++i) add(10s, 1000, 0);
   for (int i = 0; i < 30; ++i) add(10s, 1000, 500);
   EXPECT_NEAR(sum(5min).fraction(), 0.5, 0.02);  // a window begins with a whole bucket
   EXPECT_NEAR(sum(1h).fraction(), 0.5 / 12, 0.001);
-  EXPECT_NEAR(sum(30 * kDay).fraction(), 0.5 / 288, 0.001);
+  EXPECT_NEAR(sum(30 * kWindowDay).fraction(), 0.5 / 288, 0.001);
 }
 
 TEST_F(BudgetWindowsTest, NothingIsLeftAfterALongSilence) {
-  use(30 * kDay);
+  use(30 * kWindowDay);
   for (int i = 0; i < 1000; ++i) add(10s, 10, 1);
-  now_ = now_ + 31 * kDay;
+  now_ = now_ + 31 * kWindowDay;
   for (const Duration window : spans_) EXPECT_EQ(sum(window), Tally{}) << window.count();
   add(0s, 3, 1);
   for (const Duration window : spans_) EXPECT_EQ(sum(window).reads, 3) << window.count();
 }
 
 TEST_F(BudgetWindowsTest, ATimeThatGoesBackCountsAsTheLatest) {
-  use(30 * kDay);
-  add(10 * kDay, 1, 0);
+  use(30 * kWindowDay);
+  add(10 * kWindowDay, 1, 0);
   windows_->add(MonoTime{0}, Tally::plain(1, 1));
   EXPECT_EQ(sum(5min).reads, 2);
 }
 
 TEST_F(BudgetWindowsTest, CausesAreKeptForTheWholeWindow) {
-  use(kDay);
+  use(kWindowDay);
   Tally tally = Tally::plain(10, 3);
   tally.by_cause[1] = 2;
   tally.by_cause[4] = 1;
   windows_->add(now_, tally);
   windows_->add(now_ + 3h, tally);
   now_ = now_ + 3h;
-  EXPECT_EQ(sum(kDay).by_cause[1], 4);
-  EXPECT_EQ(sum(kDay).by_cause[4], 2);
+  EXPECT_EQ(sum(kWindowDay).by_cause[1], 4);
+  EXPECT_EQ(sum(kWindowDay).by_cause[4], 2);
   now_ = now_ + 22h;
-  EXPECT_EQ(sum(kDay).by_cause[1], 2);
+  EXPECT_EQ(sum(kWindowDay).by_cause[1], 2);
 }
 
 TEST_F(BudgetWindowsTest, MemoryIsBoundedWhateverTheWindow) {
-  for (const Duration window : {Duration{1min}, Duration{1h}, Duration{7 * kDay}, Duration{30 * kDay},
-                                Duration{90 * kDay}, Duration{100 * 365 * kDay}}) {
+  for (const Duration window :
+       {Duration{1min}, Duration{1h}, Duration{7 * kWindowDay}, Duration{30 * kWindowDay},
+        Duration{90 * kWindowDay}, Duration{100 * 365 * kWindowDay}}) {
     use(window);
     EXPECT_LE(windows_->bytes(), 64u << 10) << window.count();
   }
@@ -112,8 +113,9 @@ TEST_F(BudgetWindowsTest, AgreeWithANaiveReference) {
   std::uint64_t compared = 0;
   for (std::uint64_t seed = 0; seed < 60; ++seed) {
     Random random(seed);
-    const std::array kWindows = {Duration{1min},     Duration{10min},     Duration{5h},
-                                 Duration{7 * kDay}, Duration{30 * kDay}, Duration{45 * kDay}};
+    const std::array kWindows = {
+        Duration{1min},           Duration{10min},           Duration{5h},
+        Duration{7 * kWindowDay}, Duration{30 * kWindowDay}, Duration{45 * kWindowDay}};
     const Duration own = kWindows[random.below(kWindows.size())];
     use(own);
     NaiveWindows naive;
@@ -147,7 +149,7 @@ TEST_F(BudgetWindowsTest, AgreeWithANaiveReference) {
 }
 
 TEST_F(BudgetWindowsTest, WhatIsSavedIsRestored) {
-  use(30 * kDay);
+  use(30 * kWindowDay);
   for (int i = 0; i < 5000; ++i) add(i % 7 * 100s, 10 + i % 3, i % 3);
   BlobWriter out;
   windows_->save(out);
@@ -155,17 +157,17 @@ TEST_F(BudgetWindowsTest, WhatIsSavedIsRestored) {
   BlobReader in(out.bytes());
   other.restore(in, now_);
   EXPECT_TRUE(in.is_good() && in.is_at_end());
-  for (const Duration later : {Duration{0s}, Duration{3min}, Duration{5h}, Duration{10 * kDay}})
+  for (const Duration later : {Duration{0s}, Duration{3min}, Duration{5h}, Duration{10 * kWindowDay}})
     for (const Duration window : spans_)
       EXPECT_EQ(other.sum(now_ + later, window), windows_->sum(now_ + later, window));
 }
 
 TEST_F(BudgetWindowsTest, OtherWindowsAreNotRestored) {
-  use(30 * kDay);
+  use(30 * kWindowDay);
   add(1h, 10, 1);
   BlobWriter out;
   windows_->save(out);
-  use(7 * kDay);
+  use(7 * kWindowDay);
   BlobReader in(out.bytes());
   windows_->restore(in, now_);
   EXPECT_FALSE(in.is_good());

@@ -5,15 +5,15 @@
 namespace candor {
 namespace {
 
-constexpr MonoTime at(double seconds) { return MonoTime{static_cast<std::int64_t>(seconds * 1e9)}; }
+constexpr MonoTime checked_at(double seconds) { return MonoTime{static_cast<std::int64_t>(seconds * 1e9)}; }
 
-const HeardChange kChange{ChangeId{20}, at(100), at(100.1)};
+const HeardChange kChange{ChangeId{20}, checked_at(100), checked_at(100.1)};
 
 TierCopy copy(std::uint64_t up_to, double loaded) {
   TierCopy out;
   out.value = std::make_shared<const std::string>("v");
   out.stamp.up_to = ChangeId{up_to};
-  out.loaded_at = at(loaded);
+  out.loaded_at = checked_at(loaded);
   return out;
 }
 
@@ -42,20 +42,20 @@ TEST(ChangeChecksTest, BoundThatDeniesALaterLoadProvesNothing) {
 
 TEST(ChangeChecksTest, LooksAfterTheUsualLagAndNotBefore) {
   ChangeChecks checks(1);
-  checks.add(at(100), "k", kChange, 1.0, 2s);
-  EXPECT_TRUE(checks.take(at(103.9), 10).empty());
-  const auto due = checks.take(at(104), 10);
+  checks.add(checked_at(100), "k", kChange, 1.0, 2s);
+  EXPECT_TRUE(checks.take(checked_at(103.9), 10).empty());
+  const auto due = checks.take(checked_at(104), 10);
   ASSERT_EQ(due.size(), 1u);
   EXPECT_EQ(due[0].key, "k");
-  checks.add(at(200), "k", kChange, 1.0, 0s);
-  EXPECT_TRUE(checks.take(at(200.9), 10).empty());
-  EXPECT_EQ(checks.take(at(201), 10).size(), 1u);
+  checks.add(checked_at(200), "k", kChange, 1.0, 0s);
+  EXPECT_TRUE(checks.take(checked_at(200.9), 10).empty());
+  EXPECT_EQ(checks.take(checked_at(201), 10).size(), 1u);
 }
 
 TEST(ChangeChecksTest, TiersThatHoldTheOldValueAreCounted) {
   ChangeChecks checks(1);
-  checks.add(at(100), "k", kChange, 1.0, 0s);
-  const auto due = checks.take(at(102), 10);
+  checks.add(checked_at(100), "k", kChange, 1.0, 0s);
+  const auto due = checks.take(checked_at(102), 10);
   ASSERT_EQ(due.size(), 1u);
   TierCopies held;
   checks.judge(due[0], held);
@@ -71,11 +71,11 @@ TEST(ChangeChecksTest, TiersThatHoldTheOldValueAreCounted) {
 
 TEST(ChangeChecksTest, TakesItsSampleAndIsBounded) {
   ChangeChecks checks(1);
-  for (int i = 0; i < 10'000; ++i) checks.add(at(1), "k", kChange, 0.05, 0s);
+  for (int i = 0; i < 10'000; ++i) checks.add(checked_at(1), "k", kChange, 0.05, 0s);
   EXPECT_NEAR(static_cast<double>(checks.waiting()), 500.0, 70.0);
-  for (int i = 0; i < 10'000; ++i) checks.add(at(1), "k", kChange, 1.0, 0s);
+  for (int i = 0; i < 10'000; ++i) checks.add(checked_at(1), "k", kChange, 1.0, 0s);
   EXPECT_EQ(checks.waiting(), ChangeChecks::kWaitingMax);
-  EXPECT_EQ(checks.take(at(5), 7).size(), 7u);
+  EXPECT_EQ(checks.take(checked_at(5), 7).size(), 7u);
   EXPECT_EQ(checks.waiting(), ChangeChecks::kWaitingMax - 7);
 }
 

@@ -11,7 +11,7 @@ std::size_t ChangeRate::bin_of(double seconds) {
 }
 
 void ChangeRate::add(Duration interval, bool changed, double weight) {
-  const double seconds = std::chrono::duration<double>(interval).count();
+  const double seconds = to_seconds(interval);
   if (seconds <= 0.0) return;
   Bin& bin = bins_[bin_of(seconds)];
   bin.seconds += weight * seconds;

@@ -11,7 +11,6 @@ namespace {
 constexpr Duration kLagsKept = 60s;
 // Fewer changes say nothing of who makes them; without an answer none is this node's, which promises less.
 constexpr double kChangesLeast = 10.0;
-double in_seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
 
 OriginJudge::Options judge_options(const MonitoredFeature& facts) {
   OriginJudge::Options options;
@@ -81,7 +80,7 @@ void FeatureMonitor::Judgements::add(MonoTime now, const PickedRead& read, const
   totals.reads += judged.weight;
   totals.squares += judged.weight * judged.weight;
   totals.stale[static_cast<std::size_t>(judged.cause)] += judged.weight * judged.over;
-  if (is_stale || judged.over > 0.0) totals.staleness.add(in_seconds(staleness), judged.weight);
+  if (is_stale || judged.over > 0.0) totals.staleness.add(to_seconds(staleness), judged.weight);
   JudgedPart& part = parts[static_cast<std::size_t>(read.tier) % 4][static_cast<std::size_t>(read.level) % 5];
   part.reads += judged.weight;
   part.stale += judged.weight * judged.over;
@@ -131,7 +130,7 @@ FeatureMonitor::News FeatureMonitor::settle(MonoTime now, MonoTime proven) {
 
 void FeatureMonitor::tick(MonoTime now) {
   workload_.tick(now);
-  const double keep = std::exp2(-1.0 / in_seconds(WorkloadEstimator::kHalfLife));
+  const double keep = std::exp2(-1.0 / to_seconds(WorkloadEstimator::kHalfLife));
   by_origin_.fade(keep);
   changes_ *= keep;
   own_changes_ *= keep;

@@ -18,7 +18,7 @@ SightedRead read_of(FeatureId feature, std::string key, std::size_t bytes) {
   return read;
 }
 
-class HotKeysTest : public testing::Test {
+class HotKeysTest : public ::testing::Test {
  protected:
   HotKeys hot_{2, 16, 1};
 };

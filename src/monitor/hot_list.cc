@@ -10,8 +10,6 @@ namespace candor {
 
 namespace {
 
-double in_seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
-
 // Beyond so many half-lives the money is made anew: 2^40 leaves a double twelve bits of fractions.
 constexpr double kHalfLivesMax = 40.0;
 
@@ -21,13 +19,13 @@ constexpr double kDeviations = 1.96;
 }  // namespace
 
 double HotList::worth(MonoTime now) const {
-  return std::exp2(in_seconds(now - epoch_) / in_seconds(kHalfLife));
+  return std::exp2(to_seconds(now - epoch_) / to_seconds(kHalfLife));
 }
 
 double HotList::seconds(MonoTime now) const {
   if (!began_) return 0.0;
-  const double half_life = in_seconds(kHalfLife);
-  return half_life / std::log(2.0) * -std::expm1(-in_seconds(now - *began_) / half_life * std::log(2.0));
+  const double half_life = to_seconds(kHalfLife);
+  return half_life / std::log(2.0) * -std::expm1(-to_seconds(now - *began_) / half_life * std::log(2.0));
 }
 
 void HotList::rebase(MonoTime now) {
@@ -44,7 +42,7 @@ void HotList::rebase(MonoTime now) {
 void HotList::add(MonoTime now, std::string_view key, std::uint64_t hash, double weight, double amount) {
   if (keys_max_ == 0 || weight <= 0.0 || amount <= 0.0) return;
   if (!began_) began_ = epoch_ = now;
-  if (in_seconds(now - epoch_) > kHalfLivesMax * in_seconds(kHalfLife)) rebase(now);
+  if (to_seconds(now - epoch_) > kHalfLivesMax * to_seconds(kHalfLife)) rebase(now);
   const double value = amount * worth(now);
   const double variance = weight * std::max(0.0, weight - 1.0) * value * value;
   total_ += weight * value;

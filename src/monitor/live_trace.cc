@@ -122,7 +122,7 @@ LiveTrace::Taken LiveTrace::take(std::uint64_t watcher) {
 bool LiveTrace::pace() {
   const MutexLock lock(mutex_);
   const MonoTime now = clock_->now();
-  const double seconds = std::chrono::duration<double>(now - paced_at_).count();
+  const double seconds = to_seconds(now - paced_at_);
   const auto looked = static_cast<double>(hits_looked_at_.exchange(0, std::memory_order_relaxed));
   paced_at_ = now;
   if (watchers_.empty() || seconds <= 0.0) return false;

@@ -7,10 +7,10 @@
 namespace candor {
 namespace {
 
-constexpr FeatureId kFeature{0}, kOther{1};
-using Kind = TraceEvent::Kind;
+constexpr FeatureId kTraced{0}, kUntraced{1};
+using TraceKind = TraceEvent::Kind;
 
-class LiveTraceTest : public testing::Test {
+class LiveTraceTest : public ::testing::Test {
  protected:
   std::uint64_t open(TraceFilter filter) {
     const auto id = trace_.open(std::move(filter), 1.0);
@@ -19,7 +19,7 @@ class LiveTraceTest : public testing::Test {
   }
   void hit(std::string_view key, l1::Millis fresh_within = -1) {
     SampledRead read;
-    read.feature = kFeature;
+    read.feature = kTraced;
     read.key = key;
     read.tier = Tier::kL1;
     read.fresh_within = fresh_within;
@@ -29,7 +29,7 @@ class LiveTraceTest : public testing::Test {
     AnsweredRead read;
     read.tier = tier;
     read.took = took;
-    trace_.on_answered({kFeature, key}, read);
+    trace_.on_answered({kTraced, key}, read);
   }
   std::size_t seen(std::uint64_t watcher) { return trace_.take(watcher).events.size(); }
 
@@ -38,26 +38,26 @@ class LiveTraceTest : public testing::Test {
 };
 
 TEST_F(LiveTraceTest, UnwatchedItAsksForNoReads) {
-  EXPECT_EQ(trace_.chance(kFeature), 0.0);
+  EXPECT_EQ(trace_.chance(kTraced), 0.0);
   const auto id = open({});
-  EXPECT_EQ(trace_.chance(kFeature), 1.0);
+  EXPECT_EQ(trace_.chance(kTraced), 1.0);
   trace_.close(id);
-  EXPECT_EQ(trace_.chance(kFeature), 0.0);
+  EXPECT_EQ(trace_.chance(kTraced), 0.0);
   miss("a", 1ms);
   EXPECT_FALSE(trace_.is_watched());
 }
 
 TEST_F(LiveTraceTest, AWatcherOfOneFeatureOrOfMissesLeavesTheOthersAlone) {
   TraceFilter filter;
-  filter.feature = kOther;
+  filter.feature = kUntraced;
   const auto id = open(filter);
-  EXPECT_EQ(trace_.chance(kFeature), 0.0);
-  EXPECT_EQ(trace_.chance(kOther), 1.0);
+  EXPECT_EQ(trace_.chance(kTraced), 0.0);
+  EXPECT_EQ(trace_.chance(kUntraced), 1.0);
   trace_.close(id);
   TraceFilter slow;
   slow.slower = 1ms;
   (void)open(slow);
-  EXPECT_EQ(trace_.chance(kOther), 0.0);
+  EXPECT_EQ(trace_.chance(kUntraced), 0.0);
 }
 
 TEST_F(LiveTraceTest, FiltersByKeyTierAndTime) {
@@ -72,8 +72,8 @@ TEST_F(LiveTraceTest, FiltersByKeyTierAndTime) {
   hit("b1");
   miss("a2", 10ms);
   miss("b2", 5ms, Tier::kL2);
-  trace_.on_invalidate({kFeature, "a3"}, "command");
-  trace_.on_invalidate_feature(kFeature);
+  trace_.on_invalidate({kTraced, "a3"}, "command");
+  trace_.on_invalidate_feature(kTraced);
   EXPECT_EQ(seen(by_key), 4U);  // what holds for every key holds for a*
   EXPECT_EQ(seen(by_tier), 1U);
   EXPECT_EQ(seen(by_time), 1U);
@@ -93,14 +93,14 @@ TEST_F(LiveTraceTest, OutcomesAndKindsCanBeAskedFor) {
   TraceFilter errors;
   errors.outcome = "error";
   TraceFilter changes;
-  changes.kinds = {Kind::kChange, Kind::kInvalidation};
+  changes.kinds = {TraceKind::kChange, TraceKind::kInvalidation};
   const auto failed = open(errors), changed = open(changes);
   AnsweredRead read;
   read.error = "origin down";
-  trace_.on_answered({kFeature, "a"}, read);
-  trace_.on_change_applied(kFeature, "a", Change{});
-  trace_.on_invalidate({kFeature, "a"}, "change");  // the same once more
-  trace_.on_fill({kFeature, "a"}, Stamp{}, FillOutcome::kStored);
+  trace_.on_answered({kTraced, "a"}, read);
+  trace_.on_change_applied(kTraced, "a", Change{});
+  trace_.on_invalidate({kTraced, "a"}, "change");  // the same once more
+  trace_.on_fill({kTraced, "a"}, Stamp{}, FillOutcome::kStored);
   const auto events = trace_.take(failed).events;
   ASSERT_EQ(events.size(), 1U);
   EXPECT_EQ(events[0].reason, "origin down");
@@ -135,14 +135,14 @@ TEST_F(LiveTraceTest, OnlySoManyMayWatch) {
 
 TEST_F(LiveTraceTest, ASecondWatcherDoesNotBeginWithEveryHit) {
   TraceFilter changes;
-  changes.kinds = {Kind::kChange};
+  changes.kinds = {TraceKind::kChange};
   ASSERT_TRUE(trace_.open(changes, 0.01));
   for (int i = 0; i < 40; ++i) {
     clock_.advance(100ms);
     (void)trace_.pace();
   }
   ASSERT_TRUE(trace_.open({}, 0.01));
-  EXPECT_LE(trace_.chance(kFeature), 0.01);
+  EXPECT_LE(trace_.chance(kTraced), 0.01);
 }
 
 TEST_F(LiveTraceTest, ManyHitsLowerTheChanceAndFewRaiseIt) {
@@ -150,14 +150,14 @@ TEST_F(LiveTraceTest, ManyHitsLowerTheChanceAndFewRaiseIt) {
   for (int i = 0; i < 50'000; ++i) hit("a");
   clock_.advance(100ms);
   EXPECT_FALSE(trace_.pace());
-  EXPECT_NEAR(trace_.chance(kFeature), 0.01, 1e-3);
+  EXPECT_NEAR(trace_.chance(kTraced), 0.01, 1e-3);
   bool redraws = false;
   for (int i = 0; i < 40; ++i) {
     clock_.advance(100ms);
     redraws = trace_.pace() || redraws;
   }
   EXPECT_TRUE(redraws);
-  EXPECT_EQ(trace_.chance(kFeature), 1.0);
+  EXPECT_EQ(trace_.chance(kTraced), 1.0);
 }
 
 }  // namespace

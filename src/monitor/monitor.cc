@@ -159,7 +159,7 @@ void Monitor::measure_rates(Watched& watched, double seconds) {
 
 void Monitor::tick() {
   const MonoTime now = world_.clock->now();
-  const double seconds = std::chrono::duration<double>(now - ticked_).count();
+  const double seconds = to_seconds(now - ticked_);
   ticked_ = now;
   for (const auto& origin : sources_) origin->history.forget_before(now - kChangesKept);
   for (std::size_t i = 0; i < features_.size(); ++i) {
@@ -227,7 +227,7 @@ std::vector<FeatureExposure> Monitor::exposures() const {
     FeatureExposure& one = out.emplace_back();
     watched->monitor->fill(one, now);
     const FeaturePolicy& policy = watched->feature->policy();
-    one.delivery.ttl_seconds = std::chrono::duration<double>(policy.ttl).count();
+    one.delivery.ttl_seconds = to_seconds(policy.ttl);
     one.delivery.ttl_jitter = policy.ttl_jitter;
     one.origin_loads_per_second = watched->loads_per_second;
     one.check_loads_per_second = watched->checks_per_second;

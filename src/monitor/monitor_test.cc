@@ -10,7 +10,7 @@
 namespace candor {
 namespace {
 
-using testing::ElementsAre;
+using ::testing::ElementsAre;
 
 class OneRow final : public OriginFeature {
  public:
@@ -30,7 +30,7 @@ class OneRow final : public OriginFeature {
   [[nodiscard]] bool can_erase() const override { return false; }
 };
 
-class MonitorTest : public testing::Test {
+class MonitorTest : public ::testing::Test {
  protected:
   MonitorTest() : l2_(&executor_, {}, 1), monitor_(world()), store_(options()), cache_(parts()) {
     FeaturePolicy policy;

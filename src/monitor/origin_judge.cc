@@ -10,10 +10,6 @@ namespace {
 // An origin that failed to answer is left alone for a while.
 constexpr Duration kAskAgainAfter = 2s;
 
-// The hit path's time is a millisecond that may be some turns of its loop old: a change that was applied less
-// than this before a read may have come after it.
-constexpr Duration kReadTimeSlack = 20ms;
-
 }  // namespace
 
 OriginJudge::OriginJudge(Options options, const ChangeHistory* history, std::uint64_t feature_hash,

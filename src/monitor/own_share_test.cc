@@ -8,7 +8,7 @@ namespace {
 
 constexpr MonoTime kStart{1'000'000'000'000};
 
-class OwnShareTest : public testing::Test {
+class OwnShareTest : public ::testing::Test {
  protected:
   static MonitoredFeature facts(bool is_watched) {
     MonitoredFeature facts;

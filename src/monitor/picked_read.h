@@ -11,6 +11,10 @@
 
 namespace candor {
 
+// The hit path's time is a millisecond that may be some turns of its loop old: a change that was applied less
+// than this before a read may have come after it.
+inline constexpr Duration kReadTimeSlack = 20ms;
+
 struct PickedRead {
   FeatureId feature;
   std::string key;

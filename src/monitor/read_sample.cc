@@ -60,7 +60,7 @@ std::vector<SightedRead> ReadSample::drain(Duration since) {
     one.weight *= (taken[i] + left_out[i]) / taken[i];
   }
   for (std::size_t i = 0; i < taken.size(); ++i) taken[i] += left_out[i];
-  pace(taken, std::chrono::duration<double>(since).count());
+  pace(taken, to_seconds(since));
   return all;
 }
 

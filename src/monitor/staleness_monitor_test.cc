@@ -12,7 +12,7 @@ using std::chrono_literals::operator""s;
 
 using Monitor = StalenessMonitor;
 
-Monitor::Time at(std::chrono::nanoseconds since) {
+Monitor::Time instant(std::chrono::nanoseconds since) {
   return Monitor::Time(std::chrono::duration_cast<Monitor::Clock::duration>(100'000h + since));
 }
 
@@ -27,13 +27,14 @@ struct Checked : ::testing::Test {
 };
 
 TEST_F(Checked, TheSameVersionIsFreshHoweverOld) {
-  const auto check = this->check({"1", at(0s), at(100'000s)}, {.version = "1", .asked_at = at(100'000s)});
+  const auto check =
+      this->check({"1", instant(0s), instant(100'000s)}, {.version = "1", .asked_at = instant(100'000s)});
   EXPECT_FALSE(check.is_stale);
   EXPECT_EQ(check.over, 0.0);
 }
 
 TEST_F(Checked, ARowUnchangedForAYearAndEditedASecondAgoIsOneSecondStale) {
-  const auto now = at(8760h);
+  const auto now = instant(8760h);
   // Loaded two seconds ago, edited one second ago. The subtraction of versions' times says a year.
   const auto check =
       this->check({"1", now - 2s, now}, {.version = "2", .updated_at = now - 1s, .asked_at = now});
@@ -43,7 +44,7 @@ TEST_F(Checked, ARowUnchangedForAYearAndEditedASecondAgoIsOneSecondStale) {
 }
 
 TEST_F(Checked, ARowEditedAnHourAgoIsAnHourStaleHoweverCloseItsVersionsLie) {
-  const auto now = at(8760h);
+  const auto now = instant(8760h);
   // Written, loaded, edited a second later, read an hour later. The subtraction says one second.
   const auto check =
       this->check({"1", now - 3601s, now}, {.version = "2", .updated_at = now - 3600s, .asked_at = now});
@@ -53,7 +54,7 @@ TEST_F(Checked, ARowEditedAnHourAgoIsAnHourStaleHoweverCloseItsVersionsLie) {
 
 TEST_F(Checked, SeveralEditsSinceLeaveARange) {
   // Loaded 10 s ago, last edited just now: the first edit was anywhere in the ten seconds.
-  const auto now = at(1h);
+  const auto now = instant(1h);
   const auto check = this->check({"1", now - 10s, now}, {.version = "9", .updated_at = now, .asked_at = now});
   EXPECT_EQ(check.at_least, 0s);
   EXPECT_EQ(check.at_most, 10s);
@@ -62,7 +63,7 @@ TEST_F(Checked, SeveralEditsSinceLeaveARange) {
 }
 
 TEST_F(Checked, AHistoryLeavesNothingOpen) {
-  const auto now = at(1h);
+  const auto now = instant(1h);
   const auto check =
       this->check({"1", now - 10s, now}, {.version = "9", .asked_at = now, .superseded_at = now - 6s});
   EXPECT_EQ(check.at_least, 6s);
@@ -71,7 +72,7 @@ TEST_F(Checked, AHistoryLeavesNothingOpen) {
 }
 
 TEST_F(Checked, AnEditAfterTheReadIsNoLie) {
-  const auto now = at(1h);
+  const auto now = instant(1h);
   const auto check =
       this->check({"1", now - 10s, now},
                   {.version = "2", .updated_at = now + 1s, .asked_at = now + 2s, .superseded_at = now + 1s});
@@ -80,7 +81,7 @@ TEST_F(Checked, AnEditAfterTheReadIsNoLie) {
 }
 
 TEST_F(Checked, TheReportSaysWhetherTheThresholdIsKept) {
-  const auto now = at(1h);
+  const auto now = instant(1h);
   EXPECT_FALSE(monitor.report("f")->is_kept.has_value());
   for (int i = 0; i < 100; ++i) check({"1", now, now}, {.version = "1", .asked_at = now});
   EXPECT_FALSE(monitor.report("f")->is_kept.has_value()) << "100 reads cannot show 1 in 1,000";
@@ -102,7 +103,7 @@ TEST_F(Checked, SamplesAtItsRate) {
 }
 
 TEST_F(Checked, WhatCannotBeIsRefused) {
-  const auto now = at(1h);
+  const auto now = instant(1h);
   EXPECT_THAT(monitor.check("f", {"1", now, now - 1s}, {.version = "1", .asked_at = now}).error().message,
               HasSubstr("read_at lies before loaded_at"));
   EXPECT_THAT(monitor.check("f", {"1", now, now}, {.version = "1", .asked_at = now - 1s}).error().message,

@@ -4,13 +4,6 @@
 
 namespace candor {
 
-namespace {
-
-// As in origin_judge.cc: the read's time may be some turns of its loop old.
-constexpr Duration kReadTimeSlack = 20ms;
-
-}  // namespace
-
 void StreamJudge::add(PickedRead read, std::uint64_t feature_hash) {
   if (waiting_.size() >= options_.waiting_max) waiting_.pop_front();
   waiting_.push_back({std::move(read), feature_hash});

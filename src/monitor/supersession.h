@@ -29,14 +29,13 @@ struct Supersession {
     const MonoTime by = at - limit;
     if (by <= not_before) return 0.0;
     if (!not_after || by >= *not_after) return not_after ? 1.0 : 0.0;
-    const double part = seconds(by - not_before);
-    const double whole = seconds(*not_after - not_before);
+    const double part = to_seconds(by - not_before);
+    const double whole = to_seconds(*not_after - not_before);
     if (updates * whole < 1e-6) return part / whole;
     return std::expm1(-updates * part) / std::expm1(-updates * whole);
   }
 
  private:
-  [[nodiscard]] static double seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
 };
 
 }  // namespace candor

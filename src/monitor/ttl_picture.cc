@@ -43,7 +43,7 @@ StampedeRisk stampede_risk(std::uint64_t peak, double scale, unsigned concurrenc
   StampedeRisk out;
   if (peak == 0) out.verdict = "none";
   if (!load_cost || *load_cost <= Duration::zero() || concurrency == 0) return out;
-  out.capacity = concurrency / std::chrono::duration<double>(*load_cost).count();
+  out.capacity = concurrency / to_seconds(*load_cost);
   out.share = static_cast<double>(peak) * scale / *out.capacity;
   if (peak > 0) out.verdict = *out.share >= kHighShare ? "high" : *out.share >= kWatchShare ? "watch" : "low";
   return out;

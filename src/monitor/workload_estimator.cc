@@ -5,12 +5,6 @@
 
 namespace candor {
 
-namespace {
-
-double in_seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
-
-}  // namespace
-
 void WorkloadEstimator::on_read(MonoTime now, std::uint64_t key, double weight) {
   reads_ += weight;
   const auto watch = watched_.find(key);
@@ -39,10 +33,10 @@ void WorkloadEstimator::on_change(MonoTime /*now*/, std::uint64_t key) {
 
 void WorkloadEstimator::tick(MonoTime now) {
   if (ticked_.ns == 0) ticked_ = now;
-  const double seconds = in_seconds(now - ticked_);
+  const double seconds = to_seconds(now - ticked_);
   if (seconds <= 0.0) return;
   ticked_ = now;
-  const double keep = std::exp2(-seconds / in_seconds(kHalfLife));
+  const double keep = std::exp2(-seconds / to_seconds(kHalfLife));
   reads_ *= keep;
   changes_ *= keep;
   seconds_ = (seconds_ + seconds) * keep;
@@ -59,8 +53,8 @@ void WorkloadEstimator::tick(MonoTime now) {
     const Watch& watch = one.second;
     if (watch.until > now) return false;
     rest_weight_ += watch.weight;
-    rest_reads_ += watch.weight * watch.reads / in_seconds(kWatchFor);
-    rest_changes_ += watch.weight * watch.changes / in_seconds(kWatchFor);
+    rest_reads_ += watch.weight * watch.reads / to_seconds(kWatchFor);
+    rest_changes_ += watch.weight * watch.changes / to_seconds(kWatchFor);
     return true;
   });
 }

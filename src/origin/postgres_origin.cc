@@ -714,7 +714,7 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
 
 namespace {
 
-constexpr const char* kMakeTable =
+constexpr const char* kMakePostgresTable =
     "create table if not exists candor_write_behind(log_id text primary key, position bigint not null)";
 
 // A row of one number, a row of none, or why not.
@@ -742,14 +742,14 @@ Task<Result<std::uint64_t>> PostgresOrigin::Desk::applied_position(std::string l
   auto asked = ask_one(find_sql, {log_id});
   Found found = co_await asked;
   if (!found && found.error().code == ErrorCode::kRejected) {
-    asked = ask_one(kMakeTable, {});
+    asked = ask_one(kMakePostgresTable, {});
     found = co_await asked;
     if (!found) {
       found.error().message += fmt::format(
           "; write-behind keeps its position there: run \"{}; grant select, insert, update on "
           "candor_write_behind to "
           "…\" as somebody who may",
-          kMakeTable);
+          kMakePostgresTable);
     }
   }
   if (!found) co_return std::unexpected(found.error());

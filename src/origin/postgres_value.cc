@@ -56,7 +56,7 @@ constexpr Oid kJsonb = 3802;
   }
 }
 
-std::string_view text_at(const PGresult* rows, int row, int column) {
+std::string_view field_text(const PGresult* rows, int row, int column) {
   return {PQgetvalue(rows, row, column), static_cast<std::size_t>(PQgetlength(rows, row, column))};
 }
 
@@ -80,7 +80,7 @@ std::string decode_bytea(std::string_view text) {
 void add_column(RowJson& json, const PGresult* rows, int row, int column) {
   const std::string_view name = PQfname(rows, column);
   if (PQgetisnull(rows, row, column)) return json.add_raw(name, "null");
-  const auto text = text_at(rows, row, column);
+  const auto text = field_text(rows, row, column);
   const Oid type = PQftype(rows, column);
   if (type == kBool) return json.add_raw(name, text == "t" ? "true" : "false");
   if (type == kJson || type == kJsonb) return json.add_raw(name, text);
@@ -153,7 +153,7 @@ std::optional<std::string> row_value(const PGresult* rows, int row, int first_co
   const int columns = PQnfields(rows);
   if (columns - first_column == 1) {
     if (PQgetisnull(rows, row, first_column)) return std::nullopt;
-    const auto text = text_at(rows, row, first_column);
+    const auto text = field_text(rows, row, first_column);
     return PQftype(rows, first_column) == kBytea ? decode_bytea(text) : std::string(text);
   }
   RowJson json;

@@ -6,7 +6,7 @@
 namespace candor {
 namespace {
 
-constexpr const char* kMakeTable =
+constexpr const char* kMakeSqliteTable =
     "create table if not exists candor_write_behind(log_id text primary key, position integer not null)";
 
 class Statement {
@@ -57,8 +57,9 @@ Result<std::uint64_t> SqliteConnection::applied_position(const std::string& log_
   if (found && *found) return **found;
   if (!found && found.error().code != ErrorCode::kRejected) return std::unexpected(found.error());
   if (!found) {
-    if (auto made = execute(kMakeTable); !made) {
-      made.error().message += fmt::format("; write-behind keeps its position there: run \"{}\"", kMakeTable);
+    if (auto made = execute(kMakeSqliteTable); !made) {
+      made.error().message +=
+          fmt::format("; write-behind keeps its position there: run \"{}\"", kMakeSqliteTable);
       return std::unexpected(made.error());
     }
   }

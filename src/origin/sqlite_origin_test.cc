@@ -491,7 +491,7 @@ TEST_F(SqliteOriginTest, ASchemaChangedMeanwhileIsFollowed) {
 
 // ---- batches of write-behind ----
 
-using Kind = WriteBatchOutcome::Kind;
+using BatchKind = WriteBatchOutcome::Kind;
 
 BatchedWrite put(std::string key, std::string value) {
   return {false, std::move(key), std::make_shared<const std::string>(std::move(value))};
@@ -518,7 +518,7 @@ TEST_F(SqliteBatchTest, WritesAndThePositionAreOneTransactionAndTheTableIsMade) 
   auto f = bind_t();
   EXPECT_EQ(position(*f), 0u);
   const auto outcome = apply(*f, 0, 7, {put("a", "1"), put("z", "2"), {true, "b", nullptr}});
-  EXPECT_EQ(outcome.kind, Kind::kApplied);
+  EXPECT_EQ(outcome.kind, BatchKind::kApplied);
   EXPECT_EQ(outcome.changes.size(), 3u);
   EXPECT_EQ(value(*f, "a"), "1");
   EXPECT_EQ(value(*f, "z"), "2");
@@ -530,8 +530,8 @@ TEST_F(SqliteBatchTest, FromAnotherPositionNothingIsDone) {
   open();
   auto f = bind_t();
   EXPECT_EQ(position(*f), 0u);
-  ASSERT_EQ(apply(*f, 0, 7, {put("a", "1")}).kind, Kind::kApplied);
-  EXPECT_EQ(apply(*f, 0, 7, {put("a", "2")}).kind, Kind::kMoved);
+  ASSERT_EQ(apply(*f, 0, 7, {put("a", "1")}).kind, BatchKind::kApplied);
+  EXPECT_EQ(apply(*f, 0, 7, {put("a", "2")}).kind, BatchKind::kMoved);
   EXPECT_EQ(value(*f, "a"), "1");
 }
 
@@ -540,7 +540,7 @@ TEST_F(SqliteBatchTest, AWriteThatBreaksAConstraintIsNamedAndNothingIsDone) {
   auto f = bind_n();
   EXPECT_EQ(position(*f), 0u);
   const auto outcome = apply(*f, 0, 3, {put("7", "new"), put("8", "bad"), put("9", "new")});
-  EXPECT_EQ(outcome.kind, Kind::kRefused);
+  EXPECT_EQ(outcome.kind, BatchKind::kRefused);
   EXPECT_EQ(outcome.index, 1u);
   EXPECT_THAT(outcome.error.message, HasSubstr("CHECK"));
   EXPECT_EQ(value(*f, "7"), "seven");
@@ -553,9 +553,9 @@ TEST_F(SqliteBatchTest, AMissingTableSaysNothingOfTheWriteAndIsTriedAgain) {
   auto f = bind_t();
   EXPECT_EQ(position(*f), 0u);
   sql("alter table t rename to away");
-  EXPECT_EQ(apply(*f, 0, 1, {put("a", "1")}).kind, Kind::kFailed);
+  EXPECT_EQ(apply(*f, 0, 1, {put("a", "1")}).kind, BatchKind::kFailed);
   sql("alter table away rename to t");
-  EXPECT_EQ(apply(*f, 0, 1, {put("a", "1")}).kind, Kind::kApplied);
+  EXPECT_EQ(apply(*f, 0, 1, {put("a", "1")}).kind, BatchKind::kApplied);
 }
 
 TEST_F(SqliteBatchTest, ALockThatDoesNotComeIsAFailureAndNothingIsDone) {
@@ -566,9 +566,9 @@ TEST_F(SqliteBatchTest, ALockThatDoesNotComeIsAFailureAndNothingIsDone) {
   ASSERT_EQ(sqlite3_open(path().c_str(), &db), SQLITE_OK);
   ASSERT_EQ(sqlite3_exec(db, "begin immediate", nullptr, nullptr, nullptr), SQLITE_OK);
   const auto outcome = apply(*f, 0, 1, {put("a", "1")}, 20ms);
-  EXPECT_EQ(outcome.kind, Kind::kFailed);
+  EXPECT_EQ(outcome.kind, BatchKind::kFailed);
   sqlite3_close(db);
-  EXPECT_EQ(apply(*f, 0, 1, {put("a", "2")}).kind, Kind::kApplied);
+  EXPECT_EQ(apply(*f, 0, 1, {put("a", "2")}).kind, BatchKind::kApplied);
 }
 
 TEST_F(SqliteBatchTest, WithoutTheRightToMakeTheTableTheSqlIsInTheError) {
@@ -589,7 +589,7 @@ TEST_F(SqliteBatchTest, OrdinaryWritesAndLoadsGoOnBesideIt) {
   world_.start(f->apply(WriteBatch{"log", 0, 1, {put("a", "behind")}}, world_.in(5s)), &batch);
   world_.settle();
   EXPECT_TRUE(written && written->has_value());
-  EXPECT_TRUE(batch && batch->kind == Kind::kApplied);
+  EXPECT_TRUE(batch && batch->kind == BatchKind::kApplied);
 }
 
 TEST_F(SqliteBatchTest, ClosingAnswersABatchThatWaitsAndOneThatRuns) {
@@ -603,7 +603,7 @@ TEST_F(SqliteBatchTest, ClosingAnswersABatchThatWaitsAndOneThatRuns) {
   origin_.reset();
   world_.start(f->apply(WriteBatch{"log", 0, 1, {}}, world_.in(5s)), &after);
   world_.settle();
-  for (const auto& one : {running, waiting, after}) EXPECT_TRUE(one && one->kind == Kind::kFailed);
+  for (const auto& one : {running, waiting, after}) EXPECT_TRUE(one && one->kind == BatchKind::kFailed);
 }
 
 TEST(SqliteUrl, FormsAreStrict) {

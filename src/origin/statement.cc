@@ -13,9 +13,9 @@ namespace {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
          static_cast<unsigned char>(c) >= 0x80;
 }
-[[nodiscard]] bool is_digit(char c) { return c >= '0' && c <= '9'; }
-[[nodiscard]] bool is_name(char c) { return is_name_start(c) || is_digit(c); }
-[[nodiscard]] bool is_space(char c) {
+[[nodiscard]] bool is_sql_digit(char c) { return c >= '0' && c <= '9'; }
+[[nodiscard]] bool is_name(char c) { return is_name_start(c) || is_sql_digit(c); }
+[[nodiscard]] bool is_sql_space(char c) {
   return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
 }
 
@@ -34,7 +34,7 @@ class Scanner {
       if (auto step = next_token(); !step) return std::unexpected(step.error());
     }
     if (!has_content_) return problem("is empty: write a statement, or remove the line");
-    while (!out_.sql.empty() && is_space(out_.sql.back())) out_.sql.pop_back();
+    while (!out_.sql.empty() && is_sql_space(out_.sql.back())) out_.sql.pop_back();
     return std::move(out_);
   }
 
@@ -55,7 +55,7 @@ class Scanner {
 
   Step next_token() {
     const char c = peek();
-    if (is_space(c)) return copy(1), Step{};
+    if (is_sql_space(c)) return copy(1), Step{};
     if (c == '-' && peek(1) == '-') return line_comment();
     if (c == '/' && peek(1) == '*') return block_comment();
     if (c == ';') return semicolon();
@@ -158,7 +158,7 @@ class Scanner {
 
   // $tag$ … $tag$, or a numbered parameter, which we do not bind.
   Step dollar() {
-    if (is_digit(peek(1))) return foreign_parameter();
+    if (is_sql_digit(peek(1))) return foreign_parameter();
     std::size_t end = at_ + 1;
     while (end < sql_.size() && is_name(sql_[end])) ++end;
     if (end >= sql_.size() || sql_[end] != '$') {
@@ -203,7 +203,7 @@ class Scanner {
     if (!name.starts_with("key") || name.size() > 5 || name[3] == '0') return std::nullopt;
     unsigned part = 0;
     for (const char c : name.substr(3)) {
-      if (!is_digit(c)) return std::nullopt;
+      if (!is_sql_digit(c)) return std::nullopt;
       part = part * 10 + static_cast<unsigned>(c - '0');
     }
     if (part == 0 || part > kKeyPartsMax) return std::nullopt;

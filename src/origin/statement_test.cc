@@ -9,7 +9,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-using Kind = SqlParameter::Kind;
+using Parameter = SqlParameter::Kind;
 
 Result<SqlStatement> load_pg(std::string_view sql) {
   return parse_statement("f", StatementRole::kLoad, sql, SqlDialect::kPostgres);
@@ -37,14 +37,16 @@ TEST(Statement, ANameUsedTwiceHasOneNumber) {
                            SqlDialect::kPostgres);
   ASSERT_TRUE(s) << s.error().message;
   EXPECT_EQ(s->sql, "insert into t values ($1, $2) on conflict (k) do update set v = $2");
-  EXPECT_THAT(s->parameters, ElementsAre(SqlParameter{Kind::kKey, 0}, SqlParameter{Kind::kValue, 0}));
+  EXPECT_THAT(s->parameters,
+              ElementsAre(SqlParameter{Parameter::kKey, 0}, SqlParameter{Parameter::kValue, 0}));
 }
 
 TEST(Statement, KeyPartsAreNumberedByFirstUse) {
   auto s = load_pg("select v from t where b = :key2 and a = :key1");
   ASSERT_TRUE(s);
   EXPECT_EQ(s->sql, "select v from t where b = $1 and a = $2");
-  EXPECT_THAT(s->parameters, ElementsAre(SqlParameter{Kind::kKeyPart, 2}, SqlParameter{Kind::kKeyPart, 1}));
+  EXPECT_THAT(s->parameters,
+              ElementsAre(SqlParameter{Parameter::kKeyPart, 2}, SqlParameter{Parameter::kKeyPart, 1}));
   EXPECT_EQ(s->key_parts, 2);
 }
 

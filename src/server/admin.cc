@@ -160,7 +160,7 @@ void time(Session& session, Args) {
 }
 
 using C = Command;
-constexpr Command kCommands[] = {
+constexpr Command kAdminCommands[] = {
     {"COMMAND", -1, C::kSubscriber, Right::kNone, 0, 0, 0, "server", "2.8.13", "The commands that there are.",
      command},
     {"INFO", -1, 0, Right::kNone, 0, 0, 0, "server", "1.0.0", "Figures about this node.", info},
@@ -182,6 +182,6 @@ constexpr Command kCommands[] = {
 
 }  // namespace
 
-std::span<const Command> admin_commands() { return kCommands; }
+std::span<const Command> admin_commands() { return kAdminCommands; }
 
 }  // namespace candor::server

@@ -52,7 +52,7 @@ void write_explained(std::string& out, resp::Protocol protocol, const Explained&
 }
 
 // How a read is to be made.
-struct Wanted {
+struct ReadWanted {
   CacheCore::ReadOptions options;
   std::optional<SessionToken> token;
 };
@@ -85,7 +85,7 @@ std::optional<SessionToken> parse_token(Session& session, std::string_view text)
 }
 
 // The level asked for; false: an error has been answered.
-bool parse_level(Session& session, Args args, Wanted* wanted) {
+bool parse_level(Session& session, Args args, ReadWanted* wanted) {
   if (args.empty()) return true;
   CacheCore::ReadOptions& options = wanted->options;
   options.use_feature_level = false;
@@ -110,7 +110,7 @@ bool parse_level(Session& session, Args args, Wanted* wanted) {
 }
 
 // The feature's own level, and what a token adds to it, made explicit.
-void settle_level(Session& session, const Target& target, Wanted* wanted) {
+void settle_level(Session& session, const Target& target, ReadWanted* wanted) {
   CacheCore::ReadOptions& options = wanted->options;
   const FeaturePolicy& policy = target.feature->policy();
   bool behind = wanted->token && !session.server().context().desk->meets(*wanted->token, *target.feature);
@@ -134,8 +134,8 @@ void explain_hit(Session& session, const Target& target, Consistency level, cons
   write_explained(session.out(), session.protocol(), read);
 }
 
-void get(Session& session, Args args) {
-  Wanted wanted;
+void candor_get(Session& session, Args args) {
+  ReadWanted wanted;
   Target target;
   if (!parse_level(session, args.subspan(2), &wanted) || !session.resolve(args[1], Right::kRead, &target))
     return;
@@ -288,9 +288,9 @@ void warm(Session& session, Args args) {
 }
 
 using C = Command;
-constexpr Command kCommands[] = {
+constexpr Command kCandorCommands[] = {
     {"CANDOR.GET", -2, C::kReadOnly, Right::kRead, 1, 1, 1, "candor", "0.1.0",
-     "A value, and where it came from.", get},
+     "A value, and where it came from.", candor_get},
     {"CANDOR.INVALIDATE", -2, C::kChanges | C::kBarrier, Right::kWrite, 0, 0, 0, "candor", "0.1.0",
      "Drops keys, a feature or a tag from every tier of every node of the region.", invalidate},
     {"CANDOR.EXPLAIN", 2, C::kReadOnly, Right::kRead, 1, 1, 1, "candor", "0.1.0",
@@ -311,6 +311,6 @@ constexpr Command kCommands[] = {
 
 }  // namespace
 
-std::span<const Command> candor_commands() { return kCommands; }
+std::span<const Command> candor_commands() { return kCandorCommands; }
 
 }  // namespace candor::server

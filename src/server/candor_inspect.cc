@@ -36,7 +36,7 @@ InspectDesk* desk_of(Session& session) {
   return desk;
 }
 
-struct Wanted {
+struct HotKeysWanted {
   std::vector<FeatureId> features;
   std::size_t count = kHotKeysShown;
   HotBy by = HotBy::kReads;
@@ -54,7 +54,7 @@ bool parse_count(Session& session, std::string_view text, std::size_t* out) {
 }
 
 // A feature's name comes before a number: a feature may be called 10.
-bool parse_feature(Session& session, Args* rest, Wanted* wanted) {
+bool parse_feature(Session& session, Args* rest, HotKeysWanted* wanted) {
   const CacheCore& cache = session.cache();
   const Feature* named = rest->empty() ? nullptr : cache.find_feature(rest->front());
   if (named != nullptr) {
@@ -79,7 +79,7 @@ bool parse_feature(Session& session, Args* rest, Wanted* wanted) {
 }
 
 // False: an error has been answered.
-bool parse(Session& session, Args rest, Wanted* wanted) {
+bool parse(Session& session, Args rest, HotKeysWanted* wanted) {
   if (!parse_feature(session, &rest, wanted)) return false;
   if (!rest.empty() && !is_word(rest.front(), "BY")) {
     if (!parse_count(session, rest.front(), &wanted->count)) return false;
@@ -107,7 +107,7 @@ void explain(Session& session, Args args) {
 }
 
 void hot_keys(Session& session, Args args) {
-  Wanted wanted;
+  HotKeysWanted wanted;
   InspectDesk* desk = desk_of(session);
   if (desk == nullptr || !parse(session, args.subspan(1), &wanted)) return;
   desk->hot_keys(std::move(wanted.features), wanted.count, wanted.by, answer_later(session));

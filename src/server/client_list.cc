@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "proto/resp_number.h"
+#include "server/key_access.h"
 #include "server/resp_server.h"
 #include "server/session.h"
 
@@ -14,12 +15,6 @@ namespace {
 
 std::int64_t seconds(Duration duration) {
   return std::chrono::duration_cast<std::chrono::seconds>(duration).count();
-}
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-  return out;
 }
 
 }  // namespace
@@ -41,7 +36,7 @@ std::string client_line(Session& session) {
       seconds(now - identity.active), flags, session.channels().size(), session.patterns().size(),
       session.kept_bytes(), session.peer().unsent_bytes(), session.waiting_bytes(),
       session.kept_bytes() + session.waiting_bytes(),
-      identity.last_command == nullptr ? std::string("NULL") : lower(identity.last_command->name),
+      identity.last_command == nullptr ? std::string("NULL") : lower_case(identity.last_command->name),
       session.user() == nullptr ? std::string("(none)") : session.user()->name,
       tracking == nullptr ? -1 : static_cast<std::int64_t>(tracking->redirect),
       static_cast<int>(session.protocol()), identity.library, identity.library_version);

@@ -13,13 +13,6 @@ namespace candor::server {
 
 namespace {
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::ranges::transform(out, out.begin(),
-                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return out;
-}
-
 void write_flags(std::string& out, const Command& command, resp::Protocol protocol) {
   std::vector<std::string_view> flags;
   if (command.has(Command::kReadOnly)) flags.push_back("readonly");
@@ -36,7 +29,7 @@ void write_flags(std::string& out, const Command& command, resp::Protocol protoc
 // subcommands.
 void write_info(std::string& out, const Command& command, resp::Protocol protocol) {
   resp::write_array(out, 10);
-  resp::write_bulk(out, lower(command.name));
+  resp::write_bulk(out, lower_case(command.name));
   resp::write_integer(out, command.arity);
   write_flags(out, command, protocol);
   resp::write_integer(out, command.first_key);
@@ -52,7 +45,7 @@ void write_docs(std::string& out, const Command& command, resp::Protocol protoco
     resp::write_bulk(out, key);
     resp::write_bulk(out, value);
   };
-  resp::write_bulk(out, lower(command.name));
+  resp::write_bulk(out, lower_case(command.name));
   resp::write_map(out, 3, protocol);
   text("summary", command.summary);
   text("since", command.since);
@@ -96,7 +89,7 @@ void command_list(Session& session, Args args) {
   }
   std::vector<std::string> names;
   for (const Command* command : session.server().commands().all()) {
-    std::string name = lower(command->name);
+    std::string name = lower_case(command->name);
     if (glob_match(pattern, name, true)) names.push_back(std::move(name));
   }
   resp::write_array(session.out(), names.size());

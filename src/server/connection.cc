@@ -27,7 +27,7 @@ bool is_plain_text(std::string_view text) {
 }
 
 // Names and versions of clients are kept for CLIENT LIST; more is no name.
-constexpr std::size_t kNameBytesMax = 256;
+constexpr std::size_t kClientNameBytesMax = 256;
 
 void ping(Session& session, Args args) {
   if (args.size() > 2) return session.error("ERR wrong number of arguments for 'ping' command");
@@ -166,7 +166,7 @@ bool parse_hello(Session& session, Args args, Hello* hello) {
       hello->credentials = {std::string(args[i + 1]), std::string(args[i + 2])};
       i += 2;
     } else if (is_word(args[i], "SETNAME") && more >= 1 && is_plain_text(args[i + 1]) &&
-               args[i + 1].size() <= kNameBytesMax) {
+               args[i + 1].size() <= kClientNameBytesMax) {
       hello->name = std::string(args[++i]);
     } else {
       session.error("ERR Syntax error in HELLO option '" + std::string(args[i].substr(0, 64)) + "'");
@@ -211,7 +211,7 @@ void reset(Session& session, Args) {
 // ---- CLIENT ----
 
 void client_set_name(Session& session, Args args) {
-  if (!is_plain_text(args[2]) || args[2].size() > kNameBytesMax) {
+  if (!is_plain_text(args[2]) || args[2].size() > kClientNameBytesMax) {
     return session.error("ERR Client names cannot contain spaces, newlines or special characters.");
   }
   session.identity().name = args[2];
@@ -235,7 +235,7 @@ void client_set_info(Session& session, Args args) {
   if (!is_name && !is_word(args[2], "LIB-VER")) {
     return session.error("ERR Unrecognized option '" + std::string(args[2].substr(0, 64)) + "'");
   }
-  if (!is_plain_text(args[3]) || args[3].size() > kNameBytesMax) {
+  if (!is_plain_text(args[3]) || args[3].size() > kClientNameBytesMax) {
     return session.error("ERR " + std::string(is_name ? "lib-name" : "lib-ver") +
                          " cannot contain spaces, newlines or special characters.");
   }
@@ -350,7 +350,7 @@ void client(Session& session, Args args) {
 }
 
 using C = Command;
-constexpr Command kCommands[] = {
+constexpr Command kConnectionCommands[] = {
     {"PING", -1, C::kFast | C::kSubscriber, Right::kNone, 0, 0, 0, "connection", "1.0.0",
      "Answers PONG, or its argument.", ping},
     {"ECHO", 2, C::kFast, Right::kNone, 0, 0, 0, "connection", "1.0.0", "Answers its argument.", echo},
@@ -370,6 +370,6 @@ constexpr Command kCommands[] = {
 
 }  // namespace
 
-std::span<const Command> connection_commands() { return kCommands; }
+std::span<const Command> connection_commands() { return kConnectionCommands; }
 
 }  // namespace candor::server

@@ -17,6 +17,12 @@ bool parse_integer_arg(Session& session, std::string_view text, std::int64_t* ou
   return false;
 }
 
+std::string lower_case(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return out;
+}
+
 void write_help(Session& session, std::string_view command, std::span<const std::string_view> lines) {
   std::string& out = session.out();
   const auto line = [&out](std::string_view text) { out.append(1, '+').append(text).append("\r\n"); };
@@ -30,8 +36,7 @@ void write_help(Session& session, std::string_view command, std::span<const std:
 void wrong_arity(Session& session, std::string_view command, std::string_view subcommand) {
   std::string name(command);
   name.append(1, '|').append(subcommand);
-  for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  session.error("ERR wrong number of arguments for '" + name + "' command");
+  session.error("ERR wrong number of arguments for '" + lower_case(name) + "' command");
 }
 
 void unknown_subcommand(Session& session, std::string_view command, std::string_view subcommand) {

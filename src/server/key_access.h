@@ -21,6 +21,9 @@ namespace candor::server {
 // False: an error has been answered.
 [[nodiscard]] bool parse_integer_arg(Session& session, std::string_view text, std::int64_t* out);
 
+// ASCII only, as Redis spells its commands and settings.
+[[nodiscard]] std::string lower_case(std::string_view text);
+
 // ---- subcommands, in Redis' words ----
 
 // CLIENT HELP and its like: a title, the lines, and HELP itself.

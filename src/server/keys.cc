@@ -435,54 +435,52 @@ void memory(Session& session, Args args) {
 }
 
 using C = Command;
-constexpr auto kRead = C::kReadOnly;
-constexpr auto kChange = C::kChanges;
-constexpr Command kCommands[] = {
-    {"DEL", -2, kChange, Right::kWrite, 1, -1, 1, "generic", "1.0.0",
+constexpr Command kKeyCommands[] = {
+    {"DEL", -2, C::kChanges, Right::kWrite, 1, -1, 1, "generic", "1.0.0",
      "Erases rows at the origin, or keys of a plain feature.", del},
-    {"UNLINK", -2, kChange | C::kFast, Right::kWrite, 1, -1, 1, "generic", "4.0.0", "As DEL.", del},
-    {"EXISTS", -2, kRead | C::kFast, Right::kRead, 1, -1, 1, "generic", "1.0.0",
+    {"UNLINK", -2, C::kChanges | C::kFast, Right::kWrite, 1, -1, 1, "generic", "4.0.0", "As DEL.", del},
+    {"EXISTS", -2, C::kReadOnly | C::kFast, Right::kRead, 1, -1, 1, "generic", "1.0.0",
      "How many of the keys there are, read through.", exists},
-    {"TOUCH", -2, kRead | C::kFast, Right::kRead, 1, -1, 1, "generic", "3.2.1", "As EXISTS.", exists},
-    {"TYPE", 2, kRead | C::kFast, Right::kRead, 1, 1, 1, "generic", "1.0.0", "string, or none.", type},
-    {"TTL", 2, kRead | C::kFast, Right::kRead, 1, 1, 1, "generic", "1.0.0",
+    {"TOUCH", -2, C::kReadOnly | C::kFast, Right::kRead, 1, -1, 1, "generic", "3.2.1", "As EXISTS.", exists},
+    {"TYPE", 2, C::kReadOnly | C::kFast, Right::kRead, 1, 1, 1, "generic", "1.0.0", "string, or none.", type},
+    {"TTL", 2, C::kReadOnly | C::kFast, Right::kRead, 1, 1, 1, "generic", "1.0.0",
      "Seconds until the entry expires.", ttl},
-    {"PTTL", 2, kRead | C::kFast, Right::kRead, 1, 1, 1, "generic", "2.6.0",
+    {"PTTL", 2, C::kReadOnly | C::kFast, Right::kRead, 1, 1, 1, "generic", "2.6.0",
      "Milliseconds until the entry expires.", pttl},
-    {"EXPIRETIME", 2, kRead | C::kFast, Right::kRead, 1, 1, 1, "generic", "7.0.0",
+    {"EXPIRETIME", 2, C::kReadOnly | C::kFast, Right::kRead, 1, 1, 1, "generic", "7.0.0",
      "When the entry expires, Unix seconds.", expiretime},
-    {"PEXPIRETIME", 2, kRead | C::kFast, Right::kRead, 1, 1, 1, "generic", "7.0.0",
+    {"PEXPIRETIME", 2, C::kReadOnly | C::kFast, Right::kRead, 1, 1, 1, "generic", "7.0.0",
      "When the entry expires, Unix milliseconds.", pexpiretime},
-    {"EXPIRE", -3, kChange | C::kFast, Right::kWrite, 1, 1, 1, "generic", "1.0.0",
+    {"EXPIRE", -3, C::kChanges | C::kFast, Right::kWrite, 1, 1, 1, "generic", "1.0.0",
      "Sets an expiry in seconds.", expire},
-    {"PEXPIRE", -3, kChange | C::kFast, Right::kWrite, 1, 1, 1, "generic", "2.6.0",
+    {"PEXPIRE", -3, C::kChanges | C::kFast, Right::kWrite, 1, 1, 1, "generic", "2.6.0",
      "Sets an expiry in milliseconds.", pexpire},
-    {"EXPIREAT", -3, kChange | C::kFast, Right::kWrite, 1, 1, 1, "generic", "1.2.0",
+    {"EXPIREAT", -3, C::kChanges | C::kFast, Right::kWrite, 1, 1, 1, "generic", "1.2.0",
      "Sets an expiry at a Unix time in seconds.", expireat},
-    {"PEXPIREAT", -3, kChange | C::kFast, Right::kWrite, 1, 1, 1, "generic", "2.6.0",
+    {"PEXPIREAT", -3, C::kChanges | C::kFast, Right::kWrite, 1, 1, 1, "generic", "2.6.0",
      "Sets an expiry at a Unix time in milliseconds.", pexpireat},
-    {"PERSIST", 2, kChange | C::kFast, Right::kWrite, 1, 1, 1, "generic", "2.2.0", "Takes the expiry away.",
-     persist},
-    {"KEYS", 2, kRead | C::kBarrier, Right::kRead, 0, 0, 0, "generic", "1.0.0",
+    {"PERSIST", 2, C::kChanges | C::kFast, Right::kWrite, 1, 1, 1, "generic", "2.2.0",
+     "Takes the expiry away.", persist},
+    {"KEYS", 2, C::kReadOnly | C::kBarrier, Right::kRead, 0, 0, 0, "generic", "1.0.0",
      "Keys of plain features that match a pattern.", keys},
-    {"SCAN", -2, kRead | C::kBarrier, Right::kRead, 0, 0, 0, "generic", "2.8.0",
+    {"SCAN", -2, C::kReadOnly | C::kBarrier, Right::kRead, 0, 0, 0, "generic", "2.8.0",
      "Keys of plain features, some at a time.", scan},
-    {"RANDOMKEY", 1, kRead | C::kBarrier, Right::kRead, 0, 0, 0, "generic", "1.0.0",
+    {"RANDOMKEY", 1, C::kReadOnly | C::kBarrier, Right::kRead, 0, 0, 0, "generic", "1.0.0",
      "A key of a plain feature.", randomkey},
-    {"DBSIZE", 1, kRead | C::kFast | C::kBarrier, Right::kRead, 0, 0, 0, "server", "1.0.0",
+    {"DBSIZE", 1, C::kReadOnly | C::kFast | C::kBarrier, Right::kRead, 0, 0, 0, "server", "1.0.0",
      "How many keys the plain features hold in L1.", dbsize},
-    {"RENAME", 3, kChange, Right::kWrite, 1, 2, 1, "generic", "1.0.0",
+    {"RENAME", 3, C::kChanges, Right::kWrite, 1, 2, 1, "generic", "1.0.0",
      "Gives a key of a plain feature another name.", rename_},
-    {"RENAMENX", 3, kChange | C::kFast, Right::kWrite, 1, 2, 1, "generic", "1.0.0",
+    {"RENAMENX", 3, C::kChanges | C::kFast, Right::kWrite, 1, 2, 1, "generic", "1.0.0",
      "As RENAME, unless the new name is taken.", renamenx},
-    {"OBJECT", -2, kRead, Right::kRead, 2, 2, 1, "generic", "2.2.3", "ENCODING and REFCOUNT of a key in L1.",
-     object},
-    {"MEMORY", -2, kRead, Right::kRead, 2, 2, 1, "server", "4.0.0",
+    {"OBJECT", -2, C::kReadOnly, Right::kRead, 2, 2, 1, "generic", "2.2.3",
+     "ENCODING and REFCOUNT of a key in L1.", object},
+    {"MEMORY", -2, C::kReadOnly, Right::kRead, 2, 2, 1, "server", "4.0.0",
      "USAGE: the bytes that a key costs in L1.", memory},
 };
 
 }  // namespace
 
-std::span<const Command> key_commands() { return kCommands; }
+std::span<const Command> key_commands() { return kKeyCommands; }
 
 }  // namespace candor::server

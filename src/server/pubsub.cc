@@ -94,7 +94,7 @@ constexpr auto kFlags = C::kPubSub | C::kSubscriber;
 // Messages do not queue behind replies. A RESP2 client would take one for the reply it still waits for, so
 // that listening begins when everything before it has been answered.
 constexpr auto kBegins = kFlags | C::kBarrier;
-constexpr Command kCommands[] = {
+constexpr Command kPubsubCommands[] = {
     {"SUBSCRIBE", -2, kBegins, Right::kRead, 0, 0, 0, "pubsub", "2.0.0", "Listens to channels.", subscribe},
     {"UNSUBSCRIBE", -1, kFlags, Right::kRead, 0, 0, 0, "pubsub", "2.0.0", "Stops listening to channels.",
      unsubscribe},
@@ -110,6 +110,6 @@ constexpr Command kCommands[] = {
 
 }  // namespace
 
-std::span<const Command> pubsub_commands() { return kCommands; }
+std::span<const Command> pubsub_commands() { return kPubsubCommands; }
 
 }  // namespace candor::server

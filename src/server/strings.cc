@@ -556,48 +556,47 @@ void incrbyfloat(Session& session, Args args) {
 }
 
 using C = Command;
-constexpr auto kRead = C::kReadOnly;
-constexpr auto kChange = C::kChanges;
-constexpr Command kCommands[] = {
-    {"GET", 2, kRead | C::kFast, Right::kRead, 1, 1, 1, "string", "1.0.0",
+constexpr Command kStringCommands[] = {
+    {"GET", 2, C::kReadOnly | C::kFast, Right::kRead, 1, 1, 1, "string", "1.0.0",
      "The value of a key, read through.", get},
-    {"MGET", -2, kRead | C::kFast, Right::kRead, 1, -1, 1, "string", "1.0.0",
+    {"MGET", -2, C::kReadOnly | C::kFast, Right::kRead, 1, -1, 1, "string", "1.0.0",
      "The values of several keys; misses are loaded as one batch.", mget},
-    {"SET", -3, kChange, Right::kWrite, 1, 1, 1, "string", "1.0.0",
+    {"SET", -3, C::kChanges, Right::kWrite, 1, 1, 1, "string", "1.0.0",
      "Writes through to the origin, or stores in a plain feature.", set},
-    {"SETNX", 3, kChange | C::kFast, Right::kWrite, 1, 1, 1, "string", "1.0.0",
+    {"SETNX", 3, C::kChanges | C::kFast, Right::kWrite, 1, 1, 1, "string", "1.0.0",
      "Stores if the key is absent.", setnx},
-    {"SETEX", 4, kChange, Right::kWrite, 1, 1, 1, "string", "2.0.0", "Stores with an expiry in seconds.",
+    {"SETEX", 4, C::kChanges, Right::kWrite, 1, 1, 1, "string", "2.0.0", "Stores with an expiry in seconds.",
      setex},
-    {"PSETEX", 4, kChange, Right::kWrite, 1, 1, 1, "string", "2.6.0",
+    {"PSETEX", 4, C::kChanges, Right::kWrite, 1, 1, 1, "string", "2.6.0",
      "Stores with an expiry in milliseconds.", psetex},
-    {"GETSET", 3, kChange | C::kFast, Right::kWrite, 1, 1, 1, "string", "1.0.0",
+    {"GETSET", 3, C::kChanges | C::kFast, Right::kWrite, 1, 1, 1, "string", "1.0.0",
      "Stores, and answers the old value.", getset},
-    {"GETDEL", 2, kChange | C::kFast, Right::kWrite, 1, 1, 1, "string", "6.2.0",
+    {"GETDEL", 2, C::kChanges | C::kFast, Right::kWrite, 1, 1, 1, "string", "6.2.0",
      "Answers the value and removes it.", getdel},
-    {"GETEX", -2, kChange | C::kFast, Right::kWrite, 1, 1, 1, "string", "6.2.0",
+    {"GETEX", -2, C::kChanges | C::kFast, Right::kWrite, 1, 1, 1, "string", "6.2.0",
      "Answers the value and sets its expiry.", getex},
-    {"MSET", -3, kChange, Right::kWrite, 1, -1, 2, "string", "1.0.1", "Stores several values.", mset},
-    {"APPEND", 3, kChange | C::kFast, Right::kWrite, 1, 1, 1, "string", "2.0.0", "Appends to a value.",
+    {"MSET", -3, C::kChanges, Right::kWrite, 1, -1, 2, "string", "1.0.1", "Stores several values.", mset},
+    {"APPEND", 3, C::kChanges | C::kFast, Right::kWrite, 1, 1, 1, "string", "2.0.0", "Appends to a value.",
      append},
-    {"STRLEN", 2, kRead | C::kFast, Right::kRead, 1, 1, 1, "string", "2.2.0", "The length of a value.",
+    {"STRLEN", 2, C::kReadOnly | C::kFast, Right::kRead, 1, 1, 1, "string", "2.2.0", "The length of a value.",
      strlen_},
-    {"GETRANGE", 4, kRead, Right::kRead, 1, 1, 1, "string", "2.4.0", "A part of a value.", getrange},
-    {"SUBSTR", 4, kRead, Right::kRead, 1, 1, 1, "string", "1.0.0",
+    {"GETRANGE", 4, C::kReadOnly, Right::kRead, 1, 1, 1, "string", "2.4.0", "A part of a value.", getrange},
+    {"SUBSTR", 4, C::kReadOnly, Right::kRead, 1, 1, 1, "string", "1.0.0",
      "A part of a value (old name of GETRANGE).", getrange},
-    {"SETRANGE", 4, kChange, Right::kWrite, 1, 1, 1, "string", "2.2.0", "Overwrites a part of a value.",
+    {"SETRANGE", 4, C::kChanges, Right::kWrite, 1, 1, 1, "string", "2.2.0", "Overwrites a part of a value.",
      setrange},
-    {"INCR", 2, kChange | C::kFast, Right::kWrite, 1, 1, 1, "string", "1.0.0", "Adds one.", incr},
-    {"DECR", 2, kChange | C::kFast, Right::kWrite, 1, 1, 1, "string", "1.0.0", "Subtracts one.", decr},
-    {"INCRBY", 3, kChange | C::kFast, Right::kWrite, 1, 1, 1, "string", "1.0.0", "Adds an integer.", incrby},
-    {"DECRBY", 3, kChange | C::kFast, Right::kWrite, 1, 1, 1, "string", "1.0.0", "Subtracts an integer.",
+    {"INCR", 2, C::kChanges | C::kFast, Right::kWrite, 1, 1, 1, "string", "1.0.0", "Adds one.", incr},
+    {"DECR", 2, C::kChanges | C::kFast, Right::kWrite, 1, 1, 1, "string", "1.0.0", "Subtracts one.", decr},
+    {"INCRBY", 3, C::kChanges | C::kFast, Right::kWrite, 1, 1, 1, "string", "1.0.0", "Adds an integer.",
+     incrby},
+    {"DECRBY", 3, C::kChanges | C::kFast, Right::kWrite, 1, 1, 1, "string", "1.0.0", "Subtracts an integer.",
      decrby},
-    {"INCRBYFLOAT", 3, kChange | C::kFast, Right::kWrite, 1, 1, 1, "string", "2.6.0", "Adds a number.",
+    {"INCRBYFLOAT", 3, C::kChanges | C::kFast, Right::kWrite, 1, 1, 1, "string", "2.6.0", "Adds a number.",
      incrbyfloat},
 };
 
 }  // namespace
 
-std::span<const Command> string_commands() { return kCommands; }
+std::span<const Command> string_commands() { return kStringCommands; }
 
 }  // namespace candor::server

@@ -14,8 +14,6 @@
 namespace candor::sim {
 namespace {
 
-double ms(std::int64_t ns) { return static_cast<double>(ns) / 1e6; }
-
 bool is_write(const Operation& op) {
   return op.kind == OperationKind::kWrite || op.kind == OperationKind::kErase;
 }
@@ -46,7 +44,7 @@ class Excerpt {
     return *this;
   }
   Excerpt& add(std::int64_t time, std::string line) {
-    lines_.emplace_back(time, fmt::format("{:>14.6f} ms  {}", ms(time), line));
+    lines_.emplace_back(time, fmt::format("{:>14.6f} ms  {}", in_ms(time), line));
     return *this;
   }
   std::vector<std::string> lines() {
@@ -163,11 +161,11 @@ void check_not_older(Tally& tally, const History& h, const Truth& truth, const O
   tally.check();
   const auto staleness = truth.staleness(op);
   if (staleness && *staleness <= with_drift(limit, options)) return;
-  const std::string text = staleness
-                               ? fmt::format("version {} of {} had been superseded for {} ms; {} {} ms",
-                                             op.version, h.keys.name(op.key), ms(*staleness), what, ms(limit))
-                               : fmt::format("version {} of {} was not visible before the answer", op.version,
-                                             h.keys.name(op.key));
+  const std::string text =
+      staleness ? fmt::format("version {} of {} had been superseded for {} ms; {} {} ms", op.version,
+                              h.keys.name(op.key), in_ms(*staleness), what, in_ms(limit))
+                : fmt::format("version {} of {} was not visible before the answer", op.version,
+                              h.keys.name(op.key));
   tally.breaks(text, [&] {
     return Excerpt(h).add(truth, op.key, truth.last_span(op.key, op.version, op.responded)).add(op).lines();
   });
@@ -330,8 +328,8 @@ CheckResult check_convergence(const History& h, const CheckOptions& options) {
     tally.check();
     if (op.version == truth.last(op.key).version) continue;
     tally.breaks(fmt::format("{} is version {} since {} ms, and {} ms of quiet later {} answers version {}",
-                             h.keys.name(op.key), truth.last(op.key).version, ms(truth.last(op.key).from),
-                             ms(op.invoked - h.quiet_from), h.nodes.name(op.node), op.version),
+                             h.keys.name(op.key), truth.last(op.key).version, in_ms(truth.last(op.key).from),
+                             in_ms(op.invoked - h.quiet_from), h.nodes.name(op.node), op.version),
                  [&] { return Excerpt(h).add_commit(truth.last(op.key).commit).add(op).lines(); });
   }
   for (const auto& held : h.holdings) {
@@ -386,11 +384,11 @@ namespace {
 
 std::string load_text(const History& h, const LoadSpan& load) {
   return fmt::format("{}  load of {} under lease {}, until {:.6f} ms", h.nodes.name(load.node),
-                     h.keys.name(load.key), load.lease, ms(load.ended));
+                     h.keys.name(load.key), load.lease, in_ms(load.ended));
 }
 std::string lease_text(const History& h, const LeaseSpan& lease) {
   return fmt::format("lease {} of {} granted, ends at {:.6f} ms", lease.lease, h.keys.name(lease.key),
-                     ms(lease.ended));
+                     in_ms(lease.ended));
 }
 
 }  // namespace

@@ -17,8 +17,6 @@ constexpr std::array<std::string_view, 3> kOutcomes = {"ok", "refused", "unknown
 constexpr std::array<std::string_view, 5> kTiers = {"none", "l1", "disk", "l2", "origin"};
 constexpr std::array<std::string_view, 5> kKinds = {"read", "write", "erase", "token", "adopt"};
 
-double ms(std::int64_t ns) { return static_cast<double>(ns) / 1e6; }
-
 // A field of one record; the first thing that is wrong is remembered.
 struct Fields {
   const Json& json;
@@ -198,16 +196,16 @@ Result<History> parse_json_lines(std::string_view text) {
 }
 
 std::string describe(const History& h, const Operation& op) {
-  std::string out = fmt::format("{:>14.6f} ms  s{}@{}  {}", ms(op.invoked), op.session, h.nodes.name(op.node),
-                                kind_name(op.kind));
+  std::string out = fmt::format("{:>14.6f} ms  s{}@{}  {}", in_ms(op.invoked), op.session,
+                                h.nodes.name(op.node), kind_name(op.kind));
   auto to = std::back_inserter(out);
   if (op.kind == OperationKind::kToken || op.kind == OperationKind::kAdopt) {
     fmt::format_to(to, " token {}", op.token);
   } else if (op.kind == OperationKind::kRead) {
     fmt::format_to(to, " {}", level_name(op.level));
-    if (op.level == Level::kBounded) fmt::format_to(to, "({} ms)", ms(op.bound_ns));
+    if (op.level == Level::kBounded) fmt::format_to(to, "({} ms)", in_ms(op.bound_ns));
     fmt::format_to(to, " {} -> version {} from {}", h.keys.name(op.key), op.version, tier_name(op.tier));
-    if (op.fresh_within_ns >= 0) fmt::format_to(to, ", claims fresh within {} ms", ms(op.fresh_within_ns));
+    if (op.fresh_within_ns >= 0) fmt::format_to(to, ", claims fresh within {} ms", in_ms(op.fresh_within_ns));
     if (op.degraded) out += ", degraded";
   } else {
     fmt::format_to(to, " {} version {}", h.keys.name(op.key), op.version);
@@ -215,13 +213,13 @@ std::string describe(const History& h, const Operation& op) {
   if (op.responded == kNever)
     out += " (never answered)";
   else
-    fmt::format_to(to, " ({} at {:.6f} ms)", outcome_name(op.outcome), ms(op.responded));
+    fmt::format_to(to, " ({} at {:.6f} ms)", outcome_name(op.outcome), in_ms(op.responded));
   return out;
 }
 
 std::string describe(const History& h, const Commit& c) {
-  return fmt::format("{:>14.6f} ms  origin  {} is version {}{}", ms(c.visible), h.keys.name(c.key), c.version,
-                     c.by_restore ? " again (commits were lost)" : "");
+  return fmt::format("{:>14.6f} ms  origin  {} is version {}{}", in_ms(c.visible), h.keys.name(c.key),
+                     c.version, c.by_restore ? " again (commits were lost)" : "");
 }
 
 }  // namespace candor::sim

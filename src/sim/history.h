@@ -33,6 +33,8 @@
 
 namespace candor::sim {
 
+[[nodiscard]] constexpr double in_ms(std::int64_t ns) { return static_cast<double>(ns) / 1e6; }
+
 // Keys and nodes by number: an operation is a plain record of 80 bytes, and a million of them fit.
 class Names {
  public:

@@ -12,7 +12,7 @@ namespace candor::sim {
 namespace {
 
 using Kind = RegisterOperation::Kind;
-using History = std::vector<RegisterOperation>;
+using RegisterHistory = std::vector<RegisterOperation>;
 
 RegisterOperation read(std::uint64_t value, std::int64_t from, std::int64_t to) {
   return {.kind = Kind::kRead, .value = value, .invoked = from, .responded = to};
@@ -32,7 +32,7 @@ RegisterOperation swap(std::uint64_t expected, std::uint64_t value, bool applied
 }
 
 // Both engines where both can, so that neither hides behind the other.
-Linearizable verdict(const History& history) {
+Linearizable verdict(const RegisterHistory& history) {
   const auto searched = check_by_search(history, {});
   EXPECT_EQ(check_register(history), searched);
   return searched;
@@ -104,7 +104,7 @@ TEST(LinearizabilityTest, TouchingOperationsOverlap) {
 }
 
 TEST(LinearizabilityTest, GivesUpAtItsLimitInsteadOfPassing) {
-  History history;
+  RegisterHistory history;
   for (int i = 0; i < 20; ++i) history.push_back(erase(0, 100));
   for (std::uint64_t i = 0; i < 20; ++i) history.push_back(write(i + 1, 0, 100));
   history.push_back(read(99, 101, 102));
@@ -114,7 +114,7 @@ TEST(LinearizabilityTest, GivesUpAtItsLimitInsteadOfPassing) {
 // ---- the shortest part ----
 
 TEST(LinearizabilityTest, ShortestPartOfALongHistoryIsItsThreeOperations) {
-  History history;
+  RegisterHistory history;
   std::int64_t t = 0;
   for (std::uint64_t v = 1; v <= 200; ++v, t += 10) {
     history.push_back(write(v, t, t + 1));
@@ -129,7 +129,7 @@ TEST(LinearizabilityTest, ShortestPartOfALongHistoryIsItsThreeOperations) {
 }
 
 TEST(LinearizabilityTest, ShortestPartWithErasesKeepsWhatItNeeds) {
-  History history;
+  RegisterHistory history;
   std::int64_t t = 0;
   for (std::uint64_t v = 1; v <= 50; ++v, t += 10) {
     history.push_back(write(v, t, t + 1));
@@ -143,12 +143,12 @@ TEST(LinearizabilityTest, ShortestPartWithErasesKeepsWhatItNeeds) {
 }
 
 TEST(LinearizabilityTest, NoPartIsShownOfAGoodHistory) {
-  EXPECT_TRUE(shortest_violation(History{write(1, 0, 1), read(1, 2, 3)}).empty());
+  EXPECT_TRUE(shortest_violation(RegisterHistory{write(1, 0, 1), read(1, 2, 3)}).empty());
 }
 
 // ---- against a checker that tries every order ----
 
-bool try_all(const History& history, std::vector<bool>& taken, std::uint64_t value) {
+bool try_all(const RegisterHistory& history, std::vector<bool>& taken, std::uint64_t value) {
   bool open_left = false;
   std::int64_t fence = kNever;
   for (std::size_t i = 0; i < history.size(); ++i) {
@@ -174,14 +174,14 @@ bool try_all(const History& history, std::vector<bool>& taken, std::uint64_t val
   }
   return false;
 }
-bool naive(const History& history) {
+bool naive(const RegisterHistory& history) {
   std::vector<bool> taken(history.size());
   return try_all(history, taken, kAbsent);
 }
 
 // `distinct`: every write another value, no erases and no compare-and-sets.
-History random_history(Random& random, bool distinct, bool swaps) {
-  History history;
+RegisterHistory random_history(Random& random, bool distinct, bool swaps) {
+  RegisterHistory history;
   const std::size_t count = 1 + random.below(7);
   for (std::size_t i = 0; i < count; ++i) {
     RegisterOperation op;
@@ -200,7 +200,7 @@ History random_history(Random& random, bool distinct, bool swaps) {
 
 RC_GTEST_PROP(LinearizabilityProperty, ZonesAgreeWithEveryOrderTried, (std::uint64_t seed)) {
   Random random(seed);
-  const History history = random_history(random, true, false);
+  const RegisterHistory history = random_history(random, true, false);
   RC_ASSERT(has_distinct_values(history, kAbsent));
   RC_ASSERT(check_by_zones(history, kAbsent) == naive(history));
 }
@@ -208,7 +208,7 @@ RC_GTEST_PROP(LinearizabilityProperty, ZonesAgreeWithEveryOrderTried, (std::uint
 RC_GTEST_PROP(LinearizabilityProperty, SearchAgreesWithEveryOrderTried, (std::uint64_t seed)) {
   Random random(seed);
   for (const bool swaps : {false, true}) {
-    const History history = random_history(random, random.below(2) == 0, swaps);
+    const RegisterHistory history = random_history(random, random.below(2) == 0, swaps);
     const auto expected = naive(history) ? Linearizable::kYes : Linearizable::kNo;
     RC_ASSERT(check_by_search(history, {}) == expected);
     RC_ASSERT(check_register(history) == expected);
@@ -217,15 +217,15 @@ RC_GTEST_PROP(LinearizabilityProperty, SearchAgreesWithEveryOrderTried, (std::ui
 
 RC_GTEST_PROP(LinearizabilityProperty, ShortestPartFailsByItselfAndNothingCanLeaveIt, (std::uint64_t seed)) {
   Random random(seed);
-  const History history = random_history(random, random.below(2) == 0, false);
+  const RegisterHistory history = random_history(random, random.below(2) == 0, false);
   const auto part = shortest_violation(history);
   RC_ASSERT(part.empty() == naive(history));
-  History operations;
+  RegisterHistory operations;
   for (const auto i : part) operations.push_back(history[i]);
   RC_ASSERT(part.empty() || !naive(operations));
   for (std::size_t leave = 0; leave < operations.size(); ++leave) {
     if (operations[leave].kind != Kind::kRead) continue;
-    History fewer = operations;
+    RegisterHistory fewer = operations;
     fewer.erase(fewer.begin() + static_cast<std::ptrdiff_t>(leave));
     RC_ASSERT(naive(fewer));
   }
@@ -234,8 +234,8 @@ RC_GTEST_PROP(LinearizabilityProperty, ShortestPartFailsByItselfAndNothingCanLea
 // ---- long synthetic histories of both kinds ----
 
 // A real register driven by `clients` that overlap: linearizable by construction. Some answers get lost.
-History simulated(Random& random, std::size_t count, std::size_t clients, bool erases) {
-  History history;
+RegisterHistory simulated(Random& random, std::size_t count, std::size_t clients, bool erases) {
+  RegisterHistory history;
   std::vector<std::int64_t> free_at(clients, 0);
   std::vector<std::pair<std::int64_t, std::size_t>> effects;  // time, operation
   for (std::size_t i = 0; i < count; ++i) {
@@ -265,7 +265,7 @@ History simulated(Random& random, std::size_t count, std::size_t clients, bool e
 }
 
 // One read late in the history shows what was overwritten long before.
-void plant_stale_read(History& history) {
+void plant_stale_read(RegisterHistory& history) {
   std::size_t old_write = 0, late_read = 0;
   for (std::size_t i = 0; i < history.size(); ++i) {
     const auto& op = history[i];
@@ -288,7 +288,7 @@ TEST_P(LongHistory, OfARealRegisterIsLinearizable) {
 TEST_P(LongHistory, WithOneStaleReadIsNot) {
   for (std::uint64_t seed = 0; seed < 4; ++seed) {
     Random random(seed);
-    History history = simulated(random, 1000, 6, GetParam());
+    RegisterHistory history = simulated(random, 1000, 6, GetParam());
     plant_stale_read(history);
     EXPECT_EQ(check_register(history), Linearizable::kNo) << seed;
   }
@@ -296,7 +296,7 @@ TEST_P(LongHistory, WithOneStaleReadIsNot) {
 
 TEST_P(LongHistory, ShowsItsStaleReadInFewOperations) {
   Random random(5);
-  History history = simulated(random, 1000, 6, GetParam());
+  RegisterHistory history = simulated(random, 1000, 6, GetParam());
   plant_stale_read(history);
   const auto part = shortest_violation(history);
   EXPECT_GE(part.size(), 2U);

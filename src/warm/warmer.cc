@@ -318,7 +318,7 @@ WarmProgress Warmer::progress() const {
   for (const WarmTally& tally : tallies_)
     for (std::size_t i = 0; i < kWarmStates; ++i) out.all.keys[i] += tally.keys[i];
   const std::uint64_t waiting = out.all.of(WarmState::kWaiting);
-  const double seconds = std::chrono::duration<double>(out.took).count();
+  const double seconds = to_seconds(out.took);
   if (seconds > 0) out.keys_per_second = static_cast<double>(out.all.total() - waiting) / seconds;
   if (is_running_ && out.keys_per_second > 0)
     out.eta = std::chrono::duration_cast<Duration>(

@@ -2,6 +2,7 @@
 // by pid. A server dies with the test program, however that ends.
 #pragma once
 
+#include <netinet/in.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -12,6 +13,8 @@
 #include "base/time.h"
 
 namespace candor::testing {
+
+[[nodiscard]] sockaddr_in loopback(std::uint16_t port);
 
 // A folder of its own, removed with its contents.
 class TempDir {

@@ -13,19 +13,12 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "tests/support/process.h"
 
 namespace candor::testing {
 namespace {
 
 using std::chrono::steady_clock;
-
-sockaddr_in loopback(std::uint16_t port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.sin_port = htons(port);
-  return address;
-}
 
 void prepare(int fd) {
   const int on = 1;

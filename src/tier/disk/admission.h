@@ -40,8 +40,7 @@ class Admission {
  private:
   // A burst may use what one second gives.
   void fill(MonoTime now) {
-    const double seconds =
-        std::chrono::duration<double>(std::max(now - filled_at_, Duration::zero())).count();
+    const double seconds = to_seconds(std::max(now - filled_at_, Duration::zero()));
     filled_at_ = std::max(filled_at_, now);
     tokens_ = std::min(rate_, tokens_ + rate_ * seconds);
   }

@@ -8,17 +8,17 @@
 namespace candor::disk {
 namespace {
 
-constexpr std::uint32_t kMagic = 0x4d444443;  // "CDDM"
-constexpr std::uint32_t kVersion = 1;
-constexpr std::uint64_t kChecksumSeed = 0x43444d2d76303031ULL;
+constexpr std::uint32_t kLifeMagic = 0x4d444443;  // "CDDM"
+constexpr std::uint32_t kLifeVersion = 1;
+constexpr std::uint64_t kLifeSeed = 0x43444d2d76303031ULL;
 constexpr std::uint32_t kFeaturesMax = 4096;  // FeatureId has 12 bits
 
 }  // namespace
 
 std::string encode_life(const Life& life) {
   std::string out;
-  put_field(out, kMagic);
-  put_field(out, kVersion);
+  put_field(out, kLifeMagic);
+  put_field(out, kLifeVersion);
   put_field(out, life.end.boot);
   put_field(out, life.end.mono.ns);
   put_field(out, life.end.wall.ns);
@@ -36,17 +36,17 @@ std::string encode_life(const Life& life) {
     put_field(out, feature.floor);
     put_field(out, feature.kept_from);
   }
-  put_field(out, hash_bytes(out, kChecksumSeed));
+  put_field(out, hash_bytes(out, kLifeSeed));
   return out;
 }
 
 std::optional<Life> decode_life(std::string_view bytes) {
   if (bytes.size() < sizeof(std::uint64_t)) return std::nullopt;
   const std::string_view body = bytes.substr(0, bytes.size() - sizeof(std::uint64_t));
-  if (FieldReader(bytes.substr(body.size())).take<std::uint64_t>() != hash_bytes(body, kChecksumSeed))
+  if (FieldReader(bytes.substr(body.size())).take<std::uint64_t>() != hash_bytes(body, kLifeSeed))
     return std::nullopt;
   FieldReader in(body);
-  if (in.take<std::uint32_t>() != kMagic || in.take<std::uint32_t>() != kVersion) return std::nullopt;
+  if (in.take<std::uint32_t>() != kLifeMagic || in.take<std::uint32_t>() != kLifeVersion) return std::nullopt;
   Life life;
   life.end.boot = in.take<std::uint64_t>();
   life.end.mono.ns = in.take<std::int64_t>();

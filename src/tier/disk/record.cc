@@ -6,13 +6,13 @@
 namespace candor::disk {
 namespace {
 
-constexpr std::uint32_t kMagic = 0x4b444443;  // "CDDK"
-constexpr std::uint8_t kVersion = 1;
+constexpr std::uint32_t kRecordMagic = 0x4b444443;  // "CDDK"
+constexpr std::uint8_t kRecordVersion = 1;
 // Any constant will do; not 0, so that another program's XXH3 of the same bytes does not match by habit.
-constexpr std::uint64_t kChecksumSeed = 0x43444b2d76303031ULL;
+constexpr std::uint64_t kRecordSeed = 0x43444b2d76303031ULL;
 
 std::uint64_t checksum(std::string_view name, std::string_view bytes) {
-  return hash_bytes(bytes, hash_bytes(name, kChecksumSeed));
+  return hash_bytes(bytes, hash_bytes(name, kRecordSeed));
 }
 
 }  // namespace
@@ -20,8 +20,8 @@ std::uint64_t checksum(std::string_view name, std::string_view bytes) {
 std::string encode_record(std::string_view name, const Record& record) {
   std::string out;
   out.reserve(kRecordHeadBytes + record.value.size() + kRecordChecksumBytes);
-  put_field(out, kMagic);
-  put_field(out, kVersion);
+  put_field(out, kRecordMagic);
+  put_field(out, kRecordVersion);
   put_field(out, record.meta.user_flags);
   put_field(out, std::uint16_t{0});
   put_field(out, record.sequence);
@@ -41,7 +41,8 @@ std::optional<Record> decode_record(std::string_view name, std::string_view byte
   if (FieldReader(bytes.substr(body.size())).take<std::uint64_t>() != checksum(name, body))
     return std::nullopt;
   FieldReader in(body);
-  if (in.take<std::uint32_t>() != kMagic || in.take<std::uint8_t>() != kVersion) return std::nullopt;
+  if (in.take<std::uint32_t>() != kRecordMagic || in.take<std::uint8_t>() != kRecordVersion)
+    return std::nullopt;
   Record record;
   record.meta.user_flags = in.take<std::uint8_t>();
   (void)in.take<std::uint16_t>();

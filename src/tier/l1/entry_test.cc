@@ -9,13 +9,13 @@
 namespace candor::l1 {
 namespace {
 
-constexpr FeatureId kFeature{5};
+constexpr FeatureId kEntered{5};
 
 class EntryTest : public testing::Test {
  protected:
   EntryRef write(std::string_view key, std::string_view value, const EntryMeta& meta) {
     const EntryShape shape = shape_of(key.size(), value.size(), meta, 1 << 20, 1 << 20);
-    encode_entry(bytes_, shape, kFeature, key, value, nullptr, meta, 0);
+    encode_entry(bytes_, shape, kEntered, key, value, nullptr, meta, 0);
     return EntryRef(bytes_);
   }
 
@@ -41,10 +41,10 @@ TEST_F(EntryTest, TheCompactFormsShortcutsSayWhatTheGeneralOnesSay) {
   for (const Millis expires_at : {Millis{0}, Millis{20}}) {
     const EntryRef entry = write("a key", "its value", {.loaded_at = 5, .expires_at = expires_at});
     const std::uint32_t head = entry.head();
-    const std::uint32_t identity = EntryRef::identity(kFeature, 5);
+    const std::uint32_t identity = EntryRef::identity(kEntered, 5);
     EXPECT_TRUE(entry.matches_compact(head, identity, "a key"));
     EXPECT_FALSE(entry.matches_compact(head, identity, "b key"));
-    EXPECT_FALSE(entry.matches_compact(head, EntryRef::identity(kFeature, 4), "a ke"));
+    EXPECT_FALSE(entry.matches_compact(head, EntryRef::identity(kEntered, 4), "a ke"));
     EXPECT_FALSE(entry.matches_compact(head, EntryRef::identity(FeatureId{6}, 5), "a key"));
     for (const Millis now : {19, 20, 21}) {
       EXPECT_EQ(entry.is_expired_compact(head, now), entry.is_expired(head, now)) << now;
@@ -62,12 +62,12 @@ TEST_F(EntryTest, TheCompactFormsShortcutsSayWhatTheGeneralOnesSay) {
 TEST_F(EntryTest, AWideEntryIsNoCompactOne) {
   const std::string value(5000, 'v');
   const EntryRef entry = write("key", value, {.loaded_at = 5});
-  EXPECT_FALSE(entry.matches_compact(entry.head(), EntryRef::identity(kFeature, 3), "key"));
-  EXPECT_TRUE(entry.matches(entry.head(), EntryRef::identity(kFeature, 3), "key"));
+  EXPECT_FALSE(entry.matches_compact(entry.head(), EntryRef::identity(kEntered, 3), "key"));
+  EXPECT_TRUE(entry.matches(entry.head(), EntryRef::identity(kEntered, 3), "key"));
   const std::string long_key(300, 'k');
   const EntryRef other = write(long_key, "v", {.loaded_at = 5});
-  EXPECT_FALSE(other.matches_compact(other.head(), EntryRef::identity(kFeature, 300), long_key));
-  EXPECT_TRUE(other.matches(other.head(), EntryRef::identity(kFeature, 300), long_key));
+  EXPECT_FALSE(other.matches_compact(other.head(), EntryRef::identity(kEntered, 300), long_key));
+  EXPECT_TRUE(other.matches(other.head(), EntryRef::identity(kEntered, 300), long_key));
 }
 
 }  // namespace

@@ -11,9 +11,9 @@
 namespace candor::l1 {
 namespace {
 
-constexpr FeatureId kFeature{3};
+constexpr FeatureId kHashed{3};
 
-std::uint64_t hash(std::string_view key, std::uint64_t seed = 7, FeatureId feature = kFeature) {
+std::uint64_t hash(std::string_view key, std::uint64_t seed = 7, FeatureId feature = kHashed) {
   return hash_key(feature, key, HashSeed(seed));
 }
 

@@ -15,8 +15,8 @@ constexpr std::uint64_t kExaminationsPerEntryMax = std::uint64_t{kAccessMax + 1}
 constexpr std::size_t kEntriesMax = std::size_t{1} << 31;
 constexpr std::size_t kSlotsAtFirst = 64;
 // A policy hears of another number of entries when it is off by this part, as the store tells it.
-constexpr std::size_t kEntriesDrift = 4;
-constexpr std::size_t kEntriesForMean = 64;
+constexpr std::size_t kModelDrift = 4;
+constexpr std::size_t kModelEntriesForMean = 64;
 
 }  // namespace
 
@@ -112,11 +112,11 @@ void QueueModel::set_capacity(std::size_t capacity) {
 }
 
 void QueueModel::tell_capacity() {
-  if (!is_weighted_ || entries_ < kEntriesForMean) return;
+  if (!is_weighted_ || entries_ < kModelEntriesForMean) return;
   const std::size_t mean = std::max<std::size_t>(weight_ / entries_, 1);
   const std::size_t expected = std::clamp<std::size_t>(capacity_ / mean, 1, entries_max_);
   const std::size_t off = expected > told_entries_ ? expected - told_entries_ : told_entries_ - expected;
-  if (off <= told_entries_ / kEntriesDrift) return;
+  if (off <= told_entries_ / kModelDrift) return;
   policy_->set_capacity(capacity_, expected);
   told_entries_ = expected;
 }

@@ -10,12 +10,12 @@ namespace candor::l1 {
 namespace {
 
 constexpr std::size_t kLimit = std::size_t{8} << 20;
-constexpr FeatureId kFeature{};
+constexpr FeatureId kLimited{};
 
 void put(Store& store, std::uint64_t number, std::size_t bytes) {
   const std::string key = std::to_string(number);
-  (void)store.put({.hash = store.hash(kFeature, key),
-                   .feature = kFeature,
+  (void)store.put({.hash = store.hash(kLimited, key),
+                   .feature = kLimited,
                    .key = key,
                    .value = std::string(bytes, 'v'),
                    .now = 1});
@@ -93,7 +93,7 @@ TEST(StoreLimit, APartOfItStaysWhateverIsAskedFor) {
   const std::string key = "1";
   const Store::ReadGuard guard(filled.store);
   EntryView found;
-  EXPECT_TRUE(filled.store.find(guard, filled.store.hash(kFeature, key), kFeature, key, 1, &found));
+  EXPECT_TRUE(filled.store.find(guard, filled.store.hash(kLimited, key), kLimited, key, 1, &found));
 }
 
 TEST(StoreLimit, WhatIsReservedForOthersIsChargedFromTheStart) {

@@ -14,7 +14,7 @@
 namespace candor::l1 {
 namespace {
 
-constexpr FeatureId kFeature{1};
+constexpr FeatureId kStressed{1};
 constexpr int kKeys = 3000;
 
 std::string value_of(const std::string& key, std::uint64_t version, std::size_t bytes) {
@@ -83,8 +83,8 @@ class Stress {
         for (int i = 0; i < 8; ++i) keys.push_back("k" + std::to_string(random.below(kKeys)));
         std::vector<Store::Lookup> lookups(keys.size());
         for (std::size_t i = 0; i < keys.size(); ++i) {
-          lookups[i].hash = store_.hash(kFeature, keys[i]);
-          lookups[i].feature = kFeature;
+          lookups[i].hash = store_.hash(kStressed, keys[i]);
+          lookups[i].feature = kStressed;
           lookups[i].key = keys[i];
         }
         store_.find_many(guard, lookups, now_.load());
@@ -94,7 +94,7 @@ class Stress {
       } else {
         const std::string key = "k" + std::to_string(random.below(kKeys));
         EntryView view;
-        if (!store_.find(guard, store_.hash(kFeature, key), kFeature, key, now_.load(), &view)) continue;
+        if (!store_.find(guard, store_.hash(kStressed, key), kStressed, key, now_.load(), &view)) continue;
         ASSERT_TRUE(is_whole(key, view.value)) << key;
         ++hits;
       }
@@ -106,11 +106,11 @@ class Stress {
     Random random(seed);
     for (int i = 0; i < rounds; ++i) {
       const std::string key = "k" + std::to_string(random.below(kKeys));
-      const KeyHash hash = store_.hash(kFeature, key);
+      const KeyHash hash = store_.hash(kStressed, key);
       const Millis now = now_.load();
       switch (random.below(32)) {
         case 0:
-          store_.erase(hash, kFeature, key, now);
+          store_.erase(hash, kStressed, key, now);
           break;
         case 1:
           store_.maintain(now_.fetch_add(10) + 10);
@@ -120,7 +120,7 @@ class Stress {
                       [](const Store::Visited& v) { ASSERT_TRUE(is_whole(v.key, v.view.value)); });
           break;
         case 3:
-          store_.update(hash, kFeature, key, now, [&](const EntryView* current) {
+          store_.update(hash, kStressed, key, now, [&](const EntryView* current) {
             EXPECT_TRUE(current == nullptr || is_whole(key, current->value));
             return Store::Update{.action = Store::Update::Action::kStore,
                                  .value = value_of(key, random(), size_for(random)),
@@ -128,7 +128,7 @@ class Stress {
           });
           break;
         case 4:
-          if (random.below(500) == 0) store_.erase_feature(kFeature);
+          if (random.below(500) == 0) store_.erase_feature(kStressed);
           (void)store_.stats();
           break;
         default: {
@@ -136,7 +136,7 @@ class Stress {
           if (random.below(3) == 0) meta.expires_at = now + 1 + static_cast<Millis>(random.below(300));
           const std::string value = value_of(key, random(), size_for(random));
           store_.put(
-              {.hash = hash, .feature = kFeature, .key = key, .value = value, .meta = meta, .now = now});
+              {.hash = hash, .feature = kStressed, .key = key, .value = value, .meta = meta, .now = now});
         }
       }
       if (i % 256 == 0) {

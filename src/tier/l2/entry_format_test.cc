@@ -12,7 +12,7 @@
 namespace candor::l2 {
 namespace {
 
-StoredEntry entry_of(std::string value) {
+StoredEntry stored_of(std::string value) {
   StoredEntry e;
   e.value = std::move(value);
   e.stamp = Stamp{ChangeId{42}};
@@ -55,7 +55,7 @@ void expect_corrupt(std::string_view bytes) {
 
 TEST(EntryFormatTest, RoundTripKeepsEverything) {
   for (const bool negative : {false, true}) {
-    StoredEntry e = entry_of(negative ? "" : "hello");
+    StoredEntry e = stored_of(negative ? "" : "hello");
     e.negative = negative;
     expect_same(decode_entry(encoded(e)).value(), e);
   }
@@ -82,7 +82,7 @@ RC_GTEST_PROP(EntryFormatProperty, AnyValueRoundTrips,
 }
 
 TEST(EntryFormatTest, RepetitiveValueIsCompressed) {
-  const StoredEntry e = entry_of(std::string(100'000, 'x'));
+  const StoredEntry e = stored_of(std::string(100'000, 'x'));
   const std::string bytes = encoded(e);
   EXPECT_LT(bytes.size(), 1000U);
   expect_same(decode_entry(bytes).value(), e);
@@ -90,7 +90,7 @@ TEST(EntryFormatTest, RepetitiveValueIsCompressed) {
 
 TEST(EntryFormatTest, RandomValueStaysRaw) {
   Random random(1);
-  StoredEntry e = entry_of("");
+  StoredEntry e = stored_of("");
   for (int i = 0; i < 5000; ++i) e.value.push_back(static_cast<char>(random()));
   const std::string bytes = encoded(e);
   EXPECT_EQ(static_cast<int>(bytes[5]) & 2, 0);
@@ -98,13 +98,13 @@ TEST(EntryFormatTest, RandomValueStaysRaw) {
 }
 
 TEST(EntryFormatTest, BelowTheSizeNothingIsCompressed) {
-  const StoredEntry e = entry_of(std::string(1023, 'x'));
+  const StoredEntry e = stored_of(std::string(1023, 'x'));
   EXPECT_GT(encoded(e).size(), 1023U);
-  EXPECT_LT(encoded(entry_of(std::string(1024, 'x'))).size(), 1000U);
+  EXPECT_LT(encoded(stored_of(std::string(1024, 'x'))).size(), 1000U);
 }
 
 TEST(EntryFormatTest, LargestValueRoundTripsAndOneMoreByteIsRefused) {
-  StoredEntry e = entry_of(std::string(kValueBytesMax, 'x'));
+  StoredEntry e = stored_of(std::string(kValueBytesMax, 'x'));
   EXPECT_EQ(decode_entry(encoded(e))->value.size(), kValueBytesMax);
   e.value.push_back('x');
   const auto refused = encode_entry(e, {});
@@ -114,7 +114,7 @@ TEST(EntryFormatTest, LargestValueRoundTripsAndOneMoreByteIsRefused) {
 
 TEST(EntryFormatTest, EveryFlippedBitIsFound) {
   for (const std::size_t size : {std::size_t{5}, std::size_t{2000}}) {
-    const std::string good = encoded(entry_of(std::string(size, 'x')));
+    const std::string good = encoded(stored_of(std::string(size, 'x')));
     for (std::size_t bit = 0; bit < good.size() * 8; ++bit) {
       std::string bad = good;
       bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << (bit % 8)));
@@ -124,13 +124,13 @@ TEST(EntryFormatTest, EveryFlippedBitIsFound) {
 }
 
 TEST(EntryFormatTest, EveryTruncationIsFound) {
-  const std::string good = encoded(entry_of("hello"));
+  const std::string good = encoded(stored_of("hello"));
   for (std::size_t n = 0; n < good.size(); ++n) expect_corrupt(std::string_view{good}.substr(0, n));
 }
 
 TEST(EntryFormatTest, LengthsThatLieUnderAGoodChecksumAreRefused) {
-  const std::string raw = encoded(entry_of("hello"));
-  const std::string small = encoded(entry_of(std::string(4000, 'x')));
+  const std::string raw = encoded(stored_of("hello"));
+  const std::string small = encoded(stored_of(std::string(4000, 'x')));
   expect_corrupt(with<std::uint16_t>(raw, 6, 60'000));                 // stamp
   expect_corrupt(with<std::uint16_t>(raw, 6, 10));                     // stamp eats the payload
   expect_corrupt(with<std::uint32_t>(raw, 20, 4));                     // raw size
@@ -142,20 +142,20 @@ TEST(EntryFormatTest, LengthsThatLieUnderAGoodChecksumAreRefused) {
 }
 
 TEST(EntryFormatTest, AVersionFromTheFutureIsAbsentNotMisread) {
-  const auto back = decode_entry(with<std::uint8_t>(encoded(entry_of("hello")), 4, 9));
+  const auto back = decode_entry(with<std::uint8_t>(encoded(stored_of("hello")), 4, 9));
   ASSERT_FALSE(back.has_value());
   EXPECT_NE(back.error().message.find("format version 9"), std::string::npos);
 }
 
 TEST(EntryFormatTest, AStampKindFromTheFutureIncludesNothing) {
-  const auto back = decode_entry(with<std::uint8_t>(encoded(entry_of("hello")), kHeaderBytes, 7));
+  const auto back = decode_entry(with<std::uint8_t>(encoded(stored_of("hello")), kHeaderBytes, 7));
   ASSERT_TRUE(back.has_value());
   EXPECT_FALSE(back->stamp.is_known());
   EXPECT_EQ(back->value, "hello");
 }
 
 TEST(EntryFormatTest, UnknownFlagsAreRefused) {
-  expect_corrupt(with<std::uint8_t>(encoded(entry_of("hello")), 5, 4));
+  expect_corrupt(with<std::uint8_t>(encoded(stored_of("hello")), 5, 4));
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ namespace {
 // Keys that one SCAN step looks at: about 100 µs of the server's time.
 constexpr std::string_view kScanCount = "1000";
 
-std::int64_t whole_ms(Duration d) { return std::max<std::int64_t>(1, d.count() / 1'000'000); }
+std::int64_t redis_ms(Duration d) { return std::max<std::int64_t>(1, d.count() / 1'000'000); }
 
 Duration stored_for(Duration ttl) { return ttl > Duration::zero() ? ttl : RedisL2::kNoTtl; }
 
@@ -103,7 +103,7 @@ RedisL2::RedisL2(Executor* executor, Transport* transport, Options options, std:
       client_(executor, transport, with_scripts(options_.client), seed) {}
 
 Task<Result<L2Lookup>> RedisL2::get_or_lease(std::string key, Duration lease_ttl, bool refresh) {
-  const std::string lease_ms = std::to_string(whole_ms(lease_ttl));
+  const std::string lease_ms = std::to_string(redis_ms(lease_ttl));
   L2Lookup answer;
   // The second round is for an entry that cannot be read: a lease beside it, and the fill replaces it.
   for (bool beside = refresh;; beside = true) {
@@ -154,7 +154,7 @@ Task<Result<L2FillVerdict>> RedisL2::fill(std::string key, LeaseToken token, L2E
   if (whole) args[3] = listed(entry.stamp);
   args[6] = fmt::format("{:010}", entry.generation);
   args[7] = tag_mark_text(entry.tag_mark);
-  args[5] = std::to_string(whole_ms(stored_for(entry.ttl_left)));
+  args[5] = std::to_string(redis_ms(stored_for(entry.ttl_left)));
   auto bytes = encode_entry(to_stored(std::move(entry)), options_.format);
   if (!bytes) co_return std::unexpected(bytes.error());
   args[4] = std::move(*bytes);
@@ -174,7 +174,7 @@ Task<Result<void>> RedisL2::release(std::string key, LeaseToken token) {
 
 Task<Result<void>> RedisL2::put(std::string key, L2Entry entry) {
   std::vector<std::string> args(2);
-  args[1] = std::to_string(whole_ms(stored_for(entry.ttl_left)));
+  args[1] = std::to_string(redis_ms(stored_for(entry.ttl_left)));
   auto bytes = encode_entry(to_stored(std::move(entry)), options_.format);
   if (!bytes) co_return std::unexpected(bytes.error());
   args[0] = std::move(*bytes);
@@ -195,7 +195,7 @@ Task<Result<L2Swap>> RedisL2::swap(std::string key, std::string mark, std::optio
   std::vector<std::string> args(3);
   args[0] = std::move(mark);
   if (entry) {
-    if (!keep_ttl) args[2] = std::to_string(whole_ms(stored_for(entry->ttl_left)));
+    if (!keep_ttl) args[2] = std::to_string(redis_ms(stored_for(entry->ttl_left)));
     auto bytes = encode_entry(to_stored(std::move(*entry)), options_.format);
     if (!bytes) co_return std::unexpected(bytes.error());
     args[1] = std::move(*bytes);
@@ -213,7 +213,7 @@ Task<Result<bool>> RedisL2::invalidate(std::string key, L2Marker marker) {
   args[2] = std::to_string(Marker::kIdsMax);
   const bool leaves_marker = marker.change.value != 0 && marker.hold > Duration::zero();
   if (leaves_marker) args[0] = digits(marker.change);
-  args[1] = std::to_string(whole_ms(marker.hold));
+  args[1] = std::to_string(redis_ms(marker.hold));
   Result<resp::RespValue> reply = co_await run(scripts::kInvalidate, std::move(key), std::move(args));
   if (!reply) co_return std::unexpected(reply.error());
   co_return reply->integer > 0;
@@ -260,7 +260,7 @@ Result<L2State> RedisL2::read_state(const Result<resp::RespValue>& reply) {
 }
 
 Task<Result<void>> RedisL2::hold_marker(std::string key, ChangeId change, Duration hold) {
-  std::vector<std::string> args{digits(change), std::to_string(whole_ms(hold))};
+  std::vector<std::string> args{digits(change), std::to_string(redis_ms(hold))};
   Result<resp::RespValue> reply = co_await run(scripts::kHoldMarker, std::move(key), std::move(args));
   if (!reply) co_return std::unexpected(reply.error());
   co_return Result<void>{};
@@ -272,7 +272,7 @@ std::string RedisL2::tag_key(std::string_view tag) const {
 
 Task<Result<void>> RedisL2::invalidate_tag(std::string tag, Duration hold) {
   std::vector<std::string> words{tag_key(tag), tag_mark_text(new_token()),
-                                 std::to_string(whole_ms(stored_for(hold)))};
+                                 std::to_string(redis_ms(stored_for(hold)))};
   Result<resp::RespValue> reply = co_await client_.run(scripts::kInvalidateTag, 1, std::move(words));
   if (!reply) {
     ++stats_.errors;
