@@ -27,6 +27,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <unordered_map>
 
 #include "base/time.h"
@@ -66,6 +67,10 @@ class ConcurrencyLimit {
 
   [[nodiscard]] std::uint32_t limit(MonoTime now) const {
     return is_dipping_ && now < dip_until_ ? options_.floor : whole(limit_);
+  }
+  // When a dip that is on ends, if nothing ends it before; nothing: none is. What waits can go then.
+  [[nodiscard]] std::optional<MonoTime> dips_until(MonoTime now) const {
+    return is_dipping_ && now < dip_until_ ? std::optional(dip_until_) : std::nullopt;
   }
   [[nodiscard]] const Options& options() const { return options_; }
   // Other bounds; where it stands between them stays.

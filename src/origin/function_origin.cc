@@ -220,9 +220,22 @@ class FunctionOrigin::State : public std::enable_shared_from_this<FunctionOrigin
     in_flight.remove(call);
     const bool is_answered = value || is_answer(value.error().code);
     is_answered ? gate.answered(call->statement, executor.now()) : gate.lost(executor.now());
+    start_waiting_after_dip();
     finish(call, std::move(value));
     start_waiting();
   }
+
+  // The limit rises by itself then: what waits must not wait for the next answer, which may take long.
+  void start_waiting_after_dip() {
+    const auto ends = gate.dips_until(executor.now());
+    if (!ends || *ends == dip_ends) return;
+    dip_ends = *ends;
+    executor.schedule(*ends, [weak = weak_from_this()] {
+      if (const auto state = weak.lock()) state->start_waiting();
+    });
+  }
+
+  MonoTime dip_ends{0};  // the dip whose end has a timer
 };
 
 class FunctionOrigin::Bound final : public OriginFeature {

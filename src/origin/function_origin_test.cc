@@ -85,6 +85,31 @@ TEST_F(FunctionOriginTest, TheDeadlineAnswersAndTheCallKeepsItsPlace) {
   EXPECT_EQ(origin_.stats().in_flight, 0u);
 }
 
+// Eight calls are the first limit; it has no baseline and dips to two. None of the two answers for long.
+TEST_F(FunctionOriginTest, WhatWaitsGoesOnWhenADipOfTheLimitEnds) {
+  FunctionOrigin origin({.name = "own", .max_concurrency = 32}, world_.executor, world_.pool);
+  origin.set_functions("f", {.load = echo});
+  auto f = std::move(*origin.bind({.feature = "f"}));
+  std::vector<std::optional<Result<OriginRow>>> rows(100);
+  for (auto& row : rows) world_.start(f->load("a", world_.in(1h)), &row);
+  world_.executor.run_ready();
+  ASSERT_EQ(origin.stats().limit, 8u);
+  for (int i = 0; i < 60 && origin.stats().limit == 8u; ++i) {
+    world_.executor.advance(100ms);
+    ASSERT_TRUE(world_.pool.run_one());
+    world_.executor.run_ready();
+  }
+  ASSERT_EQ(origin.stats().limit, 2u);
+  while (world_.pool.held() > 2) {
+    ASSERT_TRUE(world_.pool.run_one());
+    world_.executor.run_ready();
+  }
+  ASSERT_GT(origin.stats().waiting, 6u);
+  world_.executor.advance(ConcurrencyLimit::kDipMax);
+  EXPECT_EQ(world_.pool.held(), 8u);
+  world_.settle();
+}
+
 TEST_F(FunctionOriginTest, AFeatureNeedsItsFunction) {
   EXPECT_THAT(origin_.bind({.feature = "g"}).error().message, HasSubstr("features.g"));
   origin_.set_functions("g", {.load = echo});

@@ -228,7 +228,19 @@ OriginGate::Statement SqlDesk::begin(const std::vector<SqlRequestPtr>& requests)
 
 void SqlDesk::end(const OriginGate::Statement& statement, bool answered) {
   gave_places(1);
-  if (answered) gate_.answered(statement, executor_.now());
+  if (!answered) return;
+  gate_.answered(statement, executor_.now());
+  pump_after_dip();
+}
+
+// The limit rises by itself then: what waits must not wait for the next answer, which may take long.
+void SqlDesk::pump_after_dip() {
+  const auto ends = gate_.dips_until(executor_.now());
+  if (!ends || *ends == dip_ends_) return;
+  dip_ends_ = *ends;
+  executor_.schedule(*ends, [weak = std::weak_ptr<SqlDesk>(shared_from_this())] {
+    if (const auto desk = weak.lock()) desk->schedule_pump();
+  });
 }
 
 void SqlDesk::put_back(const SqlRequestPtr& request) {

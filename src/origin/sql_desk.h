@@ -100,6 +100,7 @@ class SqlDesk : public std::enable_shared_from_this<SqlDesk> {
   void on_deadline(const SqlRequestPtr& request);
   void listen_for_raise(const LoadUrgencyPtr& urgency, const SqlRequestPtr& request);
   void empty_line_if_shut();
+  void pump_after_dip();
 
   Options options_;
   Executor& executor_;
@@ -108,6 +109,7 @@ class SqlDesk : public std::enable_shared_from_this<SqlDesk> {
   OriginStats stats_;
   std::vector<std::shared_ptr<const SqlFeature>> features_;
   std::uint64_t arrivals_ = 0;
+  MonoTime dip_ends_{0};  // the dip whose end has a timer
   bool pump_scheduled_ = false;
   bool closed_ = false;
 };
