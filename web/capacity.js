@@ -1,5 +1,4 @@
 // Is L1 large enough, what would less or more memory do, and who deserves it: asked every few seconds while the live page is looked at.
-import { state } from "/state.js";
 import { bytes, count, duration, el, make, oneDigit, text } from "/words.js";
 
 const POLL_MS = 5000;  // as often as the node counts anew
@@ -7,18 +6,24 @@ const DAYS_SHOWN_MAX = 30;  // a limit that is farther away is no news
 
 const GAIN_MIN = 0.005;     // of the hit ratio: less is within the curve's error
 
-let known = null;  // the last answer; null: none yet, or the node keeps no curves
+const PATIENCE_MS = 4000;   // for an answer; the page's connection trouble is told elsewhere
+
+let known = null;  // the last answer; null: none yet. A failed question leaves it: old by seconds is better than gone
+let shown = null;  // what the page shows of it
 let askedAt = -POLL_MS;
+let isAsking = false;
 
 async function ask() {
   askedAt = performance.now();
+  isAsking = true;
   try {
-    const answer = await fetch("/api/v1/capacity", { cache: "no-store" });
-    known = answer.ok ? await answer.json() : null;
+    const answer = await fetch("/api/v1/capacity", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
+    if (answer.ok) known = await answer.json();
   } catch {
-    known = null;
+    // asked again after POLL_MS
+  } finally {
+    isAsking = false;
   }
-  if (!state.paused) draw();
 }
 
 const ratio = (fraction) => (fraction == null ? "–" : oneDigit(100 * fraction) + " %");
@@ -79,6 +84,9 @@ function draw() {
   text("cold", ratio(curves.all.cold_fraction) + " of reads no memory would answer: keys read for the first time, or changed since. Counts of the last " + duration(curves.window_seconds) + ".");
 }
 
+// Called with every point of the live page, and not while it is paused.
 export function drawCapacity() {
-  if (performance.now() - askedAt >= POLL_MS) ask();
+  if (known !== shown) draw();
+  shown = known;
+  if (!isAsking && performance.now() - askedAt >= POLL_MS) ask();
 }
