@@ -53,9 +53,10 @@ Incarnation Database::incarnation_of(const std::string& name) const {
 }
 
 PostgresPlace Database::place_of(const std::string& name) const {
-  const Incarnation incarnation = incarnation_of(name);
   PostgresPlace place{true, timeline_, next_xid_, {}};
-  if (incarnation.value != 0) place.slots = fmt::format("{}_{:x}", name, incarnation.value);
+  const auto slot = slots_.find(name);
+  if (slot != slots_.end() && slot->second.is_there)
+    place.slots = fmt::format("{}_{:x}", name, slot->second.incarnation.value);
   return place;
 }
 
@@ -82,7 +83,7 @@ Task<Result<Database::Met>> Database::connect(std::string slot) {
 Task<Result<Database::Loaded>> Database::load(Connection boot, std::uint32_t key) {
   if (boot != boot_) co_return std::unexpected(is_over());
   co_await sleep_for(process_, service());
-  Loaded loaded;
+  Loaded loaded{.on = boot};
   loaded.version = row(key).visible.version;
   loaded.stamp = snapshot();
   co_await sleep_for(process_, service());
@@ -231,7 +232,7 @@ void Database::start_replication(const std::string& name, std::shared_ptr<Consum
     slot.confirmed = position_;
     slot.incarnation = Incarnation{random_() | 1};
   }
-  slot.is_good = true;
+  slot.is_good = slot.is_there = true;
   slot.sent = slot.confirmed;
   slot.consumer = consumer;
   slot.heard = world_.now();
@@ -393,8 +394,11 @@ void Database::failover(std::size_t lost_max, Random& random) {
     for (const Commit& each : log_) highest = std::max(highest, each.xid);
     next_xid_ = std::max<std::uint64_t>(highest + 1, 1000);
   }
-  for (auto& [name, slot] : slots_) slot.is_good = false;
-  ++timeline_;
+  // No backup and no standby has them.
+  for (auto& [name, slot] : slots_) slot.is_good = slot.is_there = false;
+  // A standby that takes over begins a timeline; a server that is restored from a backup, as it was, does
+  // not.
+  if (random.below(2) == 0) ++timeline_;
   world_.trace().note(world_.now(), process_.name(), "fails over", position_.value, touched.size());
   after(kTick, [this] { tick(); });
 }

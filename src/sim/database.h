@@ -74,6 +74,7 @@ class Database {
     PostgresPlace place;
   };
   struct Loaded {
+    Connection on = 0;
     std::uint64_t version = kAbsent;
     Stamp stamp;
   };
@@ -152,8 +153,9 @@ class Database {
   };
   struct Slot {
     Position confirmed, sent;
-    bool is_good = false;  // the log from `confirmed` on is there
-    Position broke_at;     // a break that is not confirmed yet; 0: none
+    bool is_there = false;  // among the server's slots, if only as one that is lost
+    bool is_good = false;   // the log from `confirmed` on is there
+    Position broke_at;      // a break that is not confirmed yet; 0: none
     Incarnation incarnation;
     std::shared_ptr<Consumer> consumer;
     TrueTime heard;

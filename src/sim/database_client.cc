@@ -11,7 +11,7 @@ namespace candor::sim {
 namespace {
 
 // Between attempts at a slot that another node holds, and at a database that is away.
-constexpr Duration kRetry = 500ms;
+constexpr Duration kReconnectPause = 500ms;
 constexpr Duration kKeepAlive = 2s;
 // A statement that reaches nobody or a server that goes down has not begun.
 Error down(Error error) {
@@ -58,11 +58,12 @@ struct DatabaseOrigin::Link {
     co_return link->connection;
   }
 
-  // A statement that finds its connection's server gone goes out again on a new one.
+  // A statement that finds its connection's server gone goes out again on a new one; of a write nobody knows
+  // how far it came.
   template <class T>
   static Task<Result<T>> ask(std::shared_ptr<Link> link,
                              std::function<Task<Result<T>>(Database::Connection)> statement,
-                             MonoTime deadline) {
+                             MonoTime deadline, bool is_write = false) {
     while (true) {
       Result<Database::Connection> on = co_await connected(link, deadline);
       if (!on) co_return std::unexpected(down(std::move(on.error())));
@@ -72,6 +73,7 @@ struct DatabaseOrigin::Link {
       if (answer.error().code != ErrorCode::kRejected)
         co_return std::unexpected(down(std::move(answer.error())));
       if (link->connection == *on) link->connection = 0;
+      if (is_write) co_return fail(ErrorCode::kTimeout, std::move(answer.error().message));
     }
   }
 };
@@ -118,6 +120,8 @@ class DatabaseOrigin::Bound final : public OriginFeature {
     OriginRow row;
     if (loaded->version != kAbsent) row.value = fmt::format("{}", loaded->version);
     row.stamp = std::move(loaded->stamp);
+    // One that has ended may be of a lost history, whose ids were higher.
+    if (loaded->on == link->connection) link->history.saw(row.stamp);
     co_return row;
   }
   static Task<Result<OriginWrite>> write(std::shared_ptr<Link> link, std::uint32_t number,
@@ -126,7 +130,7 @@ class DatabaseOrigin::Bound final : public OriginFeature {
         [database = &link->database, number, version](auto connection) {
           return database->store(connection, number, version);
         };
-    Result<std::uint64_t> xid = co_await Link::ask<std::uint64_t>(link, std::move(statement), deadline);
+    Result<std::uint64_t> xid = co_await Link::ask<std::uint64_t>(link, std::move(statement), deadline, true);
     if (!xid) co_return std::unexpected(std::move(xid.error()));
     co_return OriginWrite{1, ChangeId{*xid}};
   }
@@ -210,7 +214,7 @@ void DatabaseFeed::connect() {
 
 void DatabaseFeed::retry() {
   Process& process = network_.process(node_);
-  process.schedule(process.now() + kRetry, [this, alive = alive_] {
+  process.schedule(process.now() + kReconnectPause, [this, alive = alive_] {
     if (*alive && !stopped_ && consumer_ == nullptr) connect();
   });
 }

@@ -1,5 +1,6 @@
 #include "sim/node_disk.h"
 
+#include <bit>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,16 +15,23 @@ constexpr Duration kEvictPeriod = 40ms;
 constexpr std::uint64_t kOneEvictedOf = 4;
 constexpr Duration kAccessMin = 100us;
 constexpr Duration kAccessMax = 3ms;
-// A device that collects its garbage.
-constexpr Duration kHiccup = 80ms;
-constexpr std::uint64_t kOneHiccupOf = 50;
+// A device that collects its garbage: some do so often and long.
+constexpr Duration kHiccupMax = 500ms;
+constexpr std::uint64_t kOneHiccupOfMin = 4;
+constexpr std::uint64_t kOneHiccupOfMax = 64;
 
 }  // namespace
 
+NodeDisk::Pool::Pool(Process* process)
+    : process_(process),
+      random_(process->next_seed()),
+      home_(this),
+      one_hiccup_of_(kOneHiccupOfMin << random_.below(std::bit_width(kOneHiccupOfMax / kOneHiccupOfMin))) {}
+
 Duration NodeDisk::Pool::takes() {
-  if (random_.below(kOneHiccupOf) == 0) return kHiccup;
+  const Duration most = random_.below(one_hiccup_of_) == 0 ? kHiccupMax : kAccessMax;
   return kAccessMin + Duration{static_cast<std::int64_t>(
-                          random_.below(static_cast<std::uint64_t>((kAccessMax - kAccessMin).count())))};
+                          random_.below(static_cast<std::uint64_t>((most - kAccessMin).count())))};
 }
 
 void NodeDisk::Pool::run(std::move_only_function<void()> work) {

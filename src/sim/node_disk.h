@@ -33,7 +33,7 @@ class NodeDisk {
   // when they are scheduled again.
   class Pool final : public BlockingPool, public std::enable_shared_from_this<Pool> {
    public:
-    explicit Pool(Process* process) : process_(process), random_(process->next_seed()), home_(this) {}
+    explicit Pool(Process* process);
     void run(std::move_only_function<void()> work) override;
     [[nodiscard]] Executor* home() { return &home_; }
 
@@ -58,6 +58,7 @@ class NodeDisk {
     Process* process_;
     Random random_;
     Home home_;
+    std::uint64_t one_hiccup_of_;
     bool is_at_work_ = false;
   };
 
