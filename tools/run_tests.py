@@ -24,7 +24,8 @@ HISTORIES_TIMEOUT_S = 900    # four minutes on a quiet machine; CANDOR_HISTORY_S
 PYTEST_TIMEOUT_S = 1500
 CHAOS_TIMEOUT_S = 600        # three minutes on a quiet machine
 NODE_TIMEOUT_S = 300
-PATIENT = ("test_budget.py", "test_rules.py")  # end-to-end tests that mostly wait
+E2E_LANES = 2                # end-to-end tests mostly wait: of 740 s one after the other they compute for 290 (levers: 131 and 10)
+LONGEST = ("test_levers.py", "test_rules.py", "test_capacity.py", "test_budget.py")  # first, so that the lanes end together
 MUTANTS_TIMEOUT_S = 900      # a minute or two on a quiet machine
 SIM_HOURS = 300              # simulated; about two minutes on two quiet cores
 MODELS_TIMEOUT_S = 300       # 15 s on one quiet core
@@ -332,10 +333,11 @@ def collect(arguments, selected):
             serial.append(("sim", lambda: run_sharded_gtest("sim", build / "candor_mutants", selected, MUTANTS_TIMEOUT_S)))
         serial.append(("sim", lambda: run_fresh_seeds("sim", build / "candor", selected, MUTANTS_TIMEOUT_S)))
     if "e2e" in suites:
-        files = sorted((ROOT / "tests" / "e2e").glob("test_*.py"))
-        for lane, patient in ((beside, True), (serial, False)):
-            chosen = [str(p.relative_to(ROOT)) for p in files if (p.name in PATIENT) == patient]
-            lane.append(("e2e", lambda chosen=chosen: run_pytest("e2e", chosen, selected, build, PYTEST_TIMEOUT_S)))
+        names = [str(p.relative_to(ROOT)) for p in sorted((ROOT / "tests" / "e2e").glob("test_*.py"))]
+        names.sort(key=lambda name: LONGEST.index(Path(name).name) if Path(name).name in LONGEST else len(LONGEST))
+        for lane in range(E2E_LANES):
+            chosen = names[lane::E2E_LANES]
+            beside.append(("e2e", lambda chosen=chosen: run_pytest("e2e", chosen, selected, build, PYTEST_TIMEOUT_S)))
     if "chaos" in suites:
         serial.append(("chaos", lambda: run_pytest("chaos", ["tests/chaos/test_chaos.py"], selected, build, CHAOS_TIMEOUT_S)))
     if "node" in suites:
