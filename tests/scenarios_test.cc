@@ -30,12 +30,13 @@ class ScenarioTest : public testing::Test {
 
   using Answer = Result<SimNode::Answer>;
   Answer read(SimNode& node, Consistency level, const SessionToken* token = nullptr) {
-    std::optional<Answer> answer;
+    const auto answer = std::make_shared<std::optional<Answer>>();  // it may come after the test has gone on
     world_.run_on(node.process(), [&] {
-      node.read({"f", "k", level, Duration{0}, token}, [&](auto result) { answer = std::move(result); });
+      node.read({"f", "k", level, Duration{0}, token},
+                [answer](auto result) { answer->emplace(std::move(result)); });
     });
-    for (int i = 0; i < 100 && !answer; ++i) world_.run_for(100ms);
-    return *answer;
+    for (int i = 0; i < 100 && !*answer; ++i) world_.run_for(100ms);
+    return answer->value_or(fail(ErrorCode::kTimeout, "no answer in ten seconds"));
   }
   // 0: an error.
   std::uint64_t version(SimNode& node, Consistency level, const SessionToken* token = nullptr) {
@@ -56,10 +57,12 @@ class ScenarioTest : public testing::Test {
   }
   void cut(PlaceId a, PlaceId b) { (void)network_.partition({{a, b}, {b, a}}); }
   SessionToken token_of(SimNode& node) {
-    std::optional<Result<SessionToken>> token;
-    world_.run_on(node.process(), [&] { node.issue_token([&](auto made) { token = std::move(made); }); });
+    const auto token = std::make_shared<std::optional<Result<SessionToken>>>();
+    world_.run_on(node.process(),
+                  [&] { node.issue_token([token](auto made) { token->emplace(std::move(made)); }); });
     world_.run_for(1s);
-    return **token;
+    EXPECT_TRUE(*token && **token) << "no token";
+    return *token && **token ? ***token : SessionToken{};
   }
 
   World world_{{.seed = 3}};
@@ -129,11 +132,12 @@ class LostAnswerTest : public ScenarioTest {
     hold(1);
     cut(one_.place(), log_.place());
     const Network::Cut answers = network_.partition({{database_.place(), one_.place()}});
-    std::optional<Result<void>> done;
-    world_.run_on(one_.process(),
-                  [&] { one_.write("f", "k", 2, [&](auto result) { done = std::move(result); }); });
-    for (int i = 0; i < 200 && !done; ++i) world_.run_for(100ms);
-    EXPECT_FALSE(done->has_value());
+    const auto done = std::make_shared<std::optional<Result<void>>>();
+    world_.run_on(one_.process(), [&] {
+      one_.write("f", "k", 2, [done](auto result) { done->emplace(std::move(result)); });
+    });
+    for (int i = 0; i < 200 && !*done; ++i) world_.run_for(100ms);
+    EXPECT_TRUE(*done && !**done) << "somebody knows, or nobody answered";
     network_.heal(answers);
     EXPECT_EQ(version(other_, Consistency::kOrigin), 2u);
     return version(one_, Consistency::kEventual);
