@@ -2,7 +2,7 @@
 function(candor_program target main)
   if(EXISTS ${CMAKE_SOURCE_DIR}/${main})
     add_executable(${target} ${main})
-    target_link_libraries(${target} PRIVATE candor_app)
+    target_link_libraries(${target} PRIVATE candor_app_tools)
     set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
   endif()
 endfunction()
@@ -62,8 +62,6 @@ if(CANDOR_BUILD_TESTS)
   file(GLOB mutable CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/cache/*.cc ${CMAKE_SOURCE_DIR}/src/invalidation/*.cc
        ${CMAKE_SOURCE_DIR}/src/sim/*.cc ${CMAKE_SOURCE_DIR}/src/tier/disk/disk_tier.cc)
   list(FILTER mutable EXCLUDE REGEX "_test\\.cc$")
-  # A file of the tier room that is replaced one by one: an object of its own, which the linker can leave out.
-  set_source_files_properties(${CMAKE_SOURCE_DIR}/src/tier/disk/disk_tier.cc PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   add_executable(candor_mutants tests/mutants_test.cc tests/scenarios_test.cc ${mutable})
   target_compile_definitions(candor_mutants PRIVATE CANDOR_MUTANTS)
   target_link_libraries(candor_mutants PRIVATE candor_bus GTest::gtest_main)

@@ -1,4 +1,4 @@
-#include "app/tool_client.h"
+#include "app/blocking_client.h"
 
 #include <fmt/core.h>
 #include <httplib.h>

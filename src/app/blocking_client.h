@@ -1,4 +1,5 @@
-// The tool's side of a connection to a daemon: blocking, one conversation, bounded in time and size.
+// A blocking connection to a daemon, for the tool and for a node that asks its peers: one conversation,
+// bounded in time and size.
 #pragma once
 
 #include <functional>

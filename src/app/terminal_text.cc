@@ -1,4 +1,4 @@
-#include "app/tool_text.h"
+#include "app/terminal_text.h"
 
 #include <fmt/core.h>
 

@@ -8,9 +8,9 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "app/blocking_client.h"
+#include "app/terminal_text.h"
 #include "app/tool.h"
-#include "app/tool_client.h"
-#include "app/tool_text.h"
 #include "base/units.h"
 #include "io/clock.h"
 #include "io/loop.h"

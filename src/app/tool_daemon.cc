@@ -6,8 +6,8 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "app/blocking_client.h"
 #include "app/config.h"
-#include "app/tool_client.h"
 #include "io/files.h"
 
 namespace candor::app {

@@ -10,9 +10,9 @@
 
 #include "app/explain_json.h"
 #include "app/percent.h"
+#include "app/terminal_text.h"
 #include "app/tool.h"
 #include "app/tool_daemon.h"
-#include "app/tool_text.h"
 
 namespace candor::app {
 namespace {

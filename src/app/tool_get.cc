@@ -6,8 +6,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "app/blocking_client.h"
 #include "app/tool.h"
-#include "app/tool_client.h"
 #include "app/tool_daemon.h"
 
 namespace candor::app {

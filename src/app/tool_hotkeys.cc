@@ -6,9 +6,9 @@
 #include <nlohmann/json.hpp>
 
 #include "app/explain_json.h"
+#include "app/terminal_text.h"
 #include "app/tool.h"
 #include "app/tool_daemon.h"
-#include "app/tool_text.h"
 
 namespace candor::app {
 namespace {

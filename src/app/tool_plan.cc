@@ -3,9 +3,9 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "app/blocking_client.h"
 #include "app/plan_report.h"
 #include "app/tool.h"
-#include "app/tool_client.h"
 #include "base/units.h"
 #include "io/files.h"
 

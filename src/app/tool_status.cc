@@ -4,9 +4,9 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "app/blocking_client.h"
+#include "app/terminal_text.h"
 #include "app/tool.h"
-#include "app/tool_client.h"
-#include "app/tool_text.h"
 #include "base/units.h"
 
 namespace candor::app {

@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "app/blocking_client.h"
 #include "app/tool.h"
-#include "app/tool_client.h"
 #include "app/tool_daemon.h"
 #include "app/top_screen.h"
 #include "base/units.h"

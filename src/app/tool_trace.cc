@@ -6,12 +6,12 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "app/blocking_client.h"
 #include "app/event_stream.h"
 #include "app/percent.h"
+#include "app/terminal_text.h"
 #include "app/tool.h"
-#include "app/tool_client.h"
 #include "app/tool_daemon.h"
-#include "app/tool_text.h"
 #include "base/units.h"
 #include "io/clock.h"
 #include "io/interrupt.h"

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "app/tool_text.h"
+#include "app/terminal_text.h"
 #include "base/units.h"
 
 namespace candor::app {

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "app/tool_client.h"
+#include "app/blocking_client.h"
 #include "base/units.h"
 
 namespace candor::app {
