@@ -1,15 +1,15 @@
 # Programs: src/app/*_main.cc and bench/*_bench.cc.
-function(candor_program target main)
+function(candor_program target main library)
   if(EXISTS ${CMAKE_SOURCE_DIR}/${main})
     add_executable(${target} ${main})
-    target_link_libraries(${target} PRIVATE candor_app_tools)
+    target_link_libraries(${target} PRIVATE ${library})
     set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
   endif()
 endfunction()
 
-candor_program(candord src/app/candord_main.cc)
-candor_program(candor src/app/candor_main.cc)
-candor_program(candor-load src/app/candor_load_main.cc)
+candor_program(candord src/app/candord_main.cc candor_app)
+candor_program(candor src/app/candor_main.cc candor_app_tools)
+candor_program(candor-load src/app/candor_load_main.cc candor_app)
 
 # The simulator is a stream of small allocations; sanitizers bring an allocator of their own.
 if(NOT CMAKE_CXX_FLAGS MATCHES "-fsanitize")

@@ -24,7 +24,12 @@ HISTORIES_TIMEOUT_S = 900    # four minutes on a quiet machine; CANDOR_HISTORY_S
 PYTEST_TIMEOUT_S = 1500
 CHAOS_TIMEOUT_S = 600        # three minutes on a quiet machine
 NODE_TIMEOUT_S = 300
-E2E_LANES = 2                # end-to-end tests mostly wait: of 740 s one after the other they compute for 290 (levers: 131 and 10)
+E2E_LANES = 2                # end-to-end tests mostly wait: one after the other they take 740 s and compute for 290
+LANE_PORTS = 4000            # of each lane, from FIRST_PORT on
+FIRST_PORT = 14000
+# Limits of milliseconds to a second, or thousands of clients at one moment: these have the machine for themselves.
+TIMED = ("test_bad_input.py", "test_degradation.py", "test_one_loop.py", "test_region_invalidate.py", "test_region_tags.py", "test_runbook.py",
+         "test_trouble.py")
 LONGEST = ("test_levers.py", "test_rules.py", "test_capacity.py", "test_budget.py")  # first, so that the lanes end together
 MUTANTS_TIMEOUT_S = 900      # a minute or two on a quiet machine
 SIM_HOURS = 300              # simulated; about two minutes on two quiet cores
@@ -144,10 +149,10 @@ def gtest_cases(report):
 
 # ---- pytest ----
 
-def run_pytest(suite, paths, selected, build, timeout):
+def run_pytest(suite, paths, selected, build, timeout, environment=None):
     outcome = Outcome(suite)
     begin = time.monotonic()
-    env = dict(os.environ, CANDOR_BUILD=str(build), PYTHONDONTWRITEBYTECODE="1")
+    env = dict(os.environ, CANDOR_BUILD=str(build), PYTHONDONTWRITEBYTECODE="1", **(environment or {}))
     base = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     code, output = run(base + ["--collect-only", *paths], 120, env=env)
     nodes = [line for line in output.splitlines() if "::" in line and not line.startswith(" ")]
@@ -335,9 +340,13 @@ def collect(arguments, selected):
     if "e2e" in suites:
         names = [str(p.relative_to(ROOT)) for p in sorted((ROOT / "tests" / "e2e").glob("test_*.py"))]
         names.sort(key=lambda name: LONGEST.index(Path(name).name) if Path(name).name in LONGEST else len(LONGEST))
+        timed = [name for name in names if Path(name).name in TIMED]
+        names = [name for name in names if name not in timed]
         for lane in range(E2E_LANES):
-            chosen = names[lane::E2E_LANES]
-            beside.append(("e2e", lambda chosen=chosen: run_pytest("e2e", chosen, selected, build, PYTEST_TIMEOUT_S)))
+            first = FIRST_PORT + lane * LANE_PORTS
+            beside.append(("e2e", lambda chosen=names[lane::E2E_LANES], ports=f"{first}-{first + LANE_PORTS - 1}":
+                           run_pytest("e2e", chosen, selected, build, PYTEST_TIMEOUT_S, {"CANDOR_TEST_PORTS": ports})))
+        serial.append(("e2e", lambda: run_pytest("e2e", timed, selected, build, PYTEST_TIMEOUT_S)))
     if "chaos" in suites:
         serial.append(("chaos", lambda: run_pytest("chaos", ["tests/chaos/test_chaos.py"], selected, build, CHAOS_TIMEOUT_S)))
     if "node" in suites:

@@ -137,6 +137,42 @@ def check_pragma_once(tree):
             yield Finding(path, 1, "pragma-once", "a header starts with #pragma once")
 
 
+# What begins a line at the scope of a namespace: a function, or a constant.
+AT_SCOPE = re.compile(r"^(?:\[\[nodiscard\]\] )?(?:(?:inline|constexpr|static|extern|template <[^\n]*>) )*"
+                      r"(?!return|using|namespace|struct|class|enum|union|else|if|for|while|switch|case|friend|typedef|#)"
+                      r"[A-Za-z_][\w:<>,*& ]*?[ *&](\w+)(?:\(| =|\[)", re.MULTILINE)
+NAMESPACE = re.compile(r"^namespace (candor[\w:]*) \{", re.MULTILINE)
+UNNAMED = re.compile(r"^namespace \{$(.*?)^\}  // namespace$", re.MULTILINE | re.DOTALL)
+
+
+def can_include(path, header):
+    return room_of(header) in ROOMS and ROOMS.index(room_of(header)) <= ROOMS.index(room_of(path))
+
+
+def check_hidden_names(tree):
+    """Files of a room are compiled as one: what one of them calls by a header's name must not be its neighbour's own."""
+    declared = {}  # name -> {(namespace, header)}
+    for path in tree.cpp():
+        if path.startswith("src/") and path.endswith(".h"):
+            code = blank_comments_and_strings(tree.texts[path])
+            space = NAMESPACE.search(code)
+            for match in AT_SCOPE.finditer(code) if space else ():
+                declared.setdefault(match[1], set()).add((space[1], path))
+    for path in tree.cpp():
+        if room_of(path) not in ROOMS or not path.endswith(".cc") or path.endswith("_main.cc"):
+            continue
+        code = blank_comments_and_strings(tree.texts[path])
+        space = NAMESPACE.search(code)
+        for part in UNNAMED.finditer(tree.texts[path]) if space else ():
+            for match in AT_SCOPE.finditer(code[part.start(1):part.end(1)]):
+                headers = [header for outer, header in declared.get(match[1], ())
+                           if (space[1] + "::").startswith(outer + "::") and can_include(path, header)]
+                if headers:
+                    yield Finding(path, line_of(code, part.start(1) + match.start(1)), "hidden-name",
+                                  f"{match[1]} is declared in {sorted(headers)[0]} as well, and hides it from the files that are compiled with "
+                                  "this one: use that, or another name")
+
+
 NAME = re.compile(r"^[a-z0-9_]+(\.[a-z0-9_]+)*$")
 FREE_NAMES = {"README.md", "CMakeLists.txt", "Dockerfile"}
 
@@ -338,6 +374,7 @@ RULES = {
     "folder-order": check_folder_order,
     "dead-header": check_dead_headers,
     "pragma-once": check_pragma_once,
+    "hidden-name": check_hidden_names,
     "file-name": check_file_names,
     "banned-call": check_banned_calls,
     "function-length": check_function_length,

@@ -30,6 +30,12 @@ BROKEN = {
     "folder-order, new room": ("folder-order", {"src/misc/a.cc": "\n"}, "src/misc/a.cc"),
     "dead-header": ("dead-header", {"src/base/a.h": "#pragma once\n"}, "src/base/a.h"),
     "pragma-once": ("pragma-once", {"src/base/a.h": "int a;\n"}, "src/base/a.h"),
+    "hidden-name": ("hidden-name", {"src/app/a.h": "namespace candor::app {\n[[nodiscard]] std::string printable(std::string_view text);\n}\n",
+                                    "src/app/b.cc": "namespace candor::app {\nnamespace {\n\nstd::string printable(std::string_view text) {\n  return {};\n}\n\n"
+                                                    "}  // namespace\n}  // namespace candor::app\n"}, "src/app/b.cc"),
+    "hidden-name, of an outer namespace": ("hidden-name", {"src/base/a.h": "namespace candor {\ninline constexpr int kMost = 1;\n}\n",
+                                                           "src/app/b.cc": "namespace candor::app {\nnamespace {\nconstexpr int kMost = 2;\n}  // namespace\n}\n"},
+                                           "src/app/b.cc"),
     "file-name": ("file-name", {"src/base/BadName.cc": "\n"}, "src/base/BadName.cc"),
     "wall clock": ("banned-call", {"src/base/a.cc": "auto t = std::chrono::system_clock::now();\n"}, "src/base/a.cc"),
     "time(nullptr)": ("banned-call", {"src/base/a.cc": "auto t = time(nullptr);\n"}, "src/base/a.cc"),

@@ -8,9 +8,12 @@ const GAIN_MIN = 0.005;     // of the hit ratio: less is within the curve's erro
 
 const PATIENCE_MS = 4000;   // for an answer; the page's connection trouble is told elsewhere
 
-let known = null;  // the last answer; null: none yet. A failed question leaves it: old by seconds is better than gone
+const KEPT_MS = 60_000;     // an answer after which every question failed: old by seconds is better than gone
+
+let known = null;  // the last answer; null: none
 let shown = null;  // what the page shows of it
 let askedAt = -POLL_MS;
+let answeredAt = 0;
 let isAsking = false;
 
 async function ask() {
@@ -18,7 +21,9 @@ async function ask() {
   isAsking = true;
   try {
     const answer = await fetch("/api/v1/capacity", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
-    if (answer.ok) known = await answer.json();
+    if (!answer.ok) return;
+    known = await answer.json();
+    answeredAt = performance.now();
   } catch {
     // asked again after POLL_MS
   } finally {
@@ -86,7 +91,9 @@ function draw() {
 
 // Called with every point of the live page, and not while it is paused.
 export function drawCapacity() {
-  if (known !== shown) draw();
-  shown = known;
   if (!isAsking && performance.now() - askedAt >= POLL_MS) ask();
+  if (known && performance.now() - answeredAt > KEPT_MS) known = null;
+  if (known === shown) return;
+  shown = known;
+  draw();
 }

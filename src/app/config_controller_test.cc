@@ -118,7 +118,8 @@ TEST(ConfigControllerTest, LeaveToGatherIsTakenBackAtOnceAndGivenByARestart) {
   EXPECT_EQ(held.write_behind->window, 3s);
 }
 
-std::string why_not(const std::string& url, const std::string& feature, const std::string& control = "auto") {
+std::string why_refused(const std::string& url, const std::string& feature,
+                        const std::string& control = "auto") {
   const Config config =
       read_config_text("[origins.shop]\nurl = \"" + url +
                            "\"\n[features.item]\norigin = \"shop\"\nload = \"select 1 where :key\"\n" +
@@ -132,15 +133,15 @@ std::string why_not(const std::string& url, const std::string& feature, const st
 TEST(ConfigControllerTest, WritesAreGatheredOnlyWhereTheOwnerAllowsAndNothingForbids) {
   const std::string store = "store = \"insert into t values (:key, :value)\"\n";
   const std::string allows = store + "write_behind = { window = \"1s\" }\n";
-  EXPECT_EQ(why_not("sqlite:shop.db", allows), "");
-  EXPECT_EQ(why_not("postgresql://app@db/shop", allows), "");
-  EXPECT_NE(why_not("sqlite:shop.db", store), "");
-  EXPECT_NE(why_not("sqlite:shop.db", allows, "advise"), "");
-  EXPECT_NE(why_not("sqlite:shop.db", "write_behind = { window = \"1s\" }\n"), "");
-  EXPECT_NE(why_not("sqlite:shop.db", allows + "write = \"behind\"\n"), "");
-  EXPECT_NE(why_not("sqlite:shop.db", allows + "consistency = \"origin\"\n"), "");
-  EXPECT_NE(why_not("sqlite:shop.db", allows + "consistency = \"bounded\"\n"), "") << "without watch";
-  EXPECT_NE(why_not("redis://127.0.0.1:6379/0", allows), "");
+  EXPECT_EQ(why_refused("sqlite:shop.db", allows), "");
+  EXPECT_EQ(why_refused("postgresql://app@db/shop", allows), "");
+  EXPECT_NE(why_refused("sqlite:shop.db", store), "");
+  EXPECT_NE(why_refused("sqlite:shop.db", allows, "advise"), "");
+  EXPECT_NE(why_refused("sqlite:shop.db", "write_behind = { window = \"1s\" }\n"), "");
+  EXPECT_NE(why_refused("sqlite:shop.db", allows + "write = \"behind\"\n"), "");
+  EXPECT_NE(why_refused("sqlite:shop.db", allows + "consistency = \"origin\"\n"), "");
+  EXPECT_NE(why_refused("sqlite:shop.db", allows + "consistency = \"bounded\"\n"), "") << "without watch";
+  EXPECT_NE(why_refused("redis://127.0.0.1:6379/0", allows), "");
 }
 
 }  // namespace

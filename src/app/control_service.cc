@@ -9,7 +9,7 @@
 #include "app/capacity_json.h"
 #include "app/http_answers.h"
 #include "app/metrics.h"
-#include "app/percent.h"
+#include "app/percent_encoding.h"
 #include "app/reconciliation.h"
 #include "app/status_json.h"
 #include "app/version.h"

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/http_answers.h"
-#include "app/percent.h"
+#include "app/percent_encoding.h"
 #include "base/virtual_executor.h"
 
 namespace candor::app {
@@ -302,6 +302,7 @@ TEST(PercentDecodeTest, EscapesAreReadAndBrokenOnesRefused) {
   EXPECT_EQ(percent_decode("a%20b%2Fc"), "a b/c");
   EXPECT_FALSE(percent_decode("a%2"));
   EXPECT_FALSE(percent_decode("a%zz"));
+  EXPECT_EQ(percent_decode("u:p%40ss%word%2", BadEscape::kKeep), "u:p@ss%word%2");
 }
 
 }  // namespace

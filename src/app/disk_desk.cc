@@ -22,7 +22,7 @@ std::uint64_t boot_id(SystemEntropy& entropy) {
 }
 
 // Of everything that a value depends on beside its row, and of the grace that is part of its expiry.
-std::uint64_t fingerprint(const FeatureConfig& feature, const OriginConfig* origin) {
+std::uint64_t version_of_feature(const FeatureConfig& feature, const OriginConfig* origin) {
   std::string text = origin != nullptr ? origin->url : std::string();
   for (const std::string* part : {&feature.load, &feature.load_many}) text.append(1, '\0').append(*part);
   text.append(1, '\0').append(std::to_string(feature.serve_stale.count()));
@@ -73,7 +73,7 @@ DiskDesk::~DiskDesk() = default;
 void DiskDesk::add_feature(const FeatureConfig& feature, const OriginConfig* origin) {
   const bool may_be_read =
       tiers_may_answer(feature.consistency) || feature.consistency == Consistency::kBounded;
-  tier_->add_feature(feature.name, fingerprint(feature, origin), !feature.is_plain() && may_be_read);
+  tier_->add_feature(feature.name, version_of_feature(feature, origin), !feature.is_plain() && may_be_read);
 }
 
 }  // namespace candor::app

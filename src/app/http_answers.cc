@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "app/percent.h"
+#include "app/percent_encoding.h"
 #include "app/status_json.h"
 
 namespace candor::app {

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "app/http_answers.h"
-#include "app/percent.h"
+#include "app/percent_encoding.h"
 #include "server/inspect_desk.h"
 
 namespace candor::app {
@@ -45,7 +45,7 @@ Result<double> number_of(std::string_view query, std::string_view name, double l
   if (!text) return fallback;
   const auto value = decimal(*text);
   if (!value || !(*value >= least) || !(*value <= most))
-    return wrong(name, fmt::format("a decimal from {} to {}", least, most));
+    return wrong(name, fmt::format("a number from {} to {}", least, most));
   return *value;
 }
 

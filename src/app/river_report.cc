@@ -18,7 +18,7 @@ std::string unheard_text(const std::vector<Unheard>& unheard) {
                       : text + "; until then by ttl alone, and bounded and strong reads go to the origin";
 }
 
-bool is_proven(const AppliedOrigin& origin) { return origin.settled && origin.fresh_as_of.ns != 0; }
+bool has_proof(const AppliedOrigin& origin) { return origin.settled && origin.fresh_as_of.ns != 0; }
 
 }  // namespace
 
@@ -28,7 +28,7 @@ std::string what_is_missing(const RiverReport& river) {
   if (!river.applier.self_heard)
     return "this node's own message has not come back on the region stream (" + river.stream + ")";
   for (const RiverOrigin& origin : river.origins) {
-    if (is_proven(origin.applied)) continue;
+    if (has_proof(origin.applied)) continue;
     const char* state = feed_state_name(origin.feed.state);
     if (origin.feed.state == FeedStatus::State::kMisconfigured)
       return fmt::format("origin {}: its change feed is misconfigured: {}", origin.name, origin.feed.problem);
@@ -54,7 +54,7 @@ std::vector<std::string> river_troubles(const RiverReport& river, MonoTime now, 
       reasons.push_back("unheard:" + (one.feature.empty() ? "*" : one.feature));
     if (!origin.publisher.problem.empty()) reasons.push_back("publisher:" + origin.name);
     const bool is_overdue = now - origin.applied.fresh_as_of > kProofOverdue;
-    if (!starts && (!is_proven(origin.applied) || is_overdue)) reasons.push_back("unproven:" + origin.name);
+    if (!starts && (!has_proof(origin.applied) || is_overdue)) reasons.push_back("unproven:" + origin.name);
   }
   return reasons;
 }

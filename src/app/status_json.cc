@@ -13,7 +13,6 @@ namespace {
 
 using nlohmann::json;
 
-// Three decimals are enough for a rate and keep an event short.
 json quantiles_json(const LatencyHistogram::Snapshot& snapshot) {
   if (snapshot.count == 0) return nullptr;
   const auto us = [&](double q) { return static_cast<double>(snapshot.quantile_ns(q)) / 1000.0; };

@@ -41,7 +41,7 @@ std::string short_count(double n) {
   return fmt::format("{:.0f}", n);
 }
 
-// The same for a column of its own width: no exponents.
+// For a column of its own width: no exponents.
 std::string measured_percent(const json& fraction) {
   const double value = fraction.is_number() ? 100.0 * fraction.get<double>() : 0.0;
   return value > 0.0 && value < 0.001 ? "<0.001" : fmt::format("{:.3g}", value);

@@ -9,7 +9,7 @@
 #include <optional>
 
 #include "app/explain_json.h"
-#include "app/percent.h"
+#include "app/percent_encoding.h"
 #include "app/terminal_text.h"
 #include "app/tool.h"
 #include "app/tool_daemon.h"

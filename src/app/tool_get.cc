@@ -24,15 +24,14 @@ struct GetOptions {
   bool raw = false;
 };
 
-// As JSON, with bytes that are not UTF-8 replaced: JSON cannot carry them.
 std::string field_text(const resp::RespValue& map, const char* name) {
   const resp::RespValue* field = map.find(name);
   if (field == nullptr || field->is_null()) return "-";
   return field->is_integer() ? std::to_string(field->integer) : field->text;
 }
 
-// What a terminal may be shown: control bytes of a value could otherwise drive it.
-std::string printable(std::string_view text) {
+// A value for a terminal, which its control bytes could otherwise drive; lines and columns stay.
+std::string without_controls(std::string_view text) {
   std::string out;
   for (const unsigned char c : text) {
     if (c == '\n' || c == '\t' || (c >= 0x20 && c != 0x7f))
@@ -51,7 +50,7 @@ void print_text(const GetOptions& options, const resp::RespValue& answer) {
     return;
   }
   if (found)
-    fmt::print("{}\n", ::isatty(STDOUT_FILENO) != 0 ? printable(value->text) : value->text);
+    fmt::print("{}\n", ::isatty(STDOUT_FILENO) != 0 ? without_controls(value->text) : value->text);
   else
     fmt::print("(no such row)\n");
   fmt::print("tier {}  level {}  age {} ms  ttl {} ms  fresh within {} ms  degraded {}\n",

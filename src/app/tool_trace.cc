@@ -8,7 +8,7 @@
 
 #include "app/blocking_client.h"
 #include "app/event_stream.h"
-#include "app/percent.h"
+#include "app/percent_encoding.h"
 #include "app/terminal_text.h"
 #include "app/tool.h"
 #include "app/tool_daemon.h"

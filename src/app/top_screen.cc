@@ -188,7 +188,7 @@ void add_levers(const json& levers, Lines& out) {
                               text(member(one, "lever")), text(member(one, "to"))));
 }
 
-void add_warm(const json& warm, Lines& out) {
+void add_warming(const json& warm, Lines& out) {
   if (!warm.is_object()) return;
   const std::string state = text(member(warm, "state"));
   const auto done = number(member(warm, "loaded"));
@@ -244,7 +244,7 @@ std::vector<std::string> top_screen(const TopFacts& facts, std::size_t rows, std
   add_head(status, rates, lines);
   add_tiers(status, lines);
   add_river(member(status, "river"), lines);
-  if (facts.warm != nullptr) add_warm(*facts.warm, lines);
+  if (facts.warm != nullptr) add_warming(*facts.warm, lines);
   if (facts.levers != nullptr) add_levers(*facts.levers, lines);
   lines.emplace_back();
   add_features(status, rates, lines);

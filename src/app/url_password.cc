@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "app/config.h"
-#include "app/percent.h"
+#include "app/percent_encoding.h"
 
 namespace candor::app {
 namespace {

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "app/percent.h"
+#include "app/percent_encoding.h"
 #include "app/version.h"
 
 namespace candor::app {
@@ -66,7 +66,7 @@ Result<WebhookTarget> parse_webhook_url(std::string_view url) {
   // An unescaped '/' or '@' in a password would be taken for the end of it: the last '@' is the safe reading.
   if (const auto at = rest.rfind('@'); at != std::string_view::npos) {
     out.authorization =
-        "Basic " + base64(percent_decode(rest.substr(0, at)).value_or(std::string(rest.substr(0, at))));
+        "Basic " + base64(percent_decode(rest.substr(0, at), BadEscape::kKeep).value_or(std::string()));
     rest.remove_prefix(at + 1);
   }
   const auto slash = std::min(rest.find_first_of("/?#"), rest.size());

@@ -11,7 +11,8 @@ namespace candor {
 namespace {
 
 // What keeps an entry of L1 from being served, or null.
-const char* why_not(const Feature& feature, std::string_view key, const l1::EntryMeta& meta, l1::Millis now) {
+const char* why_unserved(const Feature& feature, std::string_view key, const l1::EntryMeta& meta,
+                         l1::Millis now) {
   const FeaturePolicy& policy = feature.policy();
   if (policy.plain) return nullptr;
   if (feature.is_suspect(meta.loaded_at))
@@ -61,7 +62,7 @@ TierExplanation CacheCore::MissPath::explain_l1(const Feature& feature, std::str
   out.fresh_within = entry_within(feature, view.meta, parts_.clock->now());
   out.is_pending = (view.meta.user_flags & kPendingWrite) != 0;
   out.age_is_l2s = (view.meta.user_flags & kAgeFromL2) != 0;
-  const char* reason = why_not(feature, key, view.meta, parts_.clock->now().ms());
+  const char* reason = why_unserved(feature, key, view.meta, parts_.clock->now().ms());
   out.served = reason == nullptr || feature.policy().origin_fraction > 0.0;
   out.why = reason == nullptr ? "it may be served" : reason;
   return out;

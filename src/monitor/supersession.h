@@ -34,8 +34,6 @@ struct Supersession {
     if (updates * whole < 1e-6) return part / whole;
     return std::expm1(-updates * part) / std::expm1(-updates * whole);
   }
-
- private:
 };
 
 }  // namespace candor

@@ -14,7 +14,7 @@ std::string limited(std::string_view sql, std::size_t rows_max) {
   return fmt::format("select * from (\n{}\n) as candor_warm limit {}", sql, rows_max);
 }
 
-std::vector<std::string> keys_of(const PGresult* rows) {
+std::vector<std::string> listed_keys(const PGresult* rows) {
   std::vector<std::string> keys;
   for (int row = 0; row < PQntuples(rows); ++row) {
     std::string key;
@@ -51,7 +51,7 @@ void PostgresKeys::close(const std::string& reason) { answer(fail(ErrorCode::kOr
 void PostgresKeys::on_ready(PostgresConnection& connection) {
   connection.ask(sql_, {}, [self = shared_from_this()](Result<const PGresult*> rows) {
     if (!rows) return self->answer(std::unexpected(rows.error()));
-    self->answer(keys_of(*rows));
+    self->answer(listed_keys(*rows));
   });
   connection.flush();
 }

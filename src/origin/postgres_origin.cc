@@ -466,7 +466,7 @@ class PostgresOrigin::Desk final : public SqlDesk, public PostgresConnection::Ow
     if (job.role == StatementRole::kLoadMany && failure.code == ErrorCode::kRejected && !failure.stale_plan) {
       return again_in_halves(job);
     }
-    if (!is_answer(failure.code)) gate().lost(executor().now());
+    if (!is_answer(failure.code)) lost();
     // A statement that was not there, or whose plan was stale, did nothing: writes may go again too.
     const bool is_lost = failure.retry_load && !failure.stale_plan && !job.is_write();
     const bool may_repeat = failure.stale_plan || (is_lost && may_send_again(job));

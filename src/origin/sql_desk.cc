@@ -233,6 +233,11 @@ void SqlDesk::end(const OriginGate::Statement& statement, bool answered) {
   pump_after_dip();
 }
 
+void SqlDesk::lost() {
+  gate_.lost(executor_.now());
+  pump_after_dip();
+}
+
 // The limit rises by itself then: what waits must not wait for the next answer, which may take long.
 void SqlDesk::pump_after_dip() {
   const auto ends = gate_.dips_until(executor_.now());

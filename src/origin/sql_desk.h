@@ -93,6 +93,8 @@ class SqlDesk : public std::enable_shared_from_this<SqlDesk> {
   // it was asked, so that its time counts.
   [[nodiscard]] OriginGate::Statement begin(const std::vector<SqlRequestPtr>& requests);
   void end(const OriginGate::Statement& statement, bool answered);
+  // A statement was lost on the way, or failed for a reason that says the origin suffers.
+  void lost();
   // Again, in front of the line.
   void put_back(const SqlRequestPtr& request);
 

@@ -117,7 +117,7 @@ void add_column(RowJson& json, sqlite3_stmt* row, int column) {
   }
 }
 
-std::optional<std::string> row_value(sqlite3_stmt* row) {
+std::optional<std::string> value_in_row(sqlite3_stmt* row) {
   const int columns = sqlite3_column_count(row);
   if (columns == 1) return single_value(row);
   RowJson json;
@@ -344,7 +344,7 @@ Result<SqlAnswer> SqliteConnection::load_one(const SqlRequest& request) {
   if (code != SQLITE_ROW) {
     return std::unexpected(error_of(code, "features." + request.feature->name() + ".load"));
   }
-  answer.value = row_value(*statement);
+  answer.value = value_in_row(*statement);
   if (answer.value && answer.value->size() > kValueBytesMax) {
     return fail(ErrorCode::kLimit,
                 fmt::format("features.{}.load: the row is larger than a value may be ({} bytes)",

@@ -413,7 +413,7 @@ class SqliteOrigin::Desk final : public SqlDesk {
     const bool failed = std::ranges::any_of(
         answers, [](const auto& answer) { return !answer && !is_answer(answer.error().code); });
     end(job->statement, !failed);
-    if (failed) gate().lost(executor().now());
+    if (failed) lost();
     std::erase(jobs_, job);
     if (job->writes) writing_ = false;
     if (job->writes && on_written_) on_written_();

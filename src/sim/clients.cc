@@ -46,7 +46,7 @@ Tier tier_of(candor::Tier tier) {
 }
 
 // What the error says of a write: only what certainly did not happen is refused.
-Outcome outcome_of(const Error& error) {
+Outcome told_outcome(const Error& error) {
   return error.code == ErrorCode::kUnknownOutcome || error.code == ErrorCode::kTimeout ? Outcome::kUnknown
                                                                                        : Outcome::kRefused;
 }
@@ -207,7 +207,7 @@ void Clients::write(const SessionPtr& session, const Key& key) {
   op.version = erases ? kAbsent : new_version();
   at_node(session, [this, session, number, &key, version = op.version] {
     nodes_[session->node]->write(key.feature, key.key, version, [this, session, number](Result<void> done) {
-      (void)end(session, number, done ? Outcome::kOk : outcome_of(done.error()));
+      (void)end(session, number, done ? Outcome::kOk : told_outcome(done.error()));
     });
   });
 }
@@ -282,7 +282,7 @@ void Clients::write_directly() {
       database_.transact(writes, think, [this, operations](const Result<std::uint64_t>& done) {
         for (const std::size_t number : operations) {
           Operation& op = history_->operations[number];
-          op.outcome = done ? Outcome::kOk : outcome_of(done.error());
+          op.outcome = done ? Outcome::kOk : told_outcome(done.error());
           op.responded = world_.now().ns;
           // Visible now, and not before: the wait for rows is no part of it.
           if (done) op.invoked = op.responded;

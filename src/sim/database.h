@@ -6,8 +6,9 @@
 // Between commit and visibility passes nothing, or the time that a synchronous standby takes ("late
 // visibility"): the log hands a commit out before new loads see it. Ids are taken in the order of beginnings
 // and committed in another. What is in rows and log survives a crash; failover() goes on from a standby that
-// lacks the last commits and gives their ids out again. A slot that was lost is made anew, and names another
-// history: whoever dies before the region heard of the loss cannot keep it from those who come next.
+// lacks the last commits, or from a backup that does (on the timeline that was), and gives their ids out
+// again. A slot that was lost is made anew, and names another history: whoever dies before the region heard
+// of the loss cannot keep it from those who come next.
 //
 // Invariants
 //   - Writers of one row follow each other: the next one begins to write when the one before is visible or
@@ -67,7 +68,7 @@ class Database {
 
   // ---- statements; on the database's process ----
   // A connection ends with the server that it was made to, and every statement on it after that is kRejected:
-  // it has not begun.
+  // it has not begun, which a client that wrote cannot know.
   using Connection = std::uint64_t;
   struct Met {
     Connection connection = 0;

@@ -53,7 +53,8 @@ struct DatabaseOrigin::Link {
       };
       Result<Database::Met> met = co_await link->call<Database::Met>(std::move(serve), deadline);
       if (!met) co_return std::unexpected(std::move(met.error()));
-      if (link->is_of_now(mark, met->place)) link->connection = met->connection;
+      // Another question may have connected meanwhile: an older server's late greeting does not undo that.
+      if (link->is_of_now(mark, met->place) && link->connection == 0) link->connection = met->connection;
     }
     co_return link->connection;
   }

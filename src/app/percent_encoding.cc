@@ -1,4 +1,4 @@
-#include "app/percent.h"
+#include "app/percent_encoding.h"
 
 #include <fmt/format.h>
 
@@ -17,7 +17,7 @@ std::string percent_encode(std::string_view text) {
   return out;
 }
 
-std::optional<std::string> percent_decode(std::string_view text) {
+std::optional<std::string> percent_decode(std::string_view text, BadEscape bad) {
   const auto digit = [](char c) {
     if (c >= '0' && c <= '9') return c - '0';
     if (c >= 'a' && c <= 'f') return c - 'a' + 10;
@@ -30,7 +30,11 @@ std::optional<std::string> percent_decode(std::string_view text) {
       out += text[i];
       continue;
     }
-    if (i + 2 >= text.size() || digit(text[i + 1]) < 0 || digit(text[i + 2]) < 0) return std::nullopt;
+    if (i + 2 >= text.size() || digit(text[i + 1]) < 0 || digit(text[i + 2]) < 0) {
+      if (bad == BadEscape::kRefuse) return std::nullopt;
+      out += '%';
+      continue;
+    }
     out += static_cast<char>(digit(text[i + 1]) * 16 + digit(text[i + 2]));
     i += 2;
   }
