@@ -3,11 +3,8 @@ import { bytes, count, duration, el, make, oneDigit, text } from "/words.js";
 
 const POLL_MS = 5000;  // as often as the node counts anew
 const DAYS_SHOWN_MAX = 30;  // a limit that is farther away is no news
-
 const GAIN_MIN = 0.005;     // of the hit ratio: less is within the curve's error
-
 const PATIENCE_MS = 4000;   // for an answer; the page's connection trouble is told elsewhere
-
 const KEPT_MS = 60_000;     // an answer after which every question failed: old by seconds is better than gone
 
 let known = null;  // the last answer; null: none

@@ -77,6 +77,16 @@ class Conversation final : public StreamHandler {
   std::string reason_;
 };
 
+// `limit`: of the connection, and of each silence after it.
+Result<std::unique_ptr<httplib::Client>> http_client(const std::string& address, Duration limit) {
+  const auto target = parse_listen_address(address);
+  if (!target) return std::unexpected(target.error());
+  auto client = std::make_unique<httplib::Client>(target->host, target->port);
+  client->set_connection_timeout(std::chrono::duration_cast<std::chrono::microseconds>(limit));
+  client->set_read_timeout(std::chrono::duration_cast<std::chrono::microseconds>(limit));
+  return client;
+}
+
 httplib::Headers authorization(const std::string& token) {
   if (token.empty()) return {};
   return {{"Authorization", "Bearer " + token}};
@@ -84,7 +94,7 @@ httplib::Headers authorization(const std::string& token) {
 
 }  // namespace
 
-void wait_for(Duration wait) {
+void pause_for(Duration wait) {
   const MonoTime end = SystemClock().now() + wait;
   Loop loop(LoopOptions{.backend = LoopBackend::kEpoll});
   for (Duration left = wait; left > Duration::zero(); left = end - SystemClock().now()) loop.turn(left);
@@ -92,31 +102,23 @@ void wait_for(Duration wait) {
 
 Result<HttpAnswer> http_get(const std::string& address, const std::string& path, Duration timeout,
                             const std::string& token) {
-  const auto target = parse_listen_address(address);
-  if (!target) return std::unexpected(target.error());
-  httplib::Client client(target->host, target->port);
-  const auto limit = std::chrono::duration_cast<std::chrono::microseconds>(timeout);
-  client.set_connection_timeout(limit);
-  client.set_read_timeout(limit);
+  const auto client = http_client(address, timeout);
+  if (!client) return std::unexpected(client.error());
   std::string body;
   const auto receive = [&](const char* data, std::size_t size) {
     if (body.size() + size > kHttpAnswerBytesMax) return false;
     body.append(data, size);
     return true;
   };
-  const auto answer = client.Get(path, authorization(token), receive);
+  const auto answer = (*client)->Get(path, authorization(token), receive);
   if (!answer) return fail(ErrorCode::kUnavailable, unreachable(address, httplib::to_string(answer.error())));
   return HttpAnswer{answer->status, std::move(body)};
 }
 
 Result<HttpAnswer> http_follow(const std::string& address, const std::string& path, const std::string& token,
                                Duration silence, const std::function<bool(std::string_view)>& take) {
-  const auto target = parse_listen_address(address);
-  if (!target) return std::unexpected(target.error());
-  httplib::Client client(target->host, target->port);
-  const auto limit = std::chrono::duration_cast<std::chrono::microseconds>(silence);
-  client.set_connection_timeout(limit);
-  client.set_read_timeout(limit);
+  const auto client = http_client(address, silence);
+  if (!client) return std::unexpected(client.error());
   int status = 0;
   std::string refusal;
   bool is_over = false;  // by our own will
@@ -132,7 +134,7 @@ Result<HttpAnswer> http_follow(const std::string& address, const std::string& pa
     is_over = !take(std::string_view(data, size));
     return !is_over;
   };
-  const auto answer = client.Get(path, authorization(token), head, receive);
+  const auto answer = (*client)->Get(path, authorization(token), head, receive);
   if (!answer && !is_over && status != 200)
     return fail(ErrorCode::kUnavailable, unreachable(address, httplib::to_string(answer.error())));
   return HttpAnswer{status, std::move(refusal)};
@@ -140,12 +142,8 @@ Result<HttpAnswer> http_follow(const std::string& address, const std::string& pa
 
 Result<HttpAnswer> http_post(const std::string& address, const std::string& path, const std::string& token,
                              const std::string& body, Duration timeout) {
-  const auto target = parse_listen_address(address);
-  if (!target) return std::unexpected(target.error());
-  httplib::Client client(target->host, target->port);
-  const auto limit = std::chrono::duration_cast<std::chrono::microseconds>(timeout);
-  client.set_connection_timeout(limit);
-  client.set_read_timeout(limit);
+  const auto client = http_client(address, timeout);
+  if (!client) return std::unexpected(client.error());
   // Neither one that never ends nor one that comes byte by byte may hold the caller for ever.
   const MonoTime end = SystemClock().now() + kHttpAnswerPatience;
   std::string received;
@@ -161,7 +159,7 @@ Result<HttpAnswer> http_post(const std::string& address, const std::string& path
     received.append(data, size);
     return true;
   };
-  const auto answer = client.send(request);
+  const auto answer = (*client)->send(request);
   if (is_too_large) return fail(ErrorCode::kLimit, "the answer is too large");
   if (!answer) return fail(ErrorCode::kUnavailable, unreachable(address, httplib::to_string(answer.error())));
   return HttpAnswer{answer->status, std::move(received)};

@@ -19,7 +19,7 @@ inline constexpr Duration kPageTimeout = 5s;
 inline constexpr Duration kReadTimeout = 15s;
 
 // Nothing can wake it but a signal that ends the process.
-void wait_for(Duration wait);
+void pause_for(Duration wait);
 
 struct HttpAnswer {
   int status = 0;

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "app/plan_report.h"
-#include "app/steering.h"
+#include "app/serving.h"
 #include "base/units.h"
 
 namespace candor::app {

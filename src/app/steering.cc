@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "app/serving.h"
+
 namespace candor::app {
 namespace {
 
@@ -49,21 +51,6 @@ void log_lever(const LeverRecord& record) {
 }
 
 }  // namespace
-
-Serving serving_of(Consistency level) {
-  switch (level) {
-    case Consistency::kBounded:
-      return Serving::kProven;
-    case Consistency::kStrong:
-      return Serving::kConfirmed;
-    case Consistency::kOrigin:
-      return Serving::kOrigin;
-    case Consistency::kEventual:
-    case Consistency::kSession:
-      break;
-  }
-  return Serving::kFromTier;
-}
 
 Steering::Steering(const Config& config, CacheCore* cache, const Clock* clock, RegionWrites* region)
     : cache_(cache),

@@ -14,7 +14,6 @@
 
 #include "app/config.h"
 #include "base/mutex.h"
-#include "budget/levers.h"
 #include "cache/cache.h"
 #include "controller/actuate.h"
 #include "invalidation/region_writes.h"
@@ -76,8 +75,5 @@ class Steering final : public LeverTarget {
   mutable Mutex mutex_;
   std::shared_ptr<const LeverSnapshot> snapshot_ CANDOR_GUARDED_BY(mutex_);
 };
-
-// How a level lets reads be served.
-[[nodiscard]] Serving serving_of(Consistency level);
 
 }  // namespace candor::app

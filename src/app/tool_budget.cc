@@ -162,7 +162,7 @@ void budget(const BudgetOptions& options, ToolRun& run) {
   // A daemon that is not there, or a feature that is not, should be said before the wait and not after it.
   auto budgets = fetch_budgets(options);
   if (budgets && *wait > Duration::zero()) {
-    wait_for(*wait);
+    pause_for(*wait);
     budgets = fetch_budgets(options);
   }
   if (!budgets) return report_failure(run, "budget", budgets.error().message);

@@ -161,7 +161,7 @@ void top(const TopOptions& options, ToolRun& run) {
   }
   if (!options.once && is_terminal_output()) return watch(*daemon, *period);
   // Rates need two looks.
-  wait_for(std::min<Duration>(*period, 1s));
+  pause_for(std::min<Duration>(*period, 1s));
   const auto second = look(*daemon);
   if (!second) return report_failure(run, "top", second.error().message);
   for (const std::string& line : top_screen(facts_of(*second, &*first), 0, 160)) fmt::print("{}\n", line);

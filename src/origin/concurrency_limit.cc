@@ -119,6 +119,7 @@ void ConcurrencyLimit::set(double limit) {
 void ConcurrencyLimit::dip_if_due(MonoTime now, Duration age) {
   if (is_dipping_ || now - baseline_at_ < age || whole(limit_) <= options_.floor) return;
   is_dipping_ = true;
+  is_dip_taken_ = false;
   dip_samples_ = 0;
   dip_until_ = now + kDipMax;
   baseline_at_ = now;  // not again at once, if nothing answers

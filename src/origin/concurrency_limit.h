@@ -29,6 +29,7 @@
 #include <cstdint>
 #include <optional>
 #include <unordered_map>
+#include <utility>
 
 #include "base/time.h"
 
@@ -68,9 +69,9 @@ class ConcurrencyLimit {
   [[nodiscard]] std::uint32_t limit(MonoTime now) const {
     return is_dipping_ && now < dip_until_ ? options_.floor : whole(limit_);
   }
-  // When a dip that is on ends, if nothing ends it before; nothing: none is. What waits can go then.
-  [[nodiscard]] std::optional<MonoTime> dips_until(MonoTime now) const {
-    return is_dipping_ && now < dip_until_ ? std::optional(dip_until_) : std::nullopt;
+  // Once for each dip, after it began: when it ends, whatever answers. What waits can go then.
+  [[nodiscard]] std::optional<MonoTime> take_dip() {
+    return is_dipping_ && !std::exchange(is_dip_taken_, true) ? std::optional(dip_until_) : std::nullopt;
   }
   [[nodiscard]] const Options& options() const { return options_; }
   // Other bounds; where it stands between them stays.
@@ -113,6 +114,7 @@ class ConcurrencyLimit {
 
   MonoTime baseline_at_{0};
   bool is_dipping_ = false;
+  bool is_dip_taken_ = false;
   MonoTime dip_until_{0};
   unsigned dip_samples_ = 0;
 };

@@ -227,15 +227,12 @@ class FunctionOrigin::State : public std::enable_shared_from_this<FunctionOrigin
 
   // The limit rises by itself then: what waits must not wait for the next answer, which may take long.
   void start_waiting_after_dip() {
-    const auto ends = gate.dips_until(executor.now());
-    if (!ends || *ends == dip_ends) return;
-    dip_ends = *ends;
+    const auto ends = gate.take_dip();
+    if (!ends) return;
     executor.schedule(*ends, [weak = weak_from_this()] {
       if (const auto state = weak.lock()) state->start_waiting();
     });
   }
-
-  MonoTime dip_ends{0};  // the dip whose end has a timer
 };
 
 class FunctionOrigin::Bound final : public OriginFeature {

@@ -79,7 +79,7 @@ class OriginGate {
     std::uint32_t in_flight = 0;  // with it
   };
   [[nodiscard]] std::uint32_t limit(MonoTime now) const { return limit_.limit(now); }
-  [[nodiscard]] std::optional<MonoTime> dips_until(MonoTime now) const { return limit_.dips_until(now); }
+  [[nodiscard]] std::optional<MonoTime> take_dip() { return limit_.take_dip(); }
   [[nodiscard]] Statement sent(ConcurrencyLimit::Kind kind, std::uint32_t in_flight, MonoTime now);
   void answered(const Statement& statement, MonoTime now);
   void lost(MonoTime now) { limit_.on_failed(now); }

@@ -240,9 +240,8 @@ void SqlDesk::lost() {
 
 // The limit rises by itself then: what waits must not wait for the next answer, which may take long.
 void SqlDesk::pump_after_dip() {
-  const auto ends = gate_.dips_until(executor_.now());
-  if (!ends || *ends == dip_ends_) return;
-  dip_ends_ = *ends;
+  const auto ends = gate_.take_dip();
+  if (!ends) return;
   executor_.schedule(*ends, [weak = std::weak_ptr<SqlDesk>(shared_from_this())] {
     if (const auto desk = weak.lock()) desk->schedule_pump();
   });

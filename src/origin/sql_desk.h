@@ -111,7 +111,6 @@ class SqlDesk : public std::enable_shared_from_this<SqlDesk> {
   OriginStats stats_;
   std::vector<std::shared_ptr<const SqlFeature>> features_;
   std::uint64_t arrivals_ = 0;
-  MonoTime dip_ends_{0};  // the dip whose end has a timer
   bool pump_scheduled_ = false;
   bool closed_ = false;
 };

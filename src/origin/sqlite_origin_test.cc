@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <deque>
 
 #include <filesystem>
 #include <fstream>
@@ -248,6 +249,35 @@ TEST_F(SqliteOriginTest, LoadsLeaveByClassAndARaisedOneGoesFirst) {
   EXPECT_TRUE(low && !background);
   answer_one();
   EXPECT_TRUE(background);
+}
+
+// Eight statements are the first limit; it has no baseline and dips to two, of which none answers for long.
+TEST_F(SqliteOriginTest, WhatWaitsGoesOnWhenADipOfTheLimitEnds) {
+  open(32, 1000, "", "", {});
+  auto f = bind_t();
+  std::deque<std::optional<Result<OriginRow>>> rows;
+  const auto ask = [&] {
+    world_.start(f->load("a", world_.in(1h)), &rows.emplace_back());
+    world_.executor.run_ready();
+  };
+  for (int i = 0; i < 8; ++i) ask();  // each in a turn of its own: a statement
+  ASSERT_EQ(world_.pool.held(), 8u);
+  for (int i = 0; i < 60 && origin_->stats().limit == 8u; ++i) {
+    ask();
+    world_.executor.advance(100ms);
+    ASSERT_TRUE(world_.pool.run_one());
+    world_.executor.run_ready();
+  }
+  ASSERT_EQ(origin_->stats().limit, 2u);
+  while (world_.pool.held() > 2) {
+    ASSERT_TRUE(world_.pool.run_one());
+    world_.executor.run_ready();
+  }
+  ask();
+  ASSERT_EQ(world_.pool.held(), 2u);
+  world_.executor.advance(ConcurrencyLimit::kDipMax);
+  EXPECT_EQ(world_.pool.held(), 3u) << "all that wait are one statement";
+  world_.settle();
 }
 
 TEST_F(SqliteOriginTest, WhenTheBreakerOpensWhoeverWaitsIsToldAtOnce) {

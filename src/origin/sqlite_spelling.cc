@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <memory>
 
+#include "origin/sql_letters.h"
 #include "origin/sqlite_change_log.h"
 
 namespace candor {
@@ -19,15 +20,13 @@ bool contains_no_case(std::string_view text, std::string_view upper_word) {
           }).empty();
 }
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
 // What SQLite may take for a number: more than what it does, which is the safe side.
 bool may_be_number(std::string_view text) {
-  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_sql_space(text.front())) text.remove_prefix(1);
   return !text.empty() &&
-         (is_digit(text.front()) || text.front() == '+' || text.front() == '-' || text.front() == '.');
+         (is_sql_digit(text.front()) || text.front() == '+' || text.front() == '-' || text.front() == '.');
 }
 
 bool is_plain_integer(std::string_view text) {

@@ -6,6 +6,8 @@
 #include <iterator>
 #include <optional>
 
+#include "origin/sql_letters.h"
+
 namespace candor {
 namespace {
 
@@ -13,11 +15,7 @@ namespace {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
          static_cast<unsigned char>(c) >= 0x80;
 }
-[[nodiscard]] bool is_sql_digit(char c) { return c >= '0' && c <= '9'; }
 [[nodiscard]] bool is_name(char c) { return is_name_start(c) || is_sql_digit(c); }
-[[nodiscard]] bool is_sql_space(char c) {
-  return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
-}
 
 // Walks one statement, copies it to `out_` and replaces parameters as it goes.
 class Scanner {

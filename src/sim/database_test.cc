@@ -125,7 +125,7 @@ TEST_F(DatabaseTest, AFailoverLosesTheLastCommitsAndGivesTheirIdsOutAgain) {
   EXPECT_EQ(**next->operator->(), **lost->operator->());
 }
 
-TEST_F(DatabaseTest, AConnectionEndsWithItsServerAndTheNextOneIsToldOfAnotherTimeline) {
+TEST_F(DatabaseTest, AConnectionEndsWithItsServer) {
   const Database::Met before = connect();
   database_.failover(0, random_);
   std::optional<Result<Database::Loaded>> loaded;
@@ -135,7 +135,36 @@ TEST_F(DatabaseTest, AConnectionEndsWithItsServerAndTheNextOneIsToldOfAnotherTim
   world_.run_for(10ms);
   ASSERT_FALSE(loaded->has_value());
   EXPECT_EQ(loaded->error().code, ErrorCode::kRejected);
-  EXPECT_NE(connect().place.timeline, before.place.timeline);
+}
+
+TEST_F(DatabaseTest, AStandbyBeginsATimelineAndABackupGoesOnWithTheOneThatWas) {
+  int begun = 0;
+  for (int i = 0; i < 20; ++i) {
+    const auto before = connect().place.timeline;
+    database_.failover(0, random_);
+    begun += connect().place.timeline != before ? 1 : 0;
+  }
+  EXPECT_GT(begun, 0);
+  EXPECT_LT(begun, 20);
+}
+
+TEST_F(DatabaseTest, OfAWriteOnAConnectionThatHasEndedNobodyKnows) {
+  DatabaseOrigin origin(network_, client_place_, database_, "slot");
+  const auto feature = *origin.bind({.feature = "f"});
+  const auto store = [&] {
+    const auto end = std::make_shared<std::optional<Result<OriginWrite>>>();
+    world_.run_on(client_, [&] {
+      spawn(feature->store("a", "1", client_.now() + 1s), [end](auto result) { *end = std::move(result); });
+    });
+    world_.run_for(2s);
+    return **end;
+  };
+  EXPECT_TRUE(store());
+  database_.failover(0, random_);
+  const auto unknown = store();
+  ASSERT_FALSE(unknown);
+  EXPECT_EQ(unknown.error().code, ErrorCode::kTimeout);
+  EXPECT_TRUE(store()) << "on a new connection";
 }
 
 struct Sink final : FeedSink {
@@ -185,6 +214,25 @@ TEST_F(DatabaseTest, OneFeedLeadsAndTheNextGoesOnFromWhatWasConfirmed) {
   EXPECT_EQ(second_sink.breaks, 1);
   EXPECT_NE(second_sink.incarnation, first_sink.incarnation);
   world_.run_on(client_, [&] { first.reset(), second.reset(); });
+}
+
+TEST_F(DatabaseTest, ASlotThatIsLostStaysListedAndAfterAFailoverThereIsNone) {
+  Sink sink;
+  std::unique_ptr<DatabaseFeed> feed;
+  world_.run_on(client_, [&] {
+    feed = std::make_unique<DatabaseFeed>(network_, client_place_, database_, "slot");
+    feed->start(&sink);
+  });
+  world_.run_for(1s);
+  world_.run_on(client_, [&] { feed->stop(); });
+  world_.run_for(1s);
+  const std::string slots = connect().place.slots;
+  EXPECT_FALSE(slots.empty());
+  database_.lose_slots();
+  EXPECT_EQ(connect().place.slots, slots);
+  database_.failover(0, random_);
+  EXPECT_EQ(connect().place.slots, "");
+  world_.run_on(client_, [&] { feed.reset(); });
 }
 
 TEST_F(DatabaseTest, AConfirmationHoldsInItsHistoryOnly) {

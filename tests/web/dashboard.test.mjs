@@ -75,6 +75,24 @@ test('what less or more memory would do is shown for each feature', async () => 
   await close();
 });
 
+test('a question about capacity that fails leaves the last answer', async () => {
+  let away = false, refused = 0;
+  const prepare = (p) => p.route('**/api/v1/capacity', (route) => {
+    if (!away) return route.continue();
+    refused += 1;
+    return route.abort();
+  });
+  const { page, close } = await open({ prepare });
+  await until(page, () => document.querySelectorAll('#curve-rows tr').length > 0);
+  away = true;
+  for (let waited = 0; refused < 2 && waited < 20_000; waited += 100) await sleep(100);
+  assert.equal(refused, 2);
+  await sleep(1500);  // a point of the page after it
+  assert.equal(await page.locator('#capacity').isVisible(), true);
+  assert.ok(await page.locator('#curve-rows tr').count() > 0);
+  await close();
+});
+
 test('what an origin lets through stands beside it', async () => {
   const { page, close } = await open();
   await pillSays(page, 'Live');
